@@ -1,0 +1,6 @@
+"""Typed Python client of the service."""
+
+from client.client import Client
+from client.errors import ArtefactError, ClientError, ProblemError, UnexpectedAnswer, Unreachable
+
+__all__ = ["ArtefactError", "Client", "ClientError", "ProblemError", "UnexpectedAnswer", "Unreachable"]

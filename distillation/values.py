@@ -1,0 +1,155 @@
+"""Recipes, splits and metrics of distillation, as values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Split(StrEnum):
+    TRAIN = "train"
+    SELECTION = "selection"
+    """What strategies, checkpoints and early stopping may see."""
+    REPORT = "report"
+    """What is published, evaluated once, with its interval."""
+
+
+class Fidelity(StrEnum):
+    FLASH = "flash"
+    FULL = "full"
+
+
+class Metric(StrEnum):
+    """Quality on the task; higher is better for each."""
+
+    ACCURACY = "accuracy"
+    MACRO_F1 = "macro_f1"
+    MATTHEWS = "matthews"
+
+
+class Initialisation(StrEnum):
+    TEACHER = "teacher"
+    """The teacher's lower layers and leading widths, heads and neurons."""
+    RANDOM = "random"
+
+
+class Matching(StrEnum):
+    """Which teacher layer teaches which student layer."""
+
+    UNIFORM = "uniform"
+
+
+FLASH_FLOOR = 200
+"""Fewest steps of a flash distillation unless the study says otherwise: after 25 steps students were still at chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """The weights of the criterion's terms; zero switches a term off."""
+
+    logits: float = 1.0
+    hidden_states: float = 1.0
+    hard_labels: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("logits", "hidden_states", "hard_labels"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
+        if not self.logits + self.hidden_states + self.hard_labels > 0:
+            raise ValueError("at least one weight must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything but data, teacher and architecture that one distillation depends on. `steps` are the full ones.
+
+    Raises:
+        ValueError: a number out of its range, naming it.
+    """
+
+    steps: int = 1000
+    batch_size: int = 64
+    max_length: int = 128
+    learning_rate: float = 5e-4
+    embedding_learning_rate: float = 5e-4
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    gradient_clip: float = 1.0
+    temperature: float = 2.0
+    weights: Weights = field(default_factory=Weights)
+    matching: Matching = Matching.UNIFORM
+    initialisation: Initialisation = Initialisation.TEACHER
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matching", Matching(self.matching))
+        object.__setattr__(self, "initialisation", Initialisation(self.initialisation))
+        for name in ("steps", "batch_size", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "embedding_learning_rate", "gradient_clip", "temperature"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share of the steps in [0, 1), got {self.warmup}")
+
+
+BUILT_IN = "built-in"
+"""The teacher of a fixed shape that is trained from scratch on the task's own train split."""
+
+DOCSTRINGS = "docstrings"
+"""The embedded data set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Where labelled text comes from.
+
+    `source` is `docstrings`, a local file (.csv, .tsv, .jsonl), a local folder with train.* and dev.* or validation.*
+    or test.*, or a hub id (`name` or `name/configuration`). `report` is a local file for the report split, where `source` is a file;
+    without one a seeded tenth is held out.
+    """
+
+    source: str
+    report: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What the student learns to do: text, or a pair of texts, to one label.
+
+    `text` and `label` name columns (a file without a header has columns "0", "1", ...). Left out, they are inferred where
+    that is unambiguous.
+    """
+
+    dataset: Dataset
+    text: tuple[str, ...] = ()
+    label: str | None = None
+    metric: Metric = Metric.ACCURACY
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", Metric(self.metric))
+        if len(self.text) > 2:
+            raise ValueError(f"text names one column, or two for pairs; got {list(self.text)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """Where the teacher comes from: `built-in`, a local checkpoint folder, or a hub id.
+
+    A checkpoint without a head for the task is fine-tuned first, by `epochs`, `batch_size` and `learning_rate`;
+    the built-in teacher has settings of its own.
+    """
+
+    model: str
+    revision: str | None = None
+    epochs: float = 2.0
+    batch_size: int = 32
+    learning_rate: float = 5e-5
+
+    def __post_init__(self) -> None:
+        if not self.epochs > 0 or not self.learning_rate > 0 or self.batch_size < 1:
+            raise ValueError("epochs and learning_rate must be above 0, batch_size at least 1")

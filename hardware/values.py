@@ -1,0 +1,148 @@
+"""Device profiles, efforts, verdicts and measurements, as values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+
+class HardwareError(Exception):
+    """Base of this package's errors."""
+
+
+class Runtime(StrEnum):
+    TORCH = "torch"
+
+
+class Device(StrEnum):
+    CPU = "cpu"
+
+
+class Dtype(StrEnum):
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Boundary(StrEnum):
+    """What lies inside the timed region."""
+
+    MODEL = "model"
+    """Token ids on the device to logits on the device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceProfile:
+    """All that makes two latencies comparable.
+
+    Raises:
+        ValueError: batch, length or threads below 1.
+    """
+
+    device: Device = Device.CPU
+    runtime: Runtime = Runtime.TORCH
+    dtype: Dtype = Dtype.FLOAT32
+    batch: int = 1
+    length: int = 128
+    threads: int = 1
+    boundary: Boundary = Boundary.MODEL
+
+    def __post_init__(self) -> None:
+        for name, kind in (("device", Device), ("runtime", Runtime), ("dtype", Dtype), ("boundary", Boundary)):
+            object.__setattr__(self, name, kind(getattr(self, name)))
+        for name in ("batch", "length", "threads"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+
+    @property
+    def key(self) -> str:
+        """Canonical key of the profile."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """Short text for tables."""
+        return (
+            f"{self.device} {self.runtime} {self.dtype}, batch {self.batch} x length {self.length}, "
+            f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        )
+
+
+class Effort(StrEnum):
+    """How much time a measurement may take."""
+
+    QUICK = "quick"
+    """One process, one round of at least 0.5 s; its verdict is always `provisional`."""
+    SEARCH = "search"
+    """Three processes, at least 3 s each, with a reference architecture before and after."""
+    REPORT = "report"
+    """Five processes of 60 s, with a reference architecture before and after."""
+
+
+class Verdict(StrEnum):
+    STEADY = "steady"
+    NOISY = "noisy"
+    THROTTLED = "throttled"
+    PROVISIONAL = "provisional"
+    """Too little effort to tell (`quick`)."""
+
+
+class Source(StrEnum):
+    """Where a latency comes from; only `measured` was timed on the device."""
+
+    MEASURED = "measured"
+    COMPILER = "compiler"
+    PREDICTED = "predicted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantile:
+    """A latency quantile in seconds with its distribution-free 95 % confidence interval.
+
+    A bound is None where there are too few samples to tell it (p99 has no upper bound below 368 of them).
+    """
+
+    value_s: float
+    low_s: float | None
+    high_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """The latency of one architecture on one device profile.
+
+    Each quantile is the median over the processes of their own, its interval the hull of their intervals: each of those
+    covers what its process would show in the long run, and the hull also shows how far the processes disagree.
+    `throughput_per_s` counts examples, one caller calling again as soon as it is answered. `load_s`, `first_call_s` and
+    `compile_s` are medians over the processes and never inside the latency. `peak_memory_bytes` is the largest resident
+    set of a measuring process: runtime, weights and activations together. `log_variance` is the variance of the
+    logarithm of `p50.value_s` as an observation: what it would vary by if all were measured again. `hardware_key`
+    hashes the environment: values under different keys are never compared. `samples_s` holds the raw samples of every
+    process, in order; nothing is trimmed. `notes` say why the verdict is not `steady`; `reference_shift` is the
+    logarithm of the reference architecture's latency after / before, `voided` the rounds and attempts thrown away.
+    """
+
+    profile: DeviceProfile
+    effort: Effort
+    source: Source
+    verdict: Verdict
+    p50: Quantile
+    p90: Quantile
+    p99: Quantile
+    throughput_per_s: float
+    load_s: float
+    first_call_s: float
+    compile_s: float
+    peak_memory_bytes: int
+    log_variance: float
+    hardware_key: str
+    environment: dict[str, str]
+    samples_s: list[list[float]] = field(repr=False)
+    measured_at: str
+    """ISO 8601, UTC."""
+    notes: tuple[str, ...] = ()
+    reference_shift: float | None = None
+    voided: int = 0

@@ -1,0 +1,259 @@
+"""Jobs on the wire: what a worker is asked to do, and what it answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from distillation.values import Fidelity, Recipe, Task, Teacher
+from encoders.values import Head
+from hardware.values import DeviceProfile, Effort, Measurement
+from protocol.artefact import ArtefactId
+from search_space import Architecture
+
+PROTOCOL_VERSION = 1
+
+
+class JobKind(StrEnum):
+    PREPARE = "prepare"
+    CALIBRATE = "calibrate"
+    MEASURE = "measure"
+    DISTILL = "distill"
+    FINALIZE = "finalize"
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    LEASED = "leased"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Score(Message):
+    """A metric with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class CurvePoint(Message):
+    """One evaluation on the selection split during a distillation."""
+
+    step: int
+    value: float
+
+
+# --- what a job asks for
+
+
+class PrepareWork(Message):
+    """Data, tokenizer and teacher of a study become artefacts."""
+
+    kind: Literal[JobKind.PREPARE] = JobKind.PREPARE
+    task: Task
+    teacher: Teacher
+    recipe: Recipe
+    seed: int
+
+
+class CalibrateWork(Message):
+    """Measures reference architectures by name: the teacher, and the smallest and largest of the space."""
+
+    kind: Literal[JobKind.CALIBRATE] = JobKind.CALIBRATE
+    architectures: dict[str, Architecture]
+    head: Head
+    profile: DeviceProfile
+    effort: Effort
+    seed: int
+
+
+class MeasureWork(Message):
+    kind: Literal[JobKind.MEASURE] = JobKind.MEASURE
+    architecture: Architecture
+    head: Head
+    profile: DeviceProfile
+    effort: Effort
+    seed: int
+
+
+class DistillWork(Message):
+    """One distillation of `steps` steps; `checkpoint` is where an earlier attempt stopped."""
+
+    kind: Literal[JobKind.DISTILL] = JobKind.DISTILL
+    architecture: Architecture
+    fidelity: Fidelity
+    recipe: Recipe
+    steps: int
+    data: ArtefactId
+    teacher: ArtefactId
+    checkpoint: ArtefactId | None = None
+    seed: int
+
+
+class FinalizeWork(Message):
+    """A finalist: the full distillation, its report, its export, and a measurement of the exported artefact."""
+
+    kind: Literal[JobKind.FINALIZE] = JobKind.FINALIZE
+    name: str
+    architecture: Architecture
+    recipe: Recipe
+    steps: int
+    data: ArtefactId
+    teacher: ArtefactId
+    checkpoint: ArtefactId | None = None
+    profile: DeviceProfile
+    effort: Effort
+    seed: int
+
+
+Work = Annotated[
+    PrepareWork | CalibrateWork | MeasureWork | DistillWork | FinalizeWork,
+    Field(discriminator="kind"),
+]
+
+
+# --- what a job answers
+
+
+class Prepared(Message):
+    """The outcome of a `prepare` job: what a study knows before its first trial."""
+
+    kind: Literal[JobKind.PREPARE] = JobKind.PREPARE
+    data: ArtefactId
+    teacher: ArtefactId
+    architecture: Architecture
+    head: Head
+    classes: tuple[str, ...]
+    splits: dict[str, int]
+    teacher_selection: Score
+    teacher_report: Score
+    baselines: dict[str, Score]
+    """Name -> score on the report split, of methods that are no encoder."""
+    notes: tuple[str, ...] = ()
+    seconds: float
+
+
+class Calibrated(Message):
+    kind: Literal[JobKind.CALIBRATE] = JobKind.CALIBRATE
+    measurements: dict[str, Measurement]
+
+
+class Measured(Message):
+    kind: Literal[JobKind.MEASURE] = JobKind.MEASURE
+    measurement: Measurement
+
+
+class Distilled(Message):
+    kind: Literal[JobKind.DISTILL] = JobKind.DISTILL
+    selection: Score
+    curve: tuple[CurvePoint, ...]
+    steps: int
+    seconds: float
+    weights: ArtefactId
+
+
+class Finalized(Message):
+    kind: Literal[JobKind.FINALIZE] = JobKind.FINALIZE
+    selection: Score
+    report: Score
+    curve: tuple[CurvePoint, ...]
+    steps: int
+    seconds: float
+    measurement: Measurement
+    export: ArtefactId
+
+
+Outcome = Annotated[
+    Prepared | Calibrated | Measured | Distilled | Finalized,
+    Field(discriminator="kind"),
+]
+
+
+class FailureReason(StrEnum):
+    ERROR = "error"
+    INVALID = "invalid"
+    """What was asked for cannot be done: trying again changes nothing."""
+    DIVERGED = "diverged"
+    LEASE_EXPIRED = "lease_expired"
+
+
+class Failure(Message):
+    kind: Literal["failure"] = "failure"
+    reason: FailureReason
+    message: str
+
+    @property
+    def retriable(self) -> bool:
+        return self.reason in (FailureReason.ERROR, FailureReason.LEASE_EXPIRED)
+
+
+# --- the words of a lease
+
+
+class LeaseRequest(Message):
+    """What a worker can do. `targets` are `device/runtime` pairs that it can measure; it waits at most `wait_s`."""
+
+    worker: Annotated[str, Field(min_length=1, max_length=200)]
+    protocol_version: int
+    kinds: tuple[JobKind, ...]
+    targets: tuple[str, ...] = ()
+    wait_s: Annotated[float, Field(ge=0, le=60)] = 20.0
+
+
+class Grant(Message):
+    """A leased job. Every write for it carries `attempt`; the lease ends at `expires_at` unless it is renewed."""
+
+    job: int
+    attempt: int
+    study: str
+    trial: int | None
+    expires_at: datetime
+    lease_s: float
+    work: Work
+
+
+class Progress(Message):
+    """How far a job is: `stage` in words, `done` of `total` steps."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+class Renewal(Message):
+    """Keeps a lease; what is new since the last renewal comes along."""
+
+    attempt: int
+    progress: Progress | None = None
+    checkpoint: ArtefactId | None = None
+
+
+class Command(StrEnum):
+    CONTINUE = "continue"
+    CANCEL = "cancel"
+
+
+class Renewed(Message):
+    expires_at: datetime
+    command: Command
+
+
+class Report(Message):
+    attempt: int
+    result: Annotated[Prepared | Calibrated | Measured | Distilled | Finalized | Failure, Field(discriminator="kind")]
+
+
+class Release(Message):
+    """Gives a job back unfinished; it is queued again at once and the attempt does not count."""
+
+    attempt: int
+    checkpoint: ArtefactId | None = None

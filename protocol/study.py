@@ -1,0 +1,218 @@
+"""The study: what a user asks for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from distillation.values import FLASH_FLOOR, Recipe, Task, Teacher
+from hardware.values import DeviceProfile, Effort
+from optimization.values import Constraint, Direction, Objective, StrategyName
+from protocol.metrics import metric_info
+from protocol.quantity import parse_quantity
+from search_space import Choice, IntegerRange, SearchSpace, SearchSpaceError, preset
+from search_space.space import SEARCHABLE
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_CONSTRAINT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*(.+?)\s*")
+
+
+def _dataset(value: object) -> object:
+    return {"source": value} if isinstance(value, str) else value
+
+
+def _columns(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _teacher(value: object) -> object:
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _task(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    shorthand = {"dataset": _dataset, "text": _columns}
+    return {key: shorthand.get(key, lambda item: item)(item) for key, item in value.items()}
+
+
+def _objectives(value: object) -> object:
+    if isinstance(value, dict):
+        return [{"metric": metric, "direction": direction} for metric, direction in value.items()]
+    return value
+
+
+def _constraint(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _CONSTRAINT.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{value!r} is not a constraint; write `metric <= bound` or `metric >= bound`")
+    metric, relation, bound = match.groups()
+    return {
+        "metric": metric,
+        "bound": parse_quantity(bound, metric_info(metric).unit),
+        "at_least": relation == ">=",
+    }
+
+
+def _dimension(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"values": [value]}
+    return {"values": value} if isinstance(value, list | tuple) else value
+
+
+def _dimension_kind(value: object) -> str:
+    chosen = isinstance(value, Choice) or (isinstance(value, dict) and "values" in value)
+    return "choice" if chosen else "range"
+
+
+def _space_kind(value: object) -> str:
+    return "preset" if isinstance(value, str) else "dimensions"
+
+
+DimensionSpec = Annotated[
+    Annotated[IntegerRange, Tag("range")] | Annotated[Choice, Tag("choice")],
+    Discriminator(_dimension_kind),
+    BeforeValidator(_dimension),
+]
+TAGS = frozenset({"range", "choice", "preset", "dimensions"})
+"""What pydantic puts into the location of an error, and no user wrote."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpaceSpec(_Strict):
+    """Dimensions of the search space: each a list of choices, a range `{low, high, step}`, or one value."""
+
+    layers: DimensionSpec
+    hidden_size: DimensionSpec
+    heads: DimensionSpec
+    ffn_size: DimensionSpec
+    head_size: DimensionSpec | None = None
+
+    def space(self) -> SearchSpace:
+        """Raises: SearchSpaceError, EmptySpaceError."""
+        given = {name: getattr(self, name) for name in SEARCHABLE}
+        return SearchSpace(dimensions={name: value for name, value in given.items() if value is not None})
+
+
+class ShapeSpec(_Strict):
+    """The shape of a named baseline; the rest follows from the teacher."""
+
+    layers: int
+    hidden_size: int
+    heads: int
+    head_size: int
+    ffn_size: int
+
+
+class Budget(_Strict):
+    """What a study may spend.
+
+    `parallel` trials are kept going at once; a flash distillation takes `flash` of the full steps, and no fewer than
+    `flash_floor`; the `finalists` best of the front are distilled in full. Trials and finalists are measured with the
+    efforts named here.
+    """
+
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 32
+    parallel: Annotated[int, Field(ge=1, le=1_000)] = 1
+    flash: Annotated[float, Field(gt=0, le=1)] = 0.05
+    flash_floor: Annotated[int, Field(ge=1)] = FLASH_FLOOR
+    finalists: Annotated[int, Field(ge=1, le=1_000)] = 3
+    measuring: Effort = Effort.SEARCH
+    final_measuring: Effort = Effort.REPORT
+
+
+class StudySpec(_Strict):
+    """One search. Only teacher and task have no default."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    teacher: Annotated[Teacher, BeforeValidator(_teacher)]
+    task: Annotated[Task, BeforeValidator(_task)]
+    search_space: Annotated[
+        Annotated[SpaceSpec, Tag("dimensions")] | Annotated[str, Tag("preset")], Discriminator(_space_kind)
+    ] = "bert"
+    objectives: Annotated[tuple[Objective, ...], BeforeValidator(_objectives)] = ()
+    constraints: tuple[Annotated[Constraint, BeforeValidator(_constraint)], ...] = ()
+    target: DeviceProfile = DeviceProfile()
+    distillation: Recipe = Recipe()
+    budget: Budget = Budget()
+    baselines: dict[str, ShapeSpec] = Field(default_factory=dict)
+    strategy: StrategyName = StrategyName.AX
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_objectives(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("objectives"):
+            task = values.get("task")
+            metric = task.get("metric", "accuracy") if isinstance(task, dict) else "accuracy"
+            values = values | {"objectives": {metric: Direction.MAXIMIZE, "latency_p50": Direction.MINIMIZE}}
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> StudySpec:
+        if len(self.objectives) < 2:
+            raise ValueError("objectives: two or more are needed, or there is no front")
+        names = [objective.metric for objective in self.objectives]
+        if len(set(names)) < len(names):
+            raise ValueError(f"objectives: {names} names a metric twice")
+        for name in (*names, *(constraint.metric for constraint in self.constraints)):
+            if metric_info(name).trained and name != self.task.metric:
+                raise ValueError(f"objectives: {name} is not measured by this task: its metric is {self.task.metric}")
+        if self.task.metric not in names:
+            raise ValueError(f"objectives: the task's metric {self.task.metric} must be one of them")
+        try:
+            self.space()
+        except SearchSpaceError as error:
+            raise ValueError(f"search_space: {error}") from error
+        return self
+
+    def space(self) -> SearchSpace:
+        """The search space within the constraints on parameters, for a vocabulary of one word: what cannot be met here
+        can never be met.
+
+        Raises:
+            SearchSpaceError: unknown preset or dimension.
+            EmptySpaceError: nothing valid is left; the message says why.
+        """
+        space = preset(self.search_space) if isinstance(self.search_space, str) else self.search_space.space()
+        smallest = SearchSpace(dimensions=space.dimensions, vocabulary_size=1, max_positions=1, token_types=0)
+        return smallest.bounded(**self.parameters_bound)
+
+    @property
+    def parameters_bound(self) -> dict[str, float]:
+        """The tightest upper bound on `parameters`, if there is one, as an argument of `SearchSpace.bounded`."""
+        bounds = [c.bound for c in self.constraints if c.metric == "parameters" and not c.at_least]
+        return {"parameters": min(bounds)} if bounds else {}
+
+    def canonical(self) -> dict[str, Any]:
+        """Every setting with its default filled in, as plain JSON values."""
+        return self.model_dump(mode="json")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form: equal studies have equal digests."""
+        return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+
+
+def differences(before: StudySpec, after: StudySpec) -> list[str]:
+    """One line for each setting that differs: `budget.trials: 16 -> 32`."""
+    return _differences("", before.canonical(), after.canonical())
+
+
+def _differences(path: str, before: Any, after: Any) -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        lines = []
+        for key in sorted({*before, *after}):
+            name = f"{path}.{key}" if path else key
+            lines += _differences(name, before.get(key), after.get(key))
+        return lines
+    return [] if before == after else [f"{path}: {json.dumps(before)} -> {json.dumps(after)}"]

@@ -1,0 +1,166 @@
+"""Studies and trials as the API shows them. Latencies are in seconds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from distillation.values import Fidelity
+from protocol.jobs import CurvePoint, JobKind, JobState, Prepared, Progress, Score
+from protocol.study import StudySpec
+from search_space import Architecture
+
+
+class StudyState(StrEnum):
+    PREPARING = "preparing"
+    CALIBRATING = "calibrating"
+    SEARCHING = "searching"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class TrialState(StrEnum):
+    PENDING = "pending"
+    MEASURING = "measuring"
+    DISTILLING = "distilling"
+    COMPLETED = "completed"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (TrialState.PENDING, TrialState.MEASURING, TrialState.DISTILLING)
+
+
+class FinalistState(StrEnum):
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class View(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class LatencyView(View):
+    """A measurement without its raw samples."""
+
+    p50_s: float
+    p90_s: float
+    p99_s: float
+    low_s: float
+    high_s: float
+    source: str
+    verdict: str
+    effort: str
+    samples: int
+    measured_at: str
+    hardware_key: str
+    environment: dict[str, str]
+
+
+class EvaluationView(View):
+    """A trial's quality at one fidelity; `report` only at full fidelity."""
+
+    fidelity: Fidelity
+    selection: Score
+    report: Score | None
+    curve: tuple[CurvePoint, ...]
+    steps: int
+    seconds: float
+
+
+class FinalistView(View):
+    state: FinalistState
+    evaluation: EvaluationView | None
+    latency: LatencyView | None
+    export: str | None
+    error: str | None
+
+
+class TrialView(View):
+    """One trial. `metrics` are those that strategy and front see: latency, parameters, flash quality on selection."""
+
+    study: str
+    number: int
+    state: TrialState
+    architecture: Architecture
+    label: str
+    origin: str
+    metrics: dict[str, float]
+    evaluation: EvaluationView | None
+    latency: LatencyView | None
+    finalist: FinalistView | None
+    progress: Progress | None
+    reason: str | None
+    on_front: bool
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class FrontPoint(View):
+    """`trials` ended when the front's hypervolume was `hypervolume`."""
+
+    trials: int
+    hypervolume: float
+
+
+class FrontView(View):
+    """The non-dominated completed trials, by number, and how the front grew."""
+
+    numbers: tuple[int, ...]
+    reference: dict[str, float] | None
+    hypervolume: float | None
+    history: tuple[FrontPoint, ...]
+
+
+class RunningJob(View):
+    id: int
+    kind: JobKind
+    state: JobState
+    trial: int | None
+    attempt: int
+    worker: str | None
+    progress: Progress | None
+
+
+class StudyView(View):
+    """One study. `remaining_s` is an estimate from the jobs that ended; None while there is nothing to go by."""
+
+    name: str
+    state: StudyState
+    spec: StudySpec
+    digest: str
+    created_at: datetime
+    ended_at: datetime | None
+    prepared: Prepared | None
+    references: dict[str, LatencyView]
+    """Latencies of the teacher and of the smallest and largest architecture."""
+    trials: dict[str, int]
+    """How many trials are in each state."""
+    finalists: dict[str, int]
+    jobs: tuple[RunningJob, ...]
+    hypervolume: float | None
+    front_size: int
+    remaining_s: float | None
+    notes: tuple[str, ...]
+    error: str | None
+
+
+class WorkerView(View):
+    name: str
+    kinds: tuple[JobKind, ...]
+    targets: tuple[str, ...]
+    seen_at: datetime
+
+
+class CreateStudy(BaseModel):
+    """`spec` is a study as in a study file, already JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+    spec: dict[str, Any]
