@@ -49,7 +49,7 @@ class StrategyStudy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """An architecture to try next. `strategy` names what chose it; `predicted` holds posterior means where it has any."""
+    """An architecture to try next. `strategy` names what chose it; `predicted` holds posterior means, if any."""
 
     architecture: Architecture
     strategy: str

@@ -48,13 +48,13 @@ class View(BaseModel):
 
 
 class LatencyView(View):
-    """A measurement without its raw samples."""
+    """A measurement without its raw samples. `low_s` and `high_s` bound p50; None where too few samples tell."""
 
     p50_s: float
     p90_s: float
     p99_s: float
-    low_s: float
-    high_s: float
+    low_s: float | None
+    high_s: float | None
     source: str
     verdict: str
     effort: str
@@ -150,6 +150,18 @@ class StudyView(View):
     remaining_s: float | None
     notes: tuple[str, ...]
     error: str | None
+
+
+class PreviewView(View):
+    """What a study would search.
+
+    Parameters are counted without the token embeddings, which follow from the teacher's vocabulary.
+    """
+
+    size: int
+    parameters_min: int
+    parameters_median: int
+    parameters_max: int
 
 
 class WorkerView(View):

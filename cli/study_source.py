@@ -1,0 +1,46 @@
+"""A study file as the user's machine sees it: local paths are made absolute before the study is sent anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cli.errors import BadInputError
+from distillation.values import BUILT_IN, DOCSTRINGS
+from protocol.errors import StudyFileError
+from protocol.study import StudySpec
+from protocol.study_file import load_study
+
+_FILE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".parquet")
+_PATH_BEGINNINGS = ("/", "./", "../", "~")
+
+
+def read_study(path: Path) -> StudySpec:
+    """The study that this file describes, with local data sets and teachers as absolute paths.
+
+    Raises:
+        BadInputError: the file cannot be used, or names a local path that does not exist.
+    """
+    try:
+        spec = load_study(path)
+    except StudyFileError as error:
+        raise BadInputError(str(error)) from error
+    data, teacher = spec.task.dataset, spec.teacher
+    source = data.source if data.source == DOCSTRINGS else _located(data.source, "task.dataset", path)
+    report = None if data.report is None else _located(data.report, "task.dataset.report", path)
+    model = teacher.model if teacher.model == BUILT_IN else _located(teacher.model, "teacher", path)
+    task = replace(spec.task, dataset=replace(data, source=source, report=report))
+    return spec.model_copy(update={"task": task, "teacher": replace(teacher, model=model)})
+
+
+def _located(value: str, key: str, study_file: Path) -> str:
+    """The absolute path where there is such a file or folder, else the value, which then is a name on the hub."""
+    folders = list(dict.fromkeys([study_file.resolve().parent, Path.cwd()]))
+    for folder in folders:
+        candidate = folder / Path(value).expanduser()
+        if candidate.exists():
+            return str(candidate.resolve())
+    if value.startswith(_PATH_BEGINNINGS) or value.lower().endswith(_FILE_ENDINGS):
+        where = "" if Path(value).expanduser().is_absolute() else f" in {' or '.join(map(str, folders))}"
+        raise BadInputError(f"{study_file}: {key}: there is no file or folder {value!r}{where}")
+    return value

@@ -1,0 +1,103 @@
+"""What a finished study says at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from cli.tables import (
+    baselines_table,
+    finalists,
+    finalists_table,
+    front_table,
+    latency_text,
+    speed_up,
+    times_text,
+)
+from protocol.views import StudyView, TrialView
+
+POINTS = (3, 8)
+"""How many points below the teacher the two closing lines allow."""
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The fastest finalist within some points of the teacher, both on the report split."""
+
+    trial: TrialView
+    value: float
+    speed_up: float
+
+
+def best_within(points: float, study: StudyView, trials: Sequence[TrialView]) -> Best | None:
+    """The finalist with the highest speed-up of those whose report metric is at most `points` below the teacher's."""
+    if study.prepared is None:
+        return None
+    least = study.prepared.teacher_report.value - points / 100 - _ROUNDING
+    candidates = [
+        Best(trial=trial, value=finalist.evaluation.report.value, speed_up=factor)
+        for trial, finalist in finalists(trials)
+        if finalist.evaluation is not None
+        and finalist.evaluation.report is not None
+        and (factor := speed_up(study, finalist.latency)) is not None
+        and finalist.evaluation.report.value >= least
+    ]
+    return max(candidates, key=lambda best: best.speed_up, default=None)
+
+
+def print_summary(
+    console: Console, study: StudyView, trials: Sequence[TrialView], folders: dict[int, Path], address: str
+) -> None:
+    """Front, finalists, baselines, the best within reach of the teacher, and how to go on."""
+    shown = {number: _short(folder) for number, folder in folders.items()}
+    for table in (front_table(study, trials), finalists_table(study, trials, shown), baselines_table(study, trials)):
+        console.print(table)
+        console.print()
+    for line in (*study.notes, *closing_lines(study, trials)):
+        console.print(line, markup=False, highlight=False)
+    console.print(f"\ndashboard: {address}/studies/{study.name}", markup=False, highlight=False)
+    if folders:
+        console.print("\nload a finalist:\n" + loading_lines(_showpiece(study, trials, folders)), markup=False)
+
+
+def closing_lines(study: StudyView, trials: Sequence[TrialView]) -> Iterator[str]:
+    metric = study.spec.task.metric
+    for points in POINTS:
+        best = best_within(points, study, trials)
+        if best is None or study.prepared is None:
+            yield f"best within {points} points of the teacher: none"
+            continue
+        finalist = best.trial.finalist
+        yield (
+            f"best within {points} points of the teacher: {times_text(best.speed_up)} its speed (trial {best.trial.number},"
+            f" {metric} {best.value:.3f} against {study.prepared.teacher_report.value:.3f} on the report split,"
+            f" {latency_text(finalist.latency if finalist else None)})"
+        )
+
+
+def loading_lines(folder: Path) -> str:
+    """Three lines that load an export."""
+    return (
+        "    from transformers import pipeline\n"
+        f'    classify = pipeline("text-classification", "{folder}", trust_remote_code=True)\n'
+        '    classify("Compute the eigenvalues of a symmetric matrix.")'
+    )
+
+
+def _showpiece(study: StudyView, trials: Sequence[TrialView], folders: dict[int, Path]) -> Path:
+    for points in POINTS:
+        best = best_within(points, study, trials)
+        if best is not None and best.trial.number in folders:
+            return folders[best.trial.number]
+    return next(iter(folders.values()))
+
+
+def _short(folder: Path) -> str:
+    """Relative to the working directory where it lies below it."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)

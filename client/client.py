@@ -1,0 +1,59 @@
+"""The service as a Python object."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from client.artefacts import Artefacts
+from client.cache import Cache
+from client.jobs import Jobs
+from client.studies import Studies
+from client.transport import Transport
+
+PATIENCE_S = 3.0
+
+
+class Client:
+    """A typed, synchronous client; may be used from several threads.
+
+        with Client("http://127.0.0.1:8787") as client:
+            study = client.studies.get("demo")
+
+    `patience_s` is how long an unreachable or overloaded service is asked again before `Unreachable` is raised.
+    `cache` is a folder for artefacts that were fetched; `wire` replaces the network.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        cache: Path | None = None,
+        wire: httpx.BaseTransport | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._transport = Transport(base_url, patience_s=patience_s, wire=wire, pause=pause)
+        self.studies = Studies(self._transport)
+        self.jobs = Jobs(self._transport)
+        self.artefacts = Artefacts(self._transport, None if cache is None else Cache(cache))
+
+    def healthy(self) -> bool:
+        """Whether the service answers that it is well. Sent once."""
+        return self._transport.call("GET", "/healthz", safe=False, accept=(503,)).is_success
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,40 @@
+"""What can go wrong between a client and the service."""
+
+from __future__ import annotations
+
+from protocol.problem import Problem
+
+
+class ClientError(Exception):
+    """Base of this package's errors."""
+
+
+class Unreachable(ClientError):  # noqa: N818 (the name says what happened)
+    """The service did not answer; the message says what was tried, how often, and what the last attempt met."""
+
+
+class ProblemError(ClientError):
+    """The service refused; `problem` is its answer, `code` is meant for programs."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__("\n".join([problem.detail, *problem.errors]))
+        self.problem = problem
+
+    @property
+    def code(self) -> str:
+        return self.problem.code
+
+
+class UnexpectedAnswer(ClientError):  # noqa: N818 (the name says what happened)
+    """An answer that this version of the client does not understand; is something else listening there?"""
+
+
+class ArtefactError(ClientError):
+    """An artefact that cannot be used: its content is not what its name says, or there is something in its place."""
+
+
+LEASE_LOST = "lease_lost"
+"""Code of the problem that answers a worker whose job is no longer its own."""
+
+STUDY_DIFFERS = "study_differs"
+"""Code of the problem that answers a study whose name is taken by a different one."""

@@ -1,0 +1,171 @@
+"""One HTTP exchange with the service: retries, and refusals turned into errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from client.errors import ClientError, ProblemError, UnexpectedAnswer, Unreachable
+from protocol.problem import Problem
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_BUSY = httpx.codes.SERVICE_UNAVAILABLE
+
+
+class Transport:
+    """Sends requests below `{base_url}/v1`; may be used from several threads.
+
+    A call that is safe to repeat is repeated on connection errors and on 503, with growing pauses that add up to
+    `patience_s`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        patience_s: float,
+        wire: httpx.BaseTransport | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._patience_s = patience_s
+        self._pause = pause
+        self._root = base_url.rstrip("/")
+        try:
+            # A proxy that the environment names is for other machines, never for this one.
+            self._http = httpx.Client(timeout=_TIMEOUT, transport=wire, trust_env=not _is_local(self._root))
+            if httpx.URL(self._root).scheme not in ("http", "https"):
+                raise ClientError(f"{base_url!r} is not an address of a service; write http://HOST:PORT")
+        except httpx.InvalidURL as error:
+            raise ClientError(f"{base_url!r} is not an address of a service: {error}") from error
+
+    def close(self) -> None:
+        self._http.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        content: Callable[[], Iterator[bytes]] | None = None,
+        headers: dict[str, str] | None = None,
+        safe: bool = True,
+        timeout_s: float | None = None,
+        accept: tuple[int, ...] = (),
+    ) -> httpx.Response:
+        """The answer, if it is a success or one of `accept`. `safe` calls may be sent again.
+
+        Raises:
+            ProblemError: refused, with the reason.
+            Unreachable: no answer within the transport's patience.
+        """
+        timeout = _TIMEOUT if timeout_s is None else httpx.Timeout(timeout_s, connect=5.0)
+
+        def send() -> httpx.Response:
+            body = content() if content is not None else None
+            return self._http.request(
+                method, self._root + "/v1" + path, json=json, content=body, headers=headers, timeout=timeout
+            )
+
+        response = self._patiently(send, f"{method} {path}", safe)
+        if not response.is_success and response.status_code not in accept:
+            raise refusal(response)
+        return response
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """The body of a GET, block by block.
+
+        Raises:
+            ProblemError, Unreachable: as `call`; also when the body breaks off.
+        """
+
+        def send() -> httpx.Response:
+            request = self._http.build_request("GET", self._root + "/v1" + path)
+            return self._http.send(request, stream=True)
+
+        response = self._patiently(send, f"GET {path}", safe=True)
+        try:
+            if not response.is_success:
+                response.read()
+                raise refusal(response)
+            yield response.iter_bytes()
+        except httpx.TransportError as error:
+            raise Unreachable(f"{self._root} broke off while answering GET {path}: {_cause(error)}") from error
+        finally:
+            response.close()
+
+    def _patiently(self, send: Callable[[], httpx.Response], what: str, safe: bool) -> httpx.Response:
+        waited_s, tries = 0.0, 0
+        pauses = _pauses(self._patience_s if safe else 0.0)
+        while True:
+            tries += 1
+            asked_s = 0.0
+            try:
+                response = send()
+            except httpx.TransportError as error:
+                met: tuple[str, Exception] | httpx.Response = (_cause(error), error)
+            else:
+                if response.status_code != _BUSY:
+                    return response
+                met, asked_s = response, _retry_after(response)
+            pause_s = next(pauses, None)
+            if pause_s is None:
+                if isinstance(met, httpx.Response):
+                    return met
+                raise Unreachable(
+                    f"{self._root} did not answer {what}: tried {tries} time{'s' if tries > 1 else ''}"
+                    f" in {waited_s:.1f} s, the last time: {met[0]}"
+                ) from met[1]
+            if isinstance(met, httpx.Response):
+                met.close()
+            pause_s = max(pause_s, min(asked_s, _LONGEST_PAUSE_S))
+            self._pause(pause_s)
+            waited_s += pause_s
+
+
+def refusal(response: httpx.Response) -> ClientError:
+    """The error that this answer is."""
+    try:
+        return ProblemError(Problem.model_validate_json(response.content))
+    except ValidationError:
+        return UnexpectedAnswer(
+            f"{response.request.method} {response.request.url} answered {response.status_code} without saying why:"
+            f" {response.text[:200]!r}; is it a Stillhouse service?"
+        )
+
+
+def _pauses(patience_s: float) -> Iterator[float]:
+    """Pauses that double from one to the next and together last `patience_s`."""
+    pause_s, left_s = _FIRST_PAUSE_S, patience_s
+    while left_s > 0:
+        yield min(pause_s, left_s)
+        left_s -= pause_s
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _retry_after(response: httpx.Response) -> float:
+    try:
+        return max(0.0, float(response.headers.get("Retry-After", "0")))
+    except ValueError:
+        return 0.0
+
+
+def _cause(error: httpx.TransportError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _is_local(url: str) -> bool:
+    host = httpx.URL(url).host
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,86 @@
+"""From rounds to a measurement and its verdict."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator
+from datetime import datetime
+
+from hardware.attempt import MOST_MOVED, Attempt
+from hardware.environment import environment, hardware_key
+from hardware.quantile import quantile
+from hardware.round import Rules, relative_width
+from hardware.spread import log_variance
+from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+
+
+def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effort, now: datetime) -> Measurement:
+    """What the rounds of an attempt, taken on this machine, say together."""
+    rounds = attempt.rounds
+    samples_s = [round_.samples_s for round_ in rounds]
+    medians = [quantile(samples, 0.5) for samples in samples_s]
+    notes = tuple(_doubts(attempt, medians, rules))
+    stamp = environment()
+    return Measurement(
+        profile=profile,
+        effort=effort,
+        source=Source.MEASURED,
+        verdict=_verdict(effort, notes),
+        p50=_across(medians),
+        p90=_across([quantile(samples, 0.9) for samples in samples_s]),
+        p99=_across([quantile(samples, 0.99) for samples in samples_s]),
+        throughput_per_s=profile.batch * sum(map(len, samples_s)) / sum(map(sum, samples_s)),
+        load_s=statistics.median(round_.load_s for round_ in rounds),
+        first_call_s=statistics.median(round_.first_call_s for round_ in rounds),
+        compile_s=statistics.median(round_.compile_s for round_ in rounds),
+        peak_memory_bytes=max(round_.peak_memory_bytes for round_ in rounds),
+        log_variance=log_variance(medians),
+        hardware_key=hardware_key(stamp),
+        environment=stamp,
+        samples_s=samples_s,
+        measured_at=now.isoformat(),
+        notes=notes,
+        reference_shift=attempt.shift,
+        voided=attempt.voided,
+    )
+
+
+def _verdict(effort: Effort, notes: tuple[str, ...]) -> Verdict:
+    if effort is Effort.QUICK:
+        return Verdict.PROVISIONAL
+    return Verdict.NOISY if notes else Verdict.STEADY
+
+
+def _doubts(attempt: Attempt, medians: list[Quantile], rules: Rules) -> Iterator[str]:
+    """What speaks against calling the attempt steady."""
+    rounds = attempt.rounds
+    contended = [round_ for round_ in rounds if round_.contended]
+    if contended:
+        least = min(round_.busy for round_ in contended)
+        yield f"other work took the cores in {len(contended)} of {len(rounds)} processes (running {least:.0%} of the time)"
+    cold = sum(not round_.warm for round_ in rounds)
+    if cold:
+        yield f"{cold} of {len(rounds)} processes did not warm up to a steady pace within {rules.warm_most_s:g} s"
+    fewest = min(len(round_.samples_s) for round_ in rounds)
+    if fewest < rules.samples:
+        yield f"a process made only {fewest} calls within {rules.most_s:g} s, {rules.samples} are wanted"
+    width = max(relative_width(median) for median in medians)
+    if rules.tolerance is not None and width >= rules.tolerance:
+        yield f"the interval of a process's median is {width:.1%} wide, more than {rules.tolerance:.0%}"
+    apart = math.log(max(median.value_s for median in medians) / min(median.value_s for median in medians))
+    if apart > MOST_MOVED:
+        yield f"the processes' medians lie {math.expm1(apart):.1%} apart"
+    if attempt.moved and attempt.shift is not None:
+        yield f"the reference architecture's latency moved by {math.expm1(attempt.shift):+.1%} meanwhile"
+
+
+def _across(estimates: list[Quantile]) -> Quantile:
+    """Median of the processes' values, hull of their intervals; no bound where one process could not tell its own."""
+    lows = [estimate.low_s for estimate in estimates if estimate.low_s is not None]
+    highs = [estimate.high_s for estimate in estimates if estimate.high_s is not None]
+    return Quantile(
+        value_s=statistics.median(estimate.value_s for estimate in estimates),
+        low_s=min(lows) if len(lows) == len(estimates) else None,
+        high_s=max(highs) if len(highs) == len(estimates) else None,
+    )

@@ -1,0 +1,84 @@
+"""The measuring procedure: one architecture on one device profile, in fresh processes, judged as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+
+from encoders.values import Head
+from hardware.attempt import undisturbed
+from hardware.backend import backend_module, supports
+from hardware.errors import UnsupportedProfileError
+from hardware.isolation import ForkServer, fork_server
+from hardware.judgement import judged
+from hardware.lock import measuring
+from hardware.plan import PLANS, REFERENCE, REFERENCE_HEAD, REFERENCE_RULES
+from hardware.round import Round, Rules
+from hardware.values import Device, DeviceProfile, Effort, Measurement
+from search_space import Architecture
+
+LOAD_ALLOWANCE_S = 60.0
+"""What a process may take beyond the limits of its rules: to load, for its first call, and to end its last calls."""
+
+
+def measure(
+    architecture: Architecture,
+    head: Head,
+    profile: DeviceProfile,
+    effort: Effort,
+    *,
+    seed: int = 0,
+    lock: Callable[[Device], AbstractContextManager[None]] = measuring,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Measurement:
+    """The latency of `architecture` with random weights on this machine.
+
+    Waits for the device's lock. Then, for calls below 30 ms on a quiet machine, takes a bit more than 1 s (`quick`),
+    15 s (`search`) or 5 minutes (`report`); slower calls take longer, because each process needs its samples, and a
+    busy machine up to some retries more. The first call of this process also loads the runtime.
+
+    Raises:
+        UnsupportedProfileError: this machine cannot measure the profile, or the architecture is too short for it.
+        OutOfMemoryError: it does not fit.
+        HangError: a process did not end within its limit and was killed.
+        MeasurementError: a process died, or the model raised.
+    """
+    _check(architecture, profile)
+    plan = PLANS[effort]
+    with lock(profile.device), fork_server((backend_module(profile),)) as server:
+
+        def target() -> Round:
+            return _round(server, architecture, head, profile, plan.rules, seed)
+
+        def reference() -> Round:
+            fitting = replace(REFERENCE, max_positions=max(REFERENCE.max_positions, profile.length))
+            return _round(server, fitting, REFERENCE_HEAD, profile, REFERENCE_RULES, seed)
+
+        attempt = undisturbed(plan.processes, target, reference if plan.with_reference else None)
+    return judged(attempt, plan.rules, profile, effort, clock())
+
+
+def _check(architecture: Architecture, profile: DeviceProfile) -> None:
+    reason = supports(profile)
+    if reason is not None:
+        raise UnsupportedProfileError(f"cannot measure on {profile.label}: {reason}")
+    if profile.length > architecture.max_positions:
+        raise UnsupportedProfileError(
+            f"cannot measure at length {profile.length}: the architecture has {architecture.max_positions} positions"
+        )
+
+
+def _round(
+    server: ForkServer, architecture: Architecture, head: Head, profile: DeviceProfile, rules: Rules, seed: int
+) -> Round:
+    request = {
+        "architecture": architecture.to_dict(),
+        "head": asdict(head),
+        "profile": asdict(profile),
+        "rules": asdict(rules),
+        "seed": seed,
+    }
+    limit_s = LOAD_ALLOWANCE_S + rules.warm_most_s + rules.most_s
+    return Round(**server.call("hardware.round:run", request, limit_s=limit_s))

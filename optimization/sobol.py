@@ -1,0 +1,62 @@
+"""Quasi-random search: spreads more evenly than random search, and is what a model starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import qmc
+
+from optimization.strategy import StrategyStudy, StrategyTrial, Suggestion
+from optimization.untried import untried
+from search_space import SearchSpace
+
+BLOCK = 64
+"""Points drawn at once; a power of two keeps the sequence balanced."""
+
+LONGEST = 4096
+"""Points after which what is left of the space is taken in random order: the sequence then mostly hits tried points."""
+
+
+class SobolStrategy:
+    """Goes through the space along a scrambled Sobol sequence, without what was tried.
+
+    Asking for one at a time gives the same architectures as asking for many.
+    """
+
+    def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
+        free = untried(study.space, trials)
+        count = min(count, int(free.sum()))
+        rows: list[int] = []
+        for row in _order(study.space, study.seed):
+            if len(rows) == count:
+                break
+            if free[row]:
+                free[row] = False
+                rows.append(row)
+        return [Suggestion(architecture=study.space.architecture(row), strategy="sobol") for row in rows]
+
+
+def _order(space: SearchSpace, seed: int) -> Iterator[int]:
+    """Rows of the space, each at least once."""
+    generator = np.random.default_rng(seed)
+    sequence = qmc.Sobol(d=len(space.names), scramble=True, rng=generator)
+    for _ in range(LONGEST // BLOCK):
+        for point in sequence.random(BLOCK):
+            yield _row_at(space, point)
+    yield from generator.permutation(space.size).tolist()
+
+
+def _row_at(space: SearchSpace, point: npt.NDArray[np.float64]) -> int:
+    """The valid point that stands where `point` stands in the unit cube.
+
+    One dimension after the other takes the quantile of its values among the points that agree so far (the Rosenblatt
+    transformation), so a uniform point gives a uniform valid point and none has to be rejected.
+    """
+    low, high = 0, space.size
+    for name, quantile in zip(space.names, point, strict=True):
+        part = space.columns[name][low:high]
+        value = part[int(quantile * len(part))]
+        low, high = low + int(np.searchsorted(part, value)), low + int(np.searchsorted(part, value, side="right"))
+    return low

@@ -1,0 +1,52 @@
+"""The HTML pages: all studies, and one. What moves on them is read from the JSON API by `static/`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from protocol.views import StudyView
+from service.dashboard.assets import HERE, mount_static, plotly_address
+from service.dashboard.wording import ended_trials, hypervolume_text, remaining_time
+
+__all__ = ["mount_static", "router"]
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+_HEADERS = {
+    # Plotly writes style attributes and a style sheet of its own; scripts are only ever ours.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_templates = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters |= {"ended": ended_trials, "remaining": remaining_time, "volume": hypervolume_text}
+
+
+def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:
+    return _page("studies.html", studies=studies)
+
+
+def study_page(study: StudyView) -> HTMLResponse:
+    return _page("study.html", study=study, plotly=plotly_address())
+
+
+def missing_page(name: str) -> HTMLResponse:
+    return _page("missing.html", 404, name=name)
+
+
+def _page(template: str, status: int = 200, **values: object) -> HTMLResponse:
+    return HTMLResponse(_templates.get_template(template).render(values), status, headers=_HEADERS)

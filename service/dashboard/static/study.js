@@ -1,0 +1,95 @@
+// The page of one study: reads it, shows it, and reads it again while it runs.
+
+import { follow, read } from "./api.js";
+import { element, setText, show } from "./dom.js";
+import { Finalists } from "./finalists.js";
+import { heading, moment } from "./format.js";
+import { drawFront, showLegend } from "./front_figure.js";
+import { horizontal } from "./front_points.js";
+import { drawHistory } from "./history_figure.js";
+import { onSchemeChange } from "./plot.js";
+import { isOver, jobText, showSummary } from "./study_summary.js";
+import { TrialsTable } from "./trials_table.js";
+
+const place = (id) => document.getElementById(id);
+const path = `/studies/${encodeURIComponent(place("study").dataset.study)}`;
+const table = new TrialsTable(place("trials-table"), (number) => select(number, false));
+const finalists = new Finalists(place("finalists"), place("finalists-table"), place("finalists-load"));
+let seen = null;
+let drawn = null;
+
+async function refresh() {
+  const [study, trials, front] = await Promise.all([read(path), read(`${path}/trials`), read(`${path}/front`)]);
+  seen = { study, trials, front };
+  showSummary(study);
+  showTexts(study, trials, front);
+  showJobs(study);
+  showNotes(study);
+  showLegend(place("front-legend"), study, trials, front);
+  table.update(study, trials);
+  finalists.update(study, trials, (number) => select(number, true));
+  openAddressed();
+  await draw();
+  return !isOver(study);
+}
+
+/** Draws again only what changed. */
+async function draw() {
+  const { study, trials, front } = seen;
+  const signature = JSON.stringify([trials, front, study.references, study.prepared, table.selected]);
+  if (signature === drawn) return;
+  drawn = signature;
+  await drawFront(place("front-figure"), { study, trials, front, selected: table.selected, select: (number) => select(number, true) });
+  await drawHistory(place("hypervolume-figure"), front);
+}
+
+function select(number, scroll) {
+  table.select(number);
+  history.replaceState(null, "", number === null ? location.pathname : `#trial-${number}`);
+  if (scroll && number !== null) table.scrollTo(number);
+  draw();
+}
+
+/** An address that ends in #trial-7 opens trial 7, once. */
+let addressed = /^#trial-(\d+)$/.exec(location.hash)?.[1];
+function openAddressed() {
+  if (addressed === undefined || !table.rows.has(Number(addressed))) return;
+  const number = Number(addressed);
+  addressed = undefined;
+  select(number, true);
+}
+
+function showTexts(study, trials, front) {
+  const across = horizontal(study.spec);
+  setText(
+    "front-caption",
+    `${heading(study.spec.task.metric)} against ${across.title}. Every trial is a flash distillation scored on the selection split; choose a point to see its trial.`,
+  );
+  setText("front-summary", trials.length ? `${front.numbers.length} of ${trials.length} trials are on the front.` : "");
+  setText("created", moment(study.created_at));
+  setText("error", study.error ?? "");
+  show("error", Boolean(study.error));
+}
+
+function showJobs(study) {
+  const list = place("jobs");
+  const entries = study.jobs.map((job) => {
+    const who = job.state === "leased" ? `on ${job.worker ?? "a worker"}` : job.state;
+    const again = job.attempt > 1 ? `, attempt ${job.attempt}` : "";
+    return element("li", {}, jobText(job), element("span", { class: "under" }, `${who}${again}`));
+  });
+  const nothing = element("li", { class: "quiet" }, isOver(study) ? "All done." : "None at the moment.");
+  list.replaceChildren(...(entries.length ? entries : [nothing]));
+}
+
+function showNotes(study) {
+  const notes = [...study.notes, ...(study.prepared?.notes ?? [])];
+  show("notes", notes.length > 0);
+  place("notes-list").replaceChildren(...[...new Set(notes)].map((note) => element("li", {}, note)));
+}
+
+onSchemeChange(() => {
+  drawn = null;
+  if (seen) draw();
+});
+follow(refresh, place("link"));

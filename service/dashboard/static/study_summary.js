@@ -1,0 +1,106 @@
+// What a study's header says: how far it is, what is being done, and what was found so far.
+
+import { NONE, duration, interval, latency, plural, quality, volume } from "./format.js";
+import { setText } from "./dom.js";
+
+const ENDED = ["completed", "infeasible", "failed", "stopped"];
+const STAGES = ["preparing", "calibrating", "searching", "finalizing"];
+
+export function isOver(study) {
+  return study.state === "completed" || study.state === "failed";
+}
+
+export function endedTrials(study) {
+  return ENDED.reduce((sum, state) => sum + (study.trials[state] ?? 0), 0);
+}
+
+/** Share of the present stage that is done, or null where nothing can be said. */
+export function stageProgress(study) {
+  if (study.state === "completed") return 1;
+  if (study.state === "searching") return endedTrials(study) / study.spec.budget.trials;
+  if (study.state === "finalizing") {
+    const all = Object.values(study.finalists).reduce((sum, number) => sum + number, 0);
+    return all ? (all - (study.finalists.finalizing ?? 0)) / all : null;
+  }
+  const progress = study.jobs.find((job) => job.progress?.total)?.progress;
+  if (progress) return progress.done / progress.total;
+  return study.state === "failed" ? endedTrials(study) / study.spec.budget.trials : null;
+}
+
+/** An estimate, or an honest word where there is none. */
+export function remaining(study) {
+  if (isOver(study)) return NONE;
+  return study.remaining_s === null ? "not known yet" : `about ${duration(study.remaining_s)}`;
+}
+
+export function trialsText(study) {
+  return `${endedTrials(study)} of ${study.spec.budget.trials}`;
+}
+
+/** What is under way, in words. */
+export function doing(study) {
+  const leased = study.jobs.filter((job) => job.state === "leased");
+  if (leased.length) return leased.map(jobText).join(" · ");
+  if (isOver(study)) return "";
+  return study.jobs.length ? "waiting for a worker" : "waiting for the next job";
+}
+
+export function jobText(job) {
+  const subject = job.trial === null ? job.kind : `${job.kind} trial ${job.trial}`;
+  const progress = job.progress;
+  if (!progress) return subject;
+  const steps = progress.total ? ` ${progress.done} of ${progress.total}` : "";
+  return `${subject}: ${progress.stage}${steps}`;
+}
+
+export function showSummary(study) {
+  const state = document.getElementById("state");
+  state.dataset.state = study.state;
+  setText("state", study.state);
+  showStages(study);
+  setText("doing", doing(study));
+  setText("trials-count", trialsText(study));
+  setText("trials-aside", trialsAside(study));
+  setText("front-size", String(study.front_size));
+  setText("hypervolume", volume(study.hypervolume));
+  setText("remaining", remaining(study));
+  setText("remaining-aside", study.ended_at ? `took ${duration(seconds(study.created_at, study.ended_at))}` : "");
+  setText("teacher", study.prepared ? quality(study.prepared.teacher_report.value) : NONE);
+  setText("teacher-aside", teacherAside(study));
+}
+
+function showStages(study) {
+  const present = STAGES.indexOf(study.state);
+  for (const [index, stage] of STAGES.entries()) {
+    const item = document.getElementById(`stage-${stage}`);
+    const step = study.state === "completed" || index < present ? "done" : index === present ? "current" : "ahead";
+    item.dataset.step = step;
+    if (step === "current") item.setAttribute("aria-current", "step");
+    else item.removeAttribute("aria-current");
+  }
+  const bar = document.getElementById("progress");
+  const share = stageProgress(study);
+  if (share === null) bar.removeAttribute("value");
+  else bar.value = Math.min(1, share);
+  if (study.state === "failed" && share === null) bar.value = 0;
+}
+
+function trialsAside(study) {
+  const parts = ["infeasible", "failed", "stopped"].filter((state) => study.trials[state]);
+  return parts.map((state) => `${study.trials[state]} ${state}`).join(", ");
+}
+
+function teacherAside(study) {
+  const parts = [];
+  if (study.prepared) parts.push(`95 % ${interval(study.prepared.teacher_report)}`);
+  if (study.references.teacher) parts.push(latency(study.references.teacher.p50_s));
+  return parts.join(", ");
+}
+
+function seconds(from, to) {
+  return (new Date(to) - new Date(from)) / 1e3;
+}
+
+export function countsText(study) {
+  return `${plural(endedTrials(study), "trial")} ended`;
+}

@@ -1,0 +1,85 @@
+// All that is known of one trial, below its row.
+
+import { definitions, drawing, element } from "./dom.js";
+import { count, duration, interval, latency, moment, quality } from "./format.js";
+
+export function trialDetail(trial, study) {
+  const parts = [trialPart(trial), architecturePart(trial)];
+  if (trial.latency) parts.push(latencyPart(trial.latency, "Latency"));
+  if (trial.evaluation) parts.push(evaluationPart(trial.evaluation, study, "Flash distillation"));
+  if (trial.finalist) parts.push(...finalistParts(trial.finalist, study));
+  return element("div", { class: "detail-grid" }, ...parts);
+}
+
+function trialPart(trial) {
+  return part("Trial", [
+    ["state", trial.state],
+    ["reason", trial.reason],
+    ["origin", trial.origin],
+    ["created", moment(trial.created_at)],
+    ["ended", trial.ended_at && moment(trial.ended_at)],
+  ]);
+}
+
+function architecturePart(trial) {
+  const shape = trial.architecture;
+  return part("Architecture", [
+    ["layers", shape.layers],
+    ["hidden size", shape.hidden_size],
+    ["heads", `${shape.heads} of ${shape.head_size}`],
+    ["FFN size", shape.ffn_size],
+    ["parameters", trial.metrics.parameters === undefined ? null : count(trial.metrics.parameters)],
+  ]);
+}
+
+function latencyPart(measured, title) {
+  const range = measured.low_s === null || measured.high_s === null ? null : `95 % ${latency(measured.low_s)} to ${latency(measured.high_s)}`;
+  return part(title, [
+    ["p50", latency(measured.p50_s)],
+    ["", range],
+    ["p90", latency(measured.p90_s)],
+    ["p99", latency(measured.p99_s)],
+    ["source", `${measured.source}, ${measured.verdict}`],
+    ["effort", `${measured.effort}, ${measured.samples} samples`],
+  ]);
+}
+
+function evaluationPart(evaluation, study, title) {
+  const metric = study.spec.task.metric;
+  const made = part(title, [
+    [metric, `${quality(evaluation.selection.value)} on selection`],
+    ["", `95 % ${interval(evaluation.selection)}`],
+    ["steps", evaluation.steps],
+    ["time", duration(evaluation.seconds)],
+  ]);
+  if (evaluation.curve.length > 1) made.append(curve(evaluation.curve, metric));
+  return made;
+}
+
+function finalistParts(finalist, study) {
+  const parts = [];
+  if (finalist.evaluation) parts.push(evaluationPart(finalist.evaluation, study, "Full distillation"));
+  if (finalist.latency) parts.push(latencyPart(finalist.latency, "Latency as exported"));
+  if (!parts.length || finalist.error) parts.push(part("Finalist", [["state", finalist.state], ["error", finalist.error]]));
+  return parts;
+}
+
+function part(title, pairs) {
+  return element("div", {}, element("h3", {}, title), definitions(pairs));
+}
+
+/** The learning curve as a line; its numbers are in its name for those who cannot see it. */
+function curve(points, metric) {
+  const [first, last] = [points[0], points[points.length - 1]];
+  const values = points.map((point) => point.value);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const x = (step) => ((step - first.step) / (last.step - first.step || 1)) * 100;
+  const y = (value) => 38 - ((value - low) / (high - low || 1)) * 36;
+  const name = `Learning curve: ${metric} from ${quality(first.value)} at step ${first.step} to ${quality(last.value)} at step ${last.step}`;
+  return drawing(
+    "svg",
+    { class: "curve", viewBox: "0 0 100 40", preserveAspectRatio: "none", role: "img", "aria-label": name },
+    drawing("line", { x1: 0, x2: 100, y1: 39.5, y2: 39.5 }),
+    drawing("polyline", { points: points.map((point) => `${x(point.step)},${y(point.value)}`).join(" ") }),
+  );
+}

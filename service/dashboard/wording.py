@@ -1,0 +1,30 @@
+"""Numbers of a study as the pages' first paint shows them; `static/format.js` says the same when it takes over."""
+
+from __future__ import annotations
+
+import math
+
+from protocol.quantity import format_duration
+from protocol.views import StudyState, StudyView, TrialState
+
+NONE = "–"
+
+
+def ended_trials(study: StudyView) -> int:
+    return sum(count for state, count in study.trials.items() if TrialState(state).ended)
+
+
+def remaining_time(study: StudyView) -> str:
+    """An estimate, or an honest word where there is none."""
+    if study.state in (StudyState.COMPLETED, StudyState.FAILED):
+        return NONE
+    return "not known yet" if study.remaining_s is None else f"about {format_duration(study.remaining_s)}"
+
+
+def hypervolume_text(value: float | None) -> str:
+    """Four significant digits: 0.4123."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    rounded = float(f"{value:.4g}")
+    decimals = 0 if rounded == 0 else max(0, 3 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:.{min(decimals, 12)}f}".replace("-", "−")

@@ -1,0 +1,87 @@
+"""Where the service keeps its things and where it listens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from service.errors import SettingsError
+
+HOME_VARIABLE = "STILLHOUSE_HOME"
+DATABASE_VARIABLE = "STILLHOUSE_DATABASE_URL"
+SCHEMES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one service is set up.
+
+    A lease lasts `lease_s` unless it is renewed; a job that fails or whose lease expires is given out `max_attempts`
+    times in all. Port 0 is any free one.
+
+    Raises:
+        SettingsError: a value that cannot be used. Only loopback may be bound: there are no tokens yet, so whoever
+            reaches the port may do everything.
+    """
+
+    home: Path
+    database_url: str
+    lease_s: float = 30.0
+    max_attempts: int = 3
+    host: str = "127.0.0.1"
+    port: int = 8787
+
+    def __post_init__(self) -> None:
+        if not self.database_url.startswith(SCHEMES):
+            raise SettingsError(
+                f"{DATABASE_VARIABLE}: must start with {' or '.join(SCHEMES)}, got {_scheme(self.database_url)!r}"
+            )
+        if not _is_loopback(self.host):
+            raise SettingsError(
+                f"host {self.host!r} is not loopback: the service has no access tokens, so it listens only on this "
+                "machine; use 127.0.0.1, and a tunnel to reach it from elsewhere"
+            )
+        if not 0 <= self.port <= 65_535:
+            raise SettingsError(f"port must be in 0 ... 65535, got {self.port}")
+        if not self.lease_s > 0:
+            raise SettingsError(f"lease_s must be above 0, got {self.lease_s}")
+        if self.max_attempts < 1:
+            raise SettingsError(f"max_attempts must be at least 1, got {self.max_attempts}")
+
+    @property
+    def artefacts(self) -> Path:
+        """The folder of the artefacts' files."""
+        return self.home / "artefacts"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+        """The settings that the environment names; what is `given` comes first.
+
+        Without any, home is `.stillhouse` in the working directory and the database a SQLite file in it.
+        """
+        home = Path(given.pop("home", None) or environment.get(HOME_VARIABLE) or ".stillhouse").resolve()
+        url = given.pop("database_url", None) or environment.get(DATABASE_VARIABLE) or sqlite_url(home)
+        return cls(home=home, database_url=url, **given)
+
+
+def sqlite_url(home: Path) -> str:
+    """The address of the SQLite database in this home."""
+    return f"sqlite:///{home / 'stillhouse.db'}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _scheme(url: str) -> str:
+    """What may be shown of an address: never the password in it."""
+    return url.split("//")[0][:40]

@@ -1,0 +1,70 @@
+"""Connections to SQLite and to PostgreSQL, set up so that both behave alike."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a writer waits for another one of the same SQLite file."""
+
+_IMMEDIATE = "stillhouse_immediate"
+
+
+def open_engine(database_url: str) -> Engine:
+    """An engine whose transactions only read: each sees one state of the database throughout.
+
+    Floats that are not finite are refused: JSON has no word for them, and PostgreSQL would not take them.
+    """
+    url = make_url(database_url)
+    serializer = partial(json.dumps, allow_nan=False)
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(
+            url,
+            json_serializer=serializer,
+            pool_size=10,
+            max_overflow=40,
+            connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None},
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        json_serializer=serializer,
+        pool_size=10,
+        max_overflow=40,
+        pool_pre_ping=True,
+    )
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def writing(engine: Engine) -> Engine:
+    """The same connections for transactions that write.
+
+    On SQLite they take the write lock at once: one that read first and then finds that it may not write would have to
+    be repeated. On PostgreSQL, row locks do what is needed at READ COMMITTED.
+    """
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{_IMMEDIATE: True})
+    return engine.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
+
+
+def _prepare_sqlite(connection: SqliteConnection, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # The driver itself begins nothing (isolation_level None): left alone it would begin at the first write only.
+    immediate = connection.get_execution_options().get(_IMMEDIATE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

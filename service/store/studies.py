@@ -1,0 +1,94 @@
+"""Studies in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, undefer
+
+from protocol.views import StudyState
+from service.store.tables import MeasurementRole, MeasurementRow, Study
+
+
+class StudyRepository:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, study: Study) -> bool:
+        """Whether it was added: False where the name is taken, also by a transaction that runs at the same time."""
+        try:
+            with self._session.begin_nested():
+                self._session.add(study)
+        except IntegrityError:
+            return False
+        return True
+
+    def find(self, name: str) -> Study | None:
+        return self._session.scalars(select(Study).where(Study.name == name)).one_or_none()
+
+    def names(self, identities: Sequence[int]) -> dict[int, str]:
+        rows = self._session.execute(select(Study.id, Study.name).where(Study.id.in_(identities)))
+        return {identity: name for identity, name in rows}
+
+    def lock(self, identity: int) -> Study:
+        """The study, for this transaction alone to change: what follows from two reports happens one after the other."""
+        statement = select(Study).where(Study.id == identity).with_for_update(key_share=True)
+        return self._session.scalars(statement, execution_options={"populate_existing": True}).one()
+
+    def all(self) -> Sequence[Study]:
+        """Every study, the newest first."""
+        return self._session.scalars(select(Study).order_by(Study.id.desc())).all()
+
+    def in_states(self, *states: StudyState) -> Sequence[Study]:
+        return self._session.scalars(select(Study).where(Study.state.in_(states)).order_by(Study.id)).all()
+
+    def lease_suggester(self, identity: int, holder: str, now: datetime, lease_s: float) -> int | None:
+        """The fencing number with which `holder` may choose trials for the study; None where somebody else does."""
+        free = or_(Study.suggester_expires_at.is_(None), Study.suggester_expires_at <= now)
+        statement = (
+            update(Study)
+            .where(Study.id == identity, Study.state == StudyState.SEARCHING, free)
+            .values(
+                suggester=holder,
+                suggester_attempt=Study.suggester_attempt + 1,
+                suggester_expires_at=now + timedelta(seconds=lease_s),
+            )
+            .returning(Study.suggester_attempt)
+        )
+        return self._session.execute(statement, execution_options=_NO_SYNC).scalar_one_or_none()
+
+    def renew_suggester(self, identity: int, attempt: int, expires_at: datetime | None) -> bool:
+        """Whether the lease is still this attempt's; if so it now ends at `expires_at`, or at once without one."""
+        statement = (
+            update(Study)
+            .where(Study.id == identity, Study.suggester_attempt == attempt, Study.suggester_expires_at.is_not(None))
+            .values(suggester_expires_at=expires_at)
+            .returning(Study.id)
+        )
+        return self._session.execute(statement, execution_options=_NO_SYNC).first() is not None
+
+    def add_measurement(self, row: MeasurementRow) -> None:
+        self._session.add(row)
+
+    def references(self, identities: Sequence[int]) -> Sequence[MeasurementRow]:
+        """The measured references of these studies, the oldest first."""
+        return self._session.scalars(
+            select(MeasurementRow)
+            .where(MeasurementRow.study_id.in_(identities), MeasurementRow.role == MeasurementRole.REFERENCE)
+            .order_by(MeasurementRow.id)
+        ).all()
+
+    def measurements(self, identity: int, trial: int, *, samples: bool = False) -> Sequence[MeasurementRow]:
+        """Everything that was measured of one trial, the oldest first."""
+        statement = (
+            select(MeasurementRow)
+            .where(MeasurementRow.study_id == identity, MeasurementRow.trial_id == trial)
+            .order_by(MeasurementRow.id)
+        )
+        return self._session.scalars(statement.options(undefer(MeasurementRow.samples_s)) if samples else statement).all()
+
+
+_NO_SYNC = {"synchronize_session": False}

@@ -1,0 +1,191 @@
+"""What is stored: one class per table, one attribute per column.
+
+Rows are changed by assigning attributes inside a unit of work. JSON columns hold frozen values: they are replaced, never
+changed in place.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
+
+from distillation.values import Fidelity
+from hardware.values import Measurement
+from protocol.jobs import CurvePoint, JobKind, JobState, Prepared, Progress, Score, Work
+from protocol.study import StudySpec
+from protocol.views import FinalistState, StudyState, TrialState
+from search_space import Architecture
+from service.store.columns import ClosedSet, Frozen, Identity, Instant, Json
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Table(MappedAsDataclass, DeclarativeBase, kw_only=True):
+    metadata = MetaData(naming_convention=_NAMES)
+    type_annotation_map = {enum.Enum: ClosedSet, datetime: Instant, str: Text}  # noqa: RUF012
+
+
+class Study(Table):
+    """`suggester*` is the lease of whoever is choosing trials for the study; the attempt fences it."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    spec: Mapped[StudySpec] = mapped_column(Frozen(StudySpec))
+    state: Mapped[StudyState] = mapped_column(index=True)
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None] = mapped_column(default=None)
+    prepared: Mapped[Prepared | None] = mapped_column(Json(Prepared), default=None)
+    reference: Mapped[dict[str, float] | None] = mapped_column(Json(dict[str, float]), default=None)
+    """The hypervolume's reference point, inferred once."""
+    notes: Mapped[tuple[str, ...]] = mapped_column(Json(tuple[str, ...]), default=())
+    error: Mapped[str | None] = mapped_column(default=None)
+    suggester: Mapped[str | None] = mapped_column(default=None)
+    suggester_attempt: Mapped[int] = mapped_column(default=0)
+    suggester_expires_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Trial(Table):
+    """`variances` are of the metrics' observation noise; `predicted` is what the strategy expected."""
+
+    __tablename__ = "trials"
+    __table_args__ = (
+        UniqueConstraint("study_id", "number"),
+        UniqueConstraint("study_id", "architecture_key"),
+        Index(None, "study_id", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    number: Mapped[int]
+    state: Mapped[TrialState]
+    architecture: Mapped[Architecture] = mapped_column(Json(Architecture))
+    architecture_key: Mapped[str] = mapped_column(String(16))
+    origin: Mapped[str]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None] = mapped_column(default=None)
+    metrics: Mapped[dict[str, float]] = mapped_column(Json(dict[str, float]), default_factory=dict)
+    variances: Mapped[dict[str, float]] = mapped_column(Json(dict[str, float]), default_factory=dict)
+    predicted: Mapped[dict[str, float]] = mapped_column(Json(dict[str, float]), default_factory=dict)
+    reason: Mapped[str | None] = mapped_column(default=None)
+
+
+class Finalist(Table):
+    """A trial of the front that is distilled in full."""
+
+    __tablename__ = "finalists"
+
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id"), primary_key=True)
+    state: Mapped[FinalistState]
+    export: Mapped[str | None] = mapped_column(String(64), default=None)
+    error: Mapped[str | None] = mapped_column(default=None)
+
+
+class Job(Table):
+    """`attempt` fences writes, +1 at every grant; `released` of them were given back and count for nothing.
+
+    `target` is the `device/runtime` that the job needs, if any. `reported_attempt` and `reported_digest` are of the last
+    report that was accepted, so that a repeated one is known.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(None, "state", "id"),
+        Index(None, "study_id", "state"),
+        Index(None, "trial_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    trial_id: Mapped[int | None] = mapped_column(ForeignKey("trials.id"))
+    kind: Mapped[JobKind]
+    target: Mapped[str | None] = mapped_column(String(64))
+    work: Mapped[Work] = mapped_column(Json(Work))
+    state: Mapped[JobState] = mapped_column(default=JobState.QUEUED)
+    created_at: Mapped[datetime]
+    attempt: Mapped[int] = mapped_column(default=0)
+    released: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None] = mapped_column(default=None)
+    leased_at: Mapped[datetime | None] = mapped_column(default=None)
+    expires_at: Mapped[datetime | None] = mapped_column(default=None)
+    ended_at: Mapped[datetime | None] = mapped_column(default=None)
+    progress: Mapped[Progress | None] = mapped_column(Json(Progress), default=None)
+    checkpoint: Mapped[str | None] = mapped_column(String(64), default=None)
+    error: Mapped[str | None] = mapped_column(default=None)
+    reported_attempt: Mapped[int | None] = mapped_column(default=None)
+    reported_digest: Mapped[str | None] = mapped_column(String(64), default=None)
+
+
+class Evaluation(Table):
+    """A trial's quality at one fidelity."""
+
+    __tablename__ = "evaluations"
+
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id"), primary_key=True)
+    fidelity: Mapped[Fidelity] = mapped_column(primary_key=True)
+    selection: Mapped[Score] = mapped_column(Json(Score))
+    report: Mapped[Score | None] = mapped_column(Json(Score))
+    curve: Mapped[tuple[CurvePoint, ...]] = mapped_column(Json(tuple[CurvePoint, ...]))
+    steps: Mapped[int]
+    seconds: Mapped[float]
+    weights: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class MeasurementRole(StrEnum):
+    REFERENCE = "reference"
+    """Of the study: the teacher, the smallest, the largest architecture."""
+    TRIAL = "trial"
+    EXPORT = "export"
+    """Of a finalist's exported artefact."""
+
+
+class MeasurementRow(Table):
+    """One measurement; `samples_s` is kept apart from the rest, which is read far more often."""
+
+    __tablename__ = "measurements"
+    __table_args__ = (Index(None, "study_id", "role"), Index(None, "trial_id"))
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    trial_id: Mapped[int | None] = mapped_column(ForeignKey("trials.id"))
+    role: Mapped[MeasurementRole]
+    name: Mapped[str | None] = mapped_column(String(64))
+    """Which reference it is."""
+    measurement: Mapped[Measurement] = mapped_column(Json(Measurement))
+    """Without its samples."""
+    samples: Mapped[int]
+    samples_s: Mapped[list[list[float]]] = mapped_column(Json(list[list[float]]), deferred=True)
+    created_at: Mapped[datetime]
+
+
+class ArtefactRow(Table):
+    """An artefact whose file was verified; the row is written after the file."""
+
+    __tablename__ = "artefacts"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+
+
+class Worker(Table):
+    """Who asked for jobs, and what it said that it can do."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    kinds: Mapped[tuple[JobKind, ...]] = mapped_column(Json(tuple[JobKind, ...]))
+    targets: Mapped[tuple[str, ...]] = mapped_column(Json(tuple[str, ...]))
+    seen_at: Mapped[datetime]

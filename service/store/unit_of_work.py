@@ -1,0 +1,88 @@
+"""One transaction, and the repositories that work in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from service.clock import Clock, utc_now
+from service.errors import StoreUnavailableError
+from service.store.artefacts import ArtefactRepository
+from service.store.engine import open_engine, writing
+from service.store.jobs import JobRepository
+from service.store.studies import StudyRepository
+from service.store.trials import TrialRepository
+from service.store.workers import WorkerRepository
+
+
+class UnitOfWork:
+    """What one transaction may do. It is committed or rolled back by the store that made it, never from inside."""
+
+    def __init__(self, session: Session, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+        self.studies = StudyRepository(session)
+        self.trials = TrialRepository(session)
+        self.jobs = JobRepository(session)
+        self.workers = WorkerRepository(session)
+        self.artefacts = ArtefactRepository(session)
+
+    @cached_property
+    def now(self) -> datetime:
+        """The instant of this transaction: all of it happens at once."""
+        return self._clock()
+
+    def flush(self) -> None:
+        """Sends what was changed so far, so that the next query sees it."""
+        self._session.flush()
+
+
+class Store:
+    """The database behind the service; may be used from several threads.
+
+    Raises:
+        StoreUnavailableError: from any unit of work, when the database does not answer or is busy for too long.
+    """
+
+    def __init__(self, database_url: str, clock: Clock = utc_now) -> None:
+        self._clock = clock
+        self._reading = open_engine(database_url)
+        self._writing = writing(self._reading)
+
+    @contextmanager
+    def read(self) -> Iterator[UnitOfWork]:
+        """A unit of work that only reads, and never waits for a writer. Takes a connection when it is first used."""
+        with _translated(), Session(self._reading, expire_on_commit=False, autoflush=False) as session:
+            yield UnitOfWork(session, self._clock)
+
+    @contextmanager
+    def write(self) -> Iterator[UnitOfWork]:
+        """A unit of work that is committed at its end, or not at all if the block raises."""
+        with _translated(), Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield UnitOfWork(session, self._clock)
+
+    def close(self) -> None:
+        self._reading.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, PoolTimeoutError) as error:
+        raise StoreUnavailableError(f"the database did not answer: {_first_line(error)}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreUnavailableError(f"the database closed the connection: {_first_line(error)}") from error
+        raise
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return str(cause).strip().partition("\n")[0]

@@ -1,0 +1,222 @@
+"""Import from folders and the hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertForPreTraining, BertForSequenceClassification, BertModel
+
+from encoders.build import architecture_of, build, head_of, labels_of
+from encoders.errors import CheckpointError, SourceNotFoundError, UnsupportedModelError
+from encoders.huggingface import load_pretrained, load_tokenizer
+from encoders.values import Head, Pooling
+from encoders.weights import read, save_weights
+from search_space import Activation
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def bert_config(**changes) -> BertConfig:
+    shape = {
+        "vocab_size": 60,
+        "num_hidden_layers": 3,
+        "hidden_size": 24,
+        "num_attention_heads": 4,
+        "intermediate_size": 40,
+        "max_position_embeddings": 20,
+    }
+    return BertConfig(**(shape | changes))
+
+
+def rewrite(folder: Path, change) -> None:
+    """Passes the folder's tensors through `change`."""
+    path = folder / "model.safetensors"
+    save_file(change(load_file(path)), path, metadata={"format": "pt"})
+
+
+@pytest.fixture
+def batch():
+    ids = torch.randint(0, 60, (3, 12), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(12)[None, :] < torch.tensor([12, 5, 1])[:, None]).long()
+    types = (torch.arange(12)[None, :] >= 6).long().expand(3, 12)
+    return ids, mask, types
+
+
+SHAPES = {
+    "bert": {},
+    "relu and another eps": {"hidden_act": "relu", "layer_norm_eps": 1e-5},
+    "tinybert": {"hidden_size": 36, "num_attention_heads": 12, "intermediate_size": 120},
+    "one type": {"type_vocab_size": 1},
+}
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+@pytest.mark.parametrize("model_class", [BertModel, BertForPreTraining, BertForSequenceClassification])
+def test_berts_last_hidden_state_is_transformers_own(tmp_path, scramble, batch, shape, model_class):
+    theirs = model_class(bert_config(**SHAPES[shape])).eval()
+    scramble(theirs)
+    theirs.save_pretrained(tmp_path / "bert")
+    ids, mask, types = batch
+    types = types if theirs.config.type_vocab_size > 1 else torch.zeros_like(types)
+
+    imported = load_pretrained(str(tmp_path / "bert"), head=Head(classes=3))
+    assert not imported.has_task_head
+    assert not imported.model.training
+    with torch.no_grad():
+        expected = theirs.base_model(ids, mask, types).last_hidden_state
+        found = imported.model.encoder(ids, mask, types).last_hidden_state
+    real = mask.bool()
+    torch.testing.assert_close(found[real], expected[real], atol=1e-5, rtol=0)
+
+
+def test_bert_brings_its_shape_and_gets_the_head_asked_for(tmp_path):
+    BertModel(bert_config(hidden_act="relu", hidden_dropout_prob=0.3)).save_pretrained(tmp_path)
+    head = Head(classes=2, pooling=Pooling.CLS)
+    model = load_pretrained(str(tmp_path), head=head, labels=["no", "yes"]).model
+    shape = architecture_of(model.config)
+    assert (shape.layers, shape.hidden_size, shape.heads, shape.head_size, shape.ffn_size) == (3, 24, 4, 6, 40)
+    assert shape.activation is Activation.RELU
+    assert head_of(model.config) == head
+    assert labels_of(model.config) == ("no", "yes")
+    assert model.config.dropout == 0.3
+
+
+def test_tensorflows_names_and_old_buffers_are_read(tmp_path, scramble, batch):
+    theirs = BertModel(bert_config())
+    scramble(theirs)
+    theirs.save_pretrained(tmp_path)
+    expected = load_pretrained(str(tmp_path)).model.encoder(*batch).last_hidden_state
+
+    def old(tensors):
+        names = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+        aged = {}
+        for name, tensor in tensors.items():
+            for new_end, old_end in names.items():
+                name = name.replace(new_end, old_end)
+            aged[f"bert.{name}"] = tensor
+        assert any(name.endswith("gamma") for name in aged)
+        return aged | {"bert.embeddings.position_ids": torch.arange(20)[None, :].clone()}
+
+    rewrite(tmp_path, old)
+    torch.testing.assert_close(load_pretrained(str(tmp_path)).model.encoder(*batch).last_hidden_state, expected)
+
+
+def test_sharded_half_precision_weights_become_whole_floats(tmp_path, batch):
+    theirs = BertModel(bert_config()).half()
+    theirs.save_pretrained(tmp_path, max_shard_size="10KB")
+    assert not (tmp_path / "model.safetensors").exists()
+    model = load_pretrained(str(tmp_path)).model
+    assert model.dtype == torch.float32
+    expected = theirs.float().eval()(*batch[:2]).last_hidden_state
+    real = batch[1].bool()
+    torch.testing.assert_close(model.encoder(*batch[:2]).last_hidden_state[real], expected[real], atol=1e-5, rtol=0)
+
+
+def test_our_own_model_comes_with_its_head(tmp_path, architecture, scramble, batch):
+    saved = build(architecture, Head(classes=3, pooling=Pooling.CLS), ["a", "b", "c"])
+    scramble(saved)
+    saved.save_pretrained(tmp_path)
+    for head, labels in ((None, None), (Head(classes=3, pooling=Pooling.CLS), ["a", "b", "c"])):
+        imported = load_pretrained(str(tmp_path), head=head, labels=labels)
+        assert imported.has_task_head
+        assert labels_of(imported.model.config) == ("a", "b", "c")
+        torch.testing.assert_close(imported.model(*batch).logits, saved(*batch).logits)
+
+
+@pytest.mark.parametrize(("classes", "labels"), [(2, None), (3, ["x", "y", "z"])])
+def test_our_own_model_gets_a_new_head_for_another_task(tmp_path, architecture, scramble, batch, classes, labels):
+    saved = build(architecture, Head(classes=3))
+    scramble(saved)
+    saved.save_pretrained(tmp_path)
+    imported = load_pretrained(str(tmp_path), head=Head(classes=classes), labels=labels)
+    assert not imported.has_task_head
+    assert imported.model.num_labels == classes
+    expected = saved.encoder(*batch).last_hidden_state
+    torch.testing.assert_close(imported.model.encoder(*batch).last_hidden_state, expected)
+    assert not torch.equal(imported.model.classifier.weight[:2], saved.classifier.weight[:2])
+
+
+def test_importing_leaves_the_global_random_state_alone(tmp_path):
+    BertModel(bert_config()).save_pretrained(tmp_path)
+    before = torch.get_rng_state()
+    load_pretrained(str(tmp_path))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_other_model_types_are_refused_by_name(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "roberta"}))
+    with pytest.raises(UnsupportedModelError, match=r"'roberta' are not supported; supported are bert, stillhouse"):
+        load_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "setting", [{"hidden_act": "gelu_new"}, {"position_embedding_type": "relative_key"}, {"is_decoder": True}]
+)
+def test_berts_that_compute_something_else_are_refused_by_setting(tmp_path, setting):
+    BertModel(bert_config()).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | setting))
+    with pytest.raises(UnsupportedModelError, match=next(iter(setting))):
+        load_pretrained(str(tmp_path))
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    model = BertModel(bert_config())
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pickled weights \(pytorch_model\.bin\) are not read"):
+        load_pretrained(str(tmp_path))
+
+
+def test_missing_and_foreign_tensors_are_named(tmp_path):
+    BertModel(bert_config()).save_pretrained(tmp_path)
+    rewrite(tmp_path, lambda tensors: {n: t for n, t in tensors.items() if "layer.2.output.dense" not in n})
+    with pytest.raises(CheckpointError, match=r"missing: layers\.2\.feed_forward\.down\.bias"):
+        load_pretrained(str(tmp_path))
+    rewrite(tmp_path, lambda tensors: tensors | {"encoder.adapter.weight": torch.ones(2)})
+    with pytest.raises(CheckpointError, match=r"not BERT's: encoder\.adapter\.weight"):
+        load_pretrained(str(tmp_path))
+
+
+def test_our_own_model_with_a_torn_configuration_is_refused(tmp_path, architecture):
+    model = build(architecture, Head(classes=3))
+    save_weights(model, tmp_path / "model.safetensors")
+    assert read(tmp_path / "model.safetensors")
+    for text, error, message in (
+        ('{"model_type": "still', CheckpointError, "not JSON"),
+        ('["stillhouse"]', CheckpointError, "must hold a mapping"),
+        (json.dumps(model.config.to_dict() | {"layers": 0}), UnsupportedModelError, "layers must be an integer"),
+        (json.dumps(model.config.to_dict() | {"layers": 2}), CheckpointError, "unknown: encoder.layers.2"),
+    ):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(error, match=message):
+            load_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("source", ["nobody/has-this", "./no/such/folder", "/no/such/folder"])
+def test_what_is_nowhere_is_one_error_that_names_it(source):
+    for load in (load_pretrained, load_tokenizer):
+        with pytest.raises(SourceNotFoundError, match=source):
+            load(source)
+
+
+def test_a_folder_without_a_model_or_tokenizer_is_named(tmp_path):
+    with pytest.raises(SourceNotFoundError, match=r"has no config\.json"):
+        load_pretrained(str(tmp_path))
+    with pytest.raises(SourceNotFoundError, match="no tokenizer"):
+        load_tokenizer(str(tmp_path))
+
+
+def test_a_saved_tokenizer_comes_back(tmp_path, tokenizer):
+    tokenizer.save_pretrained(tmp_path)
+    text = "a text, unknown 数 and known"
+    assert load_tokenizer(str(tmp_path))(text)["input_ids"] == tokenizer(text)["input_ids"]

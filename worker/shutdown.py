@@ -1,0 +1,50 @@
+"""The wish that the worker ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from queue import Empty, SimpleQueue
+from types import FrameType
+
+
+class Shutdown:
+    """Set once, by a signal or by the end of a supervisor; wakes the loop, which waits here and nowhere else.
+
+    A `SimpleQueue`, because its `put` is safe inside a signal handler that interrupts its own `get`; an `Event` is not.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._bell: SimpleQueue[None] = SimpleQueue()
+
+    def ask(self) -> None:
+        self.asked = True
+        self.ring()
+
+    def ring(self) -> None:
+        """End the current or the next `wait`."""
+        self._bell.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the bell rings, at most so long."""
+        try:
+            self._bell.get(timeout=max(0.0, seconds))
+        except Empty:
+            return
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the worker shall end."""
+        if not self.asked:
+            self.wait(seconds)
+
+    def on_signals(self) -> None:
+        """SIGTERM and SIGINT ask; the second one ends the process at once."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.asked:
+            os._exit(128 + number)
+        self.ask()

@@ -1,0 +1,190 @@
+"""Holding one leased job: it runs in a thread while its lease is renewed here."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from client import ClientError, ProblemError
+from client.errors import LEASE_LOST
+from protocol.jobs import (
+    Command,
+    Failure,
+    Grant,
+    LeaseRequest,
+    Progress,
+    Release,
+    Renewal,
+    Renewed,
+    Report,
+)
+from worker.checkpoints import Checkpoints
+from worker.errors import Interrupted
+from worker.failures import failure_of
+from worker.runner import Outcome, Runner
+from worker.shutdown import Shutdown
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+"""How often the loop looks for a checkpoint to send."""
+
+GRACE_S = 20.0
+"""How long a job that was asked to stop may take; one that cannot stop half-way (a measurement) is given up then."""
+
+
+class JobsPort(Protocol):
+    """What a worker says to the service; `client.jobs` is one."""
+
+    def lease(self, request: LeaseRequest) -> Grant | None: ...
+
+    def renew(self, job: int, renewal: Renewal) -> Renewed: ...
+
+    def report(self, job: int, report: Report) -> None: ...
+
+    def release(self, job: int, release: Release) -> None: ...
+
+
+class Ending(StrEnum):
+    """How the worker's time with a job ended."""
+
+    REPORTED = "reported"
+    RELEASED = "released"
+    LOST = "lost"
+    """The service gave the job to somebody else, or cancelled it: nothing more is said about it."""
+    GIVEN_UP = "given up"
+    """Released while it was still running: the process must end."""
+
+
+class _Reporter:
+    """The job's side of a tenure."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.latest: Progress | None = None
+        self.stop = False
+        self._checkpoints = checkpoints
+
+    def progress(self, stage: str, done: int = 0, total: int = 0) -> None:
+        self.latest = Progress(stage=stage, done=done, total=total)
+
+    def checkpoint(self, folder: Path) -> None:
+        self._checkpoints.offer(folder)
+
+    def should_stop(self) -> bool:
+        return self.stop
+
+
+class Tenure:
+    """One job from its grant to its ending.
+
+    The main thread keeps the lease, because only it gets signals; the job has a thread of its own.
+    """
+
+    def __init__(
+        self, grant: Grant, runner: Runner, jobs: JobsPort, checkpoints: Checkpoints, shutdown: Shutdown
+    ) -> None:
+        self._grant, self._runner, self._jobs = grant, runner, jobs
+        self._checkpoints, self._shutdown = checkpoints, shutdown
+        self._reporter = _Reporter(checkpoints)
+        self._thread = threading.Thread(target=self._run, name=f"job-{grant.job}", daemon=True)
+        self._result: Outcome | Failure | None = None
+        self._lost = False
+
+    def hold(self, *, grace_s: float = GRACE_S) -> Ending:
+        """Run the job and keep its lease until it ends, is lost, or the worker shall end."""
+        self._thread.start()
+        interval_s = self._grant.lease_s / 3
+        due_s = time.monotonic() + interval_s
+        stop_by_s: float | None = None
+        try:
+            while self._thread.is_alive():
+                self._shutdown.wait(min(TICK_S, interval_s, due_s - time.monotonic()))
+                self._checkpoints.advance()
+                if time.monotonic() >= due_s and not self._lost:
+                    self._renew()
+                    due_s = time.monotonic() + interval_s
+                if self._shutdown.asked:
+                    self._reporter.stop = True
+                    stop_by_s = stop_by_s or time.monotonic() + grace_s
+                    if time.monotonic() > stop_by_s:
+                        return self._give_up()
+            self._settle(interval_s)
+        finally:
+            if not self._thread.is_alive():
+                self._checkpoints.close()
+        return self._close()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._runner.run(self._grant, self._reporter)
+        except Interrupted:
+            self._result = None
+        except Exception as error:  # the job boundary: whatever a job raises is its failure, not the worker's
+            log.exception("job %d failed", self._grant.job)
+            self._result = failure_of(error)
+        finally:
+            self._shutdown.ring()
+
+    def _renew(self) -> None:
+        renewal = Renewal(
+            attempt=self._grant.attempt, progress=self._reporter.latest, checkpoint=self._checkpoints.newest
+        )
+        try:
+            renewed = self._jobs.renew(self._grant.job, renewal)
+        except ProblemError as error:
+            if error.code == LEASE_LOST:
+                self._abandon("its lease is lost")
+            else:
+                log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
+        except ClientError as error:
+            # The lease may outlive the outage; if not, the service says so when it answers again.
+            log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
+        else:
+            if renewed.command is Command.CANCEL:
+                self._abandon("it was cancelled")
+
+    def _abandon(self, why: str) -> None:
+        log.warning("job %d is abandoned: %s", self._grant.job, why)
+        self._lost = True
+        self._reporter.stop = True
+
+    def _settle(self, interval_s: float) -> None:
+        """After an interruption: see that the last checkpoint arrives, and keep the lease meanwhile."""
+        if self._result is not None or self._lost:
+            return
+        due_s = time.monotonic() + interval_s
+        while not self._checkpoints.advance():
+            self._shutdown.wait(0.05)
+            if time.monotonic() >= due_s:
+                self._renew()
+                due_s = time.monotonic() + interval_s
+
+    def _close(self) -> Ending:
+        if self._lost:
+            return Ending.LOST
+        if self._result is None:
+            return self._release()
+        try:
+            self._jobs.report(self._grant.job, Report(attempt=self._grant.attempt, result=self._result))
+        except ClientError as error:
+            log.error("job %d: its result could not be reported: %s", self._grant.job, error)
+            return Ending.LOST
+        return Ending.REPORTED
+
+    def _release(self) -> Ending:
+        release = Release(attempt=self._grant.attempt, checkpoint=self._checkpoints.newest)
+        try:
+            self._jobs.release(self._grant.job, release)
+        except ClientError as error:
+            log.warning("job %d could not be released and will be leased again later: %s", self._grant.job, error)
+        return Ending.RELEASED
+
+    def _give_up(self) -> Ending:
+        log.warning("job %d does not stop; it is given up", self._grant.job)
+        if not self._lost:
+            self._release()
+        return Ending.GIVEN_UP
