@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from alembic import context
 from sqlalchemy import Connection, Enum
 
-from alembic import context
 from service.settings import Settings
 from service.store.columns import Instant, Json
 from service.store.engine import open_engine, writing

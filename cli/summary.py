@@ -74,7 +74,8 @@ def closing_lines(study: StudyView, trials: Sequence[TrialView]) -> Iterator[str
             continue
         finalist = best.trial.finalist
         yield (
-            f"best within {points} points of the teacher: {times_text(best.speed_up)} its speed (trial {best.trial.number},"
+            f"best within {points} points of the teacher: {times_text(best.speed_up)} its speed"
+            f" (trial {best.trial.number},"
             f" {metric} {best.value:.3f} against {study.prepared.teacher_report.value:.3f} on the report split,"
             f" {latency_text(finalist.latency if finalist else None)})"
         )

@@ -85,9 +85,7 @@ def _text_by_content(table: Table, label: int | None) -> int:
 
 
 def _label_by_name(table: Table, texts: tuple[int, ...]) -> int | None:
-    found = [
-        index for index, name in enumerate(table.columns) if name.lower() in LABEL_NAMES and index not in texts
-    ]
+    found = [index for index, name in enumerate(table.columns) if name.lower() in LABEL_NAMES and index not in texts]
     if len(found) > 1:
         raise DataError(f"task.label: {table.name} has more than one label; name it; {_known(table)}")
     return found[0] if found else None

@@ -60,7 +60,7 @@ def harvest(
     packages: Mapping[str, tuple[str, ...]] = PACKAGES,
     *,
     most_per_class: int = MOST_PER_CLASS,
-    on_package: Callable[[str], None] = lambda name: None,
+    on_package: Callable[[str], None] | None = None,
 ) -> Docstrings:
     """Gathers the texts. A text that two packages share is nobody's.
 
@@ -77,7 +77,8 @@ def harvest(
     gathered: dict[str, list[str]] = {}
     for name, folder in folders.items():
         if folder is not None:
-            on_package(name)
+            if on_package is not None:
+                on_package(name)
             gathered[name] = _texts_of(folder, masker(packages[name]), int(most_per_class * ENOUGH))
     owners = Counter(text for texts in gathered.values() for text in texts)
     kept = {
@@ -99,9 +100,9 @@ def versions(packages: Mapping[str, tuple[str, ...]] = PACKAGES) -> dict[str, st
 
 
 def masker(names: tuple[str, ...]) -> Callable[[str], str]:
-    """Replaces a package's names, whatever their case, and words that only wrap them (`PyTorch`, `np.array` -> array).
+    """Replaces a package's names, whatever their case, also inside longer words (`TorchScript`).
 
-    Names of up to three letters are replaced only as whole words: "ax" is also in "max".
+    Names of up to three letters are replaced only where no letter touches them: "ax" is also in "max".
     """
     patterns = [
         rf"(?<![^\W\d_]){re.escape(name)}(?![^\W\d_])" if len(name) <= 3 else re.escape(name)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from distillation.errors import SaveError
 
 
@@ -36,7 +38,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
         temporary.rename(target)
     except SaveError:
         raise
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise _save_error(target, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -47,6 +49,8 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _save_error(target: Path, error: OSError) -> SaveError:
-    reason = error.strerror or str(error)
-    return SaveError(f"cannot write {target}: {reason}; make room or choose another folder, nothing was left behind")
+def _save_error(target: Path, error: OSError | SafetensorError) -> SaveError:
+    reason = getattr(error, "strerror", None) or str(error)
+    saved = SaveError(f"cannot write {target}: {reason}; nothing was left behind")
+    saved.errno = getattr(error, "errno", None)
+    return saved

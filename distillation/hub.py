@@ -27,16 +27,17 @@ def read_hub(source: str) -> tuple[Table, Table | None]:
 
 
 def _load(source: str) -> Mapping[str, Any]:
-    import datasets  # half a second, for those who need it
+    import datasets  # type: ignore[import-untyped] # half a second, for those who need it
 
     reasons = []
     for name, configuration in _readings(source):
         try:
             return dict(datasets.load_dataset(name, configuration))
-        except Exception as error:  # noqa: BLE001 (the library lets through whatever its HTTP client and readers raise)
+        except Exception as error:  # the library lets through whatever its HTTP client and its readers raise
             reasons.append((str(error).strip().splitlines() or [type(error).__name__])[0])
     raise DataError(
-        f"task.dataset: {source!r} is neither a local file or folder nor to be had from the hub (offline?): {reasons[0]}"
+        f"task.dataset: {source!r} is neither a local file or folder nor to be had from the hub (offline?):"
+        f" {reasons[0]}"
     )
 
 
@@ -49,9 +50,7 @@ def _readings(source: str) -> list[tuple[str, str | None]]:
 
 
 def _table(source: str, split: str, dataset: Any) -> Table:
-    columns = tuple(
-        name for name, feature in dataset.features.items() if getattr(feature, "dtype", None) in _PLAIN
-    )
+    columns = tuple(name for name, feature in dataset.features.items() if getattr(feature, "dtype", None) in _PLAIN)
     names = {column: getattr(dataset.features[column], "names", None) for column in columns}
     rows = tuple(
         Row(f"{source}, {split}, row {index}", tuple(_cell(values[column], names[column]) for column in columns))

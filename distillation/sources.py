@@ -112,7 +112,9 @@ def _labelled(train: Table, report: Table | None, task: Task) -> Corpus:
     examples = _examples(train, columns, classes)
     chosen = f"text: {', '.join(train.columns[index] for index in columns.text)}; label: {train.columns[columns.label]}"
     if report is None:
-        return Corpus(classes=classes, splits=split_all(examples), notes=(chosen, "the report split is a held-out tenth"))
+        return Corpus(
+            classes=classes, splits=split_all(examples), notes=(chosen, "the report split is a held-out tenth")
+        )
     if report.columns != train.columns:
         columns = find_columns(
             report,

@@ -43,13 +43,13 @@ def read_table(path: Path, key: str) -> Table:
     Raises:
         DataError: no such file, not of a known kind, no rows, or a row that is broken, with its line.
     """
+    if not path.exists():
+        raise DataError(f"{key}: there is no file {path}")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{key}: {path} is not one of {', '.join(READERS)}")
     try:
         text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{key}: there is no file {path}") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise DataError(f"{path}, line {line}: not UTF-8") from error

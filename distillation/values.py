@@ -28,6 +28,24 @@ class Metric(StrEnum):
     MATTHEWS = "matthews"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A metric on a sample of `examples`, with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+    examples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """The metric on the selection split after so many steps."""
+
+    step: int
+    value: float
+
+
 class Initialisation(StrEnum):
     TEACHER = "teacher"
     """The teacher's lower layers and leading widths, heads and neurons."""
@@ -41,7 +59,7 @@ class Matching(StrEnum):
 
 
 FLASH_FLOOR = 200
-"""Fewest steps of a flash distillation unless the study says otherwise: after 25 steps students were still at chance."""
+"""Fewest steps of a flash distillation, unless the study says otherwise: after 25 steps students were at chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +131,9 @@ DOCSTRINGS = "docstrings"
 class Dataset:
     """Where labelled text comes from.
 
-    `source` is `docstrings`, a local file (.csv, .tsv, .jsonl), a local folder with train.* and dev.* or validation.*
-    or test.*, or a hub id (`name` or `name/configuration`). `report` is a local file for the report split, where `source` is a file;
-    without one a seeded tenth is held out.
+    `source` is `docstrings`, a local file (.csv, .tsv, .jsonl), a local folder with one train* file and dev*, valid* or
+    test* files, or a hub id (`name`, `owner/name`, `name/configuration`, `owner/name/configuration`). `report` is a
+    local file for the report split; where there is none, and `source` has none either, a tenth is held out.
     """
 
     source: str
@@ -126,8 +144,8 @@ class Dataset:
 class Task:
     """What the student learns to do: text, or a pair of texts, to one label.
 
-    `text` and `label` name columns (a file without a header has columns "0", "1", ...). Left out, they are inferred where
-    that is unambiguous.
+    `text` and `label` name columns (a file without a header has columns "0", "1", ...). Left out, they are inferred
+    where that is unambiguous.
     """
 
     dataset: Dataset

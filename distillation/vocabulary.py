@@ -1,8 +1,8 @@
 """A WordPiece tokenizer trained on a task's own text.
 
-Equal texts give an equal vocabulary. The library's trainer alone does not: it numbers the pieces that continue a word in
-the order of a randomly seeded hash map, and breaks ties between merges by those numbers. Naming these pieces beforehand
-fixes the numbers.
+Equal texts give an equal vocabulary. The library's trainer alone does not: it numbers the pieces that continue a word
+in the order of a randomly seeded hash map, and breaks ties between merges by those numbers. Naming these pieces
+beforehand fixes the numbers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def train_tokenizer(
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token="[PAD]",  # noqa: S106
         unk_token="[UNK]",  # noqa: S106

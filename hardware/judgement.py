@@ -35,7 +35,7 @@ def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effor
         first_call_s=statistics.median(round_.first_call_s for round_ in rounds),
         compile_s=statistics.median(round_.compile_s for round_ in rounds),
         peak_memory_bytes=max(round_.peak_memory_bytes for round_ in rounds),
-        log_variance=log_variance(medians),
+        log_variance=log_variance(medians, _disturbance(attempt)),
         hardware_key=hardware_key(stamp),
         environment=stamp,
         samples_s=samples_s,
@@ -58,7 +58,7 @@ def _doubts(attempt: Attempt, medians: list[Quantile], rules: Rules) -> Iterator
     contended = [round_ for round_ in rounds if round_.contended]
     if contended:
         least = min(round_.busy for round_ in contended)
-        yield f"other work took the cores in {len(contended)} of {len(rounds)} processes (running {least:.0%} of the time)"
+        yield f"{len(contended)} of {len(rounds)} processes shared their cores, one ran {least:.0%} of the time"
     cold = sum(not round_.warm for round_ in rounds)
     if cold:
         yield f"{cold} of {len(rounds)} processes did not warm up to a steady pace within {rules.warm_most_s:g} s"
@@ -73,6 +73,15 @@ def _doubts(attempt: Attempt, medians: list[Quantile], rules: Rules) -> Iterator
         yield f"the processes' medians lie {math.expm1(apart):.1%} apart"
     if attempt.moved and attempt.shift is not None:
         yield f"the reference architecture's latency moved by {math.expm1(attempt.shift):+.1%} meanwhile"
+
+
+def _disturbance(attempt: Attempt) -> float:
+    """Logarithm of the factor by which the machine may have moved the value.
+
+    A process that ran for a share of the time takes up to 1 / share as long; a moved reference shows its factor.
+    """
+    shared = [-math.log(max(round_.busy, 0.01)) for round_ in attempt.rounds if round_.contended]
+    return max([0.0, *shared, abs(attempt.shift) if attempt.moved and attempt.shift is not None else 0.0])
 
 
 def _across(estimates: list[Quantile]) -> Quantile:

@@ -19,8 +19,10 @@ MEDIAN_VARIANCE = {1: 1.0, 2: 0.5, 3: 0.449, 4: 0.298, 5: 0.287}
 """Variance of the median of n standard normal values (Sarhan and Greenberg 1962)."""
 
 
-def log_variance(medians: list[Quantile]) -> float:
+def log_variance(medians: list[Quantile], disturbance: float = 0.0) -> float:
     """Variance of the logarithm of the median of `medians`, one per process.
+
+    `disturbance` is the logarithm of a factor by which something known may have moved them all; its square is added.
 
     Between processes: s0^2 the prior variance with weight w, s^2 that of the k processes' log medians:
 
@@ -36,7 +38,7 @@ def log_variance(medians: list[Quantile]) -> float:
     between = (PRIOR_WEIGHT * PRIOR_DEVIATION**2 + seen) / (PRIOR_WEIGHT + count - 1)
     within = _within(medians[0]) if count == 1 else 0.0
     # Beyond the table the median of n normal values has variance pi / 2n.
-    return between * MEDIAN_VARIANCE.get(count, math.pi / (2 * count)) + within
+    return between * MEDIAN_VARIANCE.get(count, math.pi / (2 * count)) + within + disturbance**2
 
 
 def _within(median: Quantile) -> float:

@@ -78,40 +78,26 @@ def propose(
         rows = _distinct_rows(coordinates, points, free)
         beliefs = client.predict([_parameters(coordinates, row) for row in rows])
     return [
-        Proposal(row=row, predicted={name: metric.original(*belief[metric.alias]) for name, metric in metrics.items()})
+        Proposal(row=row, predicted={name: float(belief[metric.alias][0]) for name, metric in metrics.items()})
         for row, belief in zip(rows, beliefs, strict=True)
     ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Metric:
-    """A metric that Ax models. `alias` is its name there, where names are parsed as expressions.
-
-    With `logarithmic` Ax sees the logarithm: costs are products of sizes, so it is nearly linear in the coordinates,
-    and no cost is predicted to be negative.
-    """
+    """A metric that Ax models. `alias` is its name there, where names are parsed as expressions."""
 
     name: str
     alias: str
-    logarithmic: bool
     with_variance: bool
 
     def observation(self, trial: StrategyTrial) -> float | tuple[float, float]:
         """The value, with its standard error where all trials have one."""
-        value = trial.metrics[self.name]
-        mean = math.log(value) if self.logarithmic else value
-        if not self.with_variance:
-            return mean
-        error = math.sqrt(trial.variances[self.name])
-        return mean, error / value if self.logarithmic else error
+        value = float(trial.metrics[self.name])
+        return (value, math.sqrt(trial.variances[self.name])) if self.with_variance else value
 
     def inequality(self, constraint: Constraint) -> str:
-        bound = math.log(constraint.bound) if self.logarithmic else constraint.bound
-        return f"{self.alias} {'>=' if constraint.at_least else '<='} {bound!r}"
-
-    def original(self, mean: float, deviation: float) -> float:
-        """The posterior mean in the metric's own unit: of a log-normal distribution where Ax sees the logarithm."""
-        return math.exp(mean + deviation**2 / 2) if self.logarithmic else float(mean)
+        return f"{self.alias} {'>=' if constraint.at_least else '<='} {float(constraint.bound)!r}"
 
 
 def _client(
@@ -171,24 +157,14 @@ def _metrics(
     study: StrategyStudy, trials: Sequence[StrategyTrial], constraints: Sequence[Constraint]
 ) -> dict[str, _Metric]:
     names = dict.fromkeys([*(o.metric for o in study.objectives), *(c.metric for c in constraints)])
-    return {name: _metric(study, trials, constraints, name, f"m{place}") for place, name in enumerate(names)}
-
-
-def _metric(
-    study: StrategyStudy, trials: Sequence[StrategyTrial], constraints: Sequence[Constraint], name: str, alias: str
-) -> _Metric:
-    observed = [trial for trial in trials if _has(trial, name)]
-    bounds = [constraint for constraint in constraints if constraint.metric == name]
-    directions = [objective.direction for objective in study.objectives if objective.metric == name]
-    is_cost = Direction.MAXIMIZE not in directions and not any(bound.at_least for bound in bounds)
-    return _Metric(
-        name=name,
-        alias=alias,
-        logarithmic=is_cost
-        and all(trial.metrics[name] > 0 for trial in observed)
-        and all(bound.bound > 0 for bound in bounds),
-        with_variance=all(name in trial.variances for trial in observed),
-    )
+    return {
+        name: _Metric(
+            name=name,
+            alias=f"m{place}",
+            with_variance=all(name in trial.variances for trial in trials if _has(trial, name)),
+        )
+        for place, name in enumerate(names)
+    }
 
 
 def _modelled(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> list[Constraint]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from protocol.jobs import Calibrated, Distilled, Finalized, Grant, Measured, Prepared
+from worker.errors import WorkerError
 
 Outcome = Prepared | Calibrated | Measured | Distilled | Finalized
+Work = TypeVar("Work")
 
 
 class Reporter(Protocol):
@@ -37,3 +39,14 @@ class Runner(Protocol):
             Exception: any other ends the job, as `worker.failures` says.
         """
         ...
+
+
+def work_of(grant: Grant, kind: type[Work]) -> Work:
+    """What the grant asks for.
+
+    Raises:
+        WorkerError: it is another kind of work.
+    """
+    if not isinstance(grant.work, kind):
+        raise WorkerError(f"job {grant.job} is {grant.work.kind} work, not {kind.__name__}")
+    return grant.work

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from protocol.views import StudyView
 from service.dashboard.assets import HERE, mount_static, plotly_address
-from service.dashboard.wording import ended_trials, hypervolume_text, remaining_time
+from service.dashboard.wording import ended_trials, hypervolume_text, is_over, remaining_time, time_taken
 
 __all__ = ["mount_static", "router"]
 
@@ -33,7 +33,13 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"ended": ended_trials, "remaining": remaining_time, "volume": hypervolume_text}
+_templates.filters |= {
+    "ended": ended_trials,
+    "over": is_over,
+    "remaining": remaining_time,
+    "taken": time_taken,
+    "volume": hypervolume_text,
+}
 
 
 def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:

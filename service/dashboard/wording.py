@@ -14,11 +14,20 @@ def ended_trials(study: StudyView) -> int:
     return sum(count for state, count in study.trials.items() if TrialState(state).ended)
 
 
+def is_over(study: StudyView) -> bool:
+    return study.state in (StudyState.COMPLETED, StudyState.FAILED)
+
+
 def remaining_time(study: StudyView) -> str:
     """An estimate, or an honest word where there is none."""
-    if study.state in (StudyState.COMPLETED, StudyState.FAILED):
+    if is_over(study):
         return NONE
-    return "not known yet" if study.remaining_s is None else f"about {format_duration(study.remaining_s)}"
+    return "not known yet" if study.remaining_s is None else format_duration(study.remaining_s)
+
+
+def time_taken(study: StudyView) -> str:
+    """From the study's creation to its end."""
+    return NONE if study.ended_at is None else format_duration((study.ended_at - study.created_at).total_seconds())
 
 
 def hypervolume_text(value: float | None) -> str:

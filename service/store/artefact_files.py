@@ -85,7 +85,7 @@ class Upload:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            os.replace(self._file.name, self._path)
+            Path(self._file.name).replace(self._path)
             _sync(self._path.parent)
         except OSError as error:
             raise _explained(error) from error

@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, Integer, TypeDecorator
 
+# ruff: noqa: ARG002 (the dialect is an argument of SQLAlchemy's)
+
 
 class Json(TypeDecorator[Any]):
     """A value of `kind` (a model, a dataclass, a tuple of them, ...), stored as JSON and checked when it is read."""

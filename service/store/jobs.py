@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from protocol.jobs import JobKind, JobState
@@ -91,7 +90,9 @@ class JobRepository:
             .where(Job.state == JobState.QUEUED)
             .group_by(Job.kind, Job.target)
         )
-        return [Demand(kind=kind, target=target, count=count) for kind, target, count in self._session.execute(statement)]
+        return [
+            Demand(kind=kind, target=target, count=count) for kind, target, count in self._session.execute(statement)
+        ]
 
     def expired(self, now: datetime) -> Sequence[tuple[int, int]]:
         """(study, job) of every lease that ended unrenewed."""
@@ -129,5 +130,4 @@ class JobRepository:
 
 
 def _suitable(kinds: Collection[JobKind], targets: Collection[str]) -> ColumnElement[bool]:
-    reachable: Any = or_(Job.target.is_(None), Job.target.in_(targets))
-    return Job.kind.in_(kinds) & reachable
+    return and_(Job.kind.in_(kinds), or_(Job.target.is_(None), Job.target.in_(targets)))

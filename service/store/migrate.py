@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Connection, text
-
 import alembic.command
 import alembic.config
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
 from service.settings import Settings, sqlite_url
 from service.store.engine import open_engine, writing
 from service.store.tables import Table
@@ -54,7 +54,7 @@ def migrations() -> Path:
 def _run(database_url: str, command: Command) -> None:
     engine = open_engine(database_url)
     try:
-        # SQLite's immediate transaction, or the advisory lock, makes a second process wait; it then finds nothing to do.
+        # SQLite's immediate transaction, or the advisory lock, makes a second process wait; it then has nothing to do.
         with writing(engine).begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

@@ -29,12 +29,15 @@ class StudyRepository:
     def find(self, name: str) -> Study | None:
         return self._session.scalars(select(Study).where(Study.name == name)).one_or_none()
 
+    def get(self, identity: int) -> Study:
+        return self._session.get_one(Study, identity)
+
     def names(self, identities: Sequence[int]) -> dict[int, str]:
         rows = self._session.execute(select(Study.id, Study.name).where(Study.id.in_(identities)))
-        return {identity: name for identity, name in rows}
+        return {row.id: row.name for row in rows}
 
     def lock(self, identity: int) -> Study:
-        """The study, for this transaction alone to change: what follows from two reports happens one after the other."""
+        """The study, for this transaction alone to change: what follows from two reports follows one by one."""
         statement = select(Study).where(Study.id == identity).with_for_update(key_share=True)
         return self._session.scalars(statement, execution_options={"populate_existing": True}).one()
 
@@ -88,7 +91,9 @@ class StudyRepository:
             .where(MeasurementRow.study_id == identity, MeasurementRow.trial_id == trial)
             .order_by(MeasurementRow.id)
         )
-        return self._session.scalars(statement.options(undefer(MeasurementRow.samples_s)) if samples else statement).all()
+        return self._session.scalars(
+            statement.options(undefer(MeasurementRow.samples_s)) if samples else statement
+        ).all()
 
 
 _NO_SYNC = {"synchronize_session": False}

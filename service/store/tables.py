@@ -1,7 +1,7 @@
 """What is stored: one class per table, one attribute per column.
 
-Rows are changed by assigning attributes inside a unit of work. JSON columns hold frozen values: they are replaced, never
-changed in place.
+Rows are changed by assigning attributes inside a unit of work. JSON columns hold frozen values: they are replaced,
+never changed in place.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Finalist(Table):
 class Job(Table):
     """`attempt` fences writes, +1 at every grant; `released` of them were given back and count for nothing.
 
-    `target` is the `device/runtime` that the job needs, if any. `reported_attempt` and `reported_digest` are of the last
-    report that was accepted, so that a repeated one is known.
+    `target` is the `device/runtime` that the job needs, if any. `reported_attempt` and `reported_digest` are of the
+    last report that was accepted, so that a repeated one is known.
     """
 
     __tablename__ = "jobs"
@@ -112,8 +112,8 @@ class Job(Table):
     kind: Mapped[JobKind]
     target: Mapped[str | None] = mapped_column(String(64))
     work: Mapped[Work] = mapped_column(Json(Work))
-    state: Mapped[JobState] = mapped_column(default=JobState.QUEUED)
     created_at: Mapped[datetime]
+    state: Mapped[JobState] = mapped_column(default=JobState.QUEUED)
     attempt: Mapped[int] = mapped_column(default=0)
     released: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(default=None)

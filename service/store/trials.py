@@ -26,7 +26,7 @@ class TrialRepository:
     def numbers(self, identities: Sequence[int]) -> dict[int, int]:
         """The trials' numbers within their studies."""
         rows = self._session.execute(select(Trial.id, Trial.number).where(Trial.id.in_(identities)))
-        return {identity: number for identity, number in rows}
+        return {row.id: row.number for row in rows}
 
     def find(self, study: int, number: int) -> Trial | None:
         return self._session.scalars(select(Trial).where(Trial.study_id == study, Trial.number == number)).one_or_none()
@@ -39,7 +39,7 @@ class TrialRepository:
     def counts(self, study: int) -> dict[TrialState, int]:
         """How many of the study's trials are in each state."""
         statement = select(Trial.state, func.count()).where(Trial.study_id == study).group_by(Trial.state)
-        return {state: count for state, count in self._session.execute(statement)}
+        return {row[0]: row[1] for row in self._session.execute(statement)}
 
     def next_number(self, study: int) -> int:
         """Numbers count from 1."""
@@ -77,4 +77,4 @@ class TrialRepository:
         statement = (
             select(Finalist.state, func.count()).join(Trial).where(Trial.study_id == study).group_by(Finalist.state)
         )
-        return {state: count for state, count in self._session.execute(statement)}
+        return {row[0]: row[1] for row in self._session.execute(statement)}

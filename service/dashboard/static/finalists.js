@@ -1,15 +1,19 @@
 // The finalists: what they are worth on the report split, and how to load them.
 
 import { element } from "./dom.js";
-import { NONE, count, interval, points, quality, ratio } from "./format.js";
-import { latencyCell, speedUp } from "./trials_table.js";
+import { NONE, count, heading, interval, points, quality, ratio } from "./format.js";
+import { latencyCell, speedUp } from "./latency.js";
+
+const WITHIN_POINTS = [3, 8];
 
 export class Finalists {
-  constructor(section, table, load) {
+  constructor(section, findings, table, load) {
     this.section = section;
+    this.findings = findings;
     this.table = table;
     this.load = load;
     this.signature = null;
+    this.chosen = null;
   }
 
   update(study, trials, select) {
@@ -18,8 +22,25 @@ export class Finalists {
     const signature = JSON.stringify([finalists, study.references.teacher?.p50_s]);
     if (!finalists.length || this.signature === signature) return;
     this.signature = signature;
+    this.findings.replaceChildren(...WITHIN_POINTS.map((most) => finding(study, finalists, most)).filter(Boolean));
     this.table.replaceChildren(tableOf(study, finalists, select));
-    this.load.replaceChildren(...finalists.filter((trial) => trial.finalist.export).map((trial) => snippet(study, trial)));
+    this.exported = finalists.filter((trial) => trial.finalist.export);
+    this.showLoading(study);
+  }
+
+  /** How one exported finalist is loaded; which one, the reader chooses. */
+  showLoading(study) {
+    const chosen = this.exported.find((trial) => trial.number === this.chosen) ?? this.exported[0];
+    if (!chosen) return this.load.replaceChildren();
+    const choose = (trial, event) => {
+      this.chosen = trial.number;
+      this.showLoading(study);
+      if (event.detail === 0) this.load.querySelector('[aria-pressed="true"]').focus();
+    };
+    const buttons = this.exported.map((trial) =>
+      element("button", { type: "button", "aria-pressed": trial === chosen ? "true" : "false", onclick: (event) => choose(trial, event) }, `trial ${trial.number}`),
+    );
+    return this.load.replaceChildren(snippet(study, chosen, buttons));
   }
 }
 
@@ -33,10 +54,23 @@ export function loadingLines(study, trial) {
   ];
 }
 
+/** The fastest finalist whose report is at most so many points below the teacher's, as a sentence. */
+function finding(study, finalists, most) {
+  if (!study.prepared) return null;
+  const teacher = study.prepared.teacher_report.value;
+  const best = finalists
+    .map((trial) => ({ trial, value: trial.finalist.evaluation?.report?.value, times: speedUp(trial.finalist.latency, study) }))
+    .filter(({ value, times }) => value !== undefined && times !== null && value >= teacher - most / 100 - 1e-9)
+    .sort((a, b) => b.times - a.times)[0];
+  if (!best) return null;
+  const scores = `${quality(best.value)} against ${quality(teacher)}`;
+  return element("li", {}, `Within ${most} points of the teacher: trial ${best.trial.number}, `, element("strong", {}, `${ratio(best.times)} its speed`), ` (${scores}).`);
+}
+
 function tableOf(study, finalists, select) {
   const heads = [
-    ["Trial", ""], ["Architecture", "architecture"], [study.spec.task.metric, "number"], ["Against the teacher", "number wide"],
-    ["Latency", "number"], ["Speed-up", "number"], ["Parameters", "number wide"],
+    ["Trial", ""], ["Architecture", "architecture"], [heading(study.spec.task.metric), "number"], ["Against the teacher", "number wide"],
+    ["Latency", "number"], ["Speed-up", "number wide"], ["Parameters", "number wide"],
   ];
   const head = element("tr", {}, ...heads.map(([title, kind]) => element("th", { scope: "col", class: kind }, title)));
   const rows = finalists.map((trial) => row(study, trial, select));
@@ -49,6 +83,8 @@ function row(study, trial, select) {
   const report = evaluation?.report;
   const difference = report && study.prepared ? report.value - study.prepared.teacher_report.value : null;
   const under = state === "completed" ? null : element("span", { class: "under reason" }, error ? `${state}: ${error}` : state);
+  const times = speedUp(latency, study);
+  const timesUnder = times === null ? null : element("span", { class: "under narrow" }, `${ratio(times)} the teacher’s speed`);
   const link = element("a", { href: `#trial-${trial.number}` }, trial.number);
   link.addEventListener("click", (event) => {
     event.preventDefault();
@@ -57,11 +93,11 @@ function row(study, trial, select) {
   return element(
     "tr", {},
     element("td", {}, link),
-    element("td", { class: "architecture" }, trial.label, under),
+    element("td", { class: "architecture" }, trial.label, timesUnder, under),
     scoreCell(report),
     element("td", { class: "number wide" }, difference === null ? NONE : `${points(difference)} points`),
-    element("td", { class: "number" }, ...latencyCell(latency)),
-    element("td", { class: "number" }, ratio(speedUp(latency, study.references.teacher))),
+    element("td", { class: "number" }, ...latencyCell(latency, study.spec)),
+    element("td", { class: "number wide" }, ratio(times)),
     element("td", { class: "number wide" }, count(trial.metrics.parameters)),
   );
 }
@@ -74,8 +110,8 @@ function teacherRow(study) {
     element("td", {}, "teacher"),
     scoreCell(study.prepared.teacher_report),
     element("td", { class: "number wide" }, ""),
-    element("td", { class: "number" }, ...latencyCell(measured)),
-    element("td", { class: "number" }, measured ? ratio(1) : NONE),
+    element("td", { class: "number" }, ...latencyCell(measured, study.spec)),
+    element("td", { class: "number wide" }, measured ? ratio(1) : NONE),
     element("td", { class: "number wide" }, NONE),
   );
 }
@@ -85,7 +121,7 @@ function scoreCell(score) {
   return element("td", { class: "number" }, quality(score.value), element("span", { class: "under" }, interval(score)));
 }
 
-function snippet(study, trial) {
+function snippet(study, trial, choices) {
   const lines = loadingLines(study, trial).join("\n");
   const code = element("code", {}, lines);
   const copy = element("button", { type: "button", class: "copy" }, "copy");
@@ -93,8 +129,8 @@ function snippet(study, trial) {
     copy.textContent = (await copied(lines, code)) ? "copied" : "select and copy by hand";
     setTimeout(() => (copy.textContent = "copy"), 2000);
   });
-  const title = element("h3", {}, element("span", {}, `Load trial ${trial.number}, ${trial.label}`), copy);
-  return element("div", { class: "load" }, title, element("pre", { tabindex: 0 }, code));
+  const which = element("span", { class: "choices", role: "group", "aria-label": "Which finalist to load" }, "Load", ...choices);
+  return element("div", { class: "load" }, element("h3", {}, which, copy), element("pre", { tabindex: 0 }, code));
 }
 
 /** The clipboard is only given to pages on localhost or https; elsewhere the text is selected and copied the old way. */

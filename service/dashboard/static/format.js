@@ -62,10 +62,6 @@ export function moment(iso) {
     : when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
-export function plural(number, one, many = `${one}s`) {
-  return `${number} ${number === 1 ? one : many}`;
-}
-
 function significant(value, digits) {
   if (!Number.isFinite(value)) return NONE;
   const rounded = Number(value.toPrecision(digits));

@@ -2,7 +2,8 @@
 
 import { drawing, element } from "./dom.js";
 import { heading, latency, points as inPoints, quality, interval } from "./format.js";
-import { baselines, bounds, finalists, groups, horizontal, teacher } from "./front_points.js";
+import { baselineName, baselines, bounds, finalists, groups, horizontal, teacher } from "./front_points.js";
+import { seconds } from "./latency.js";
 import { CONFIG, axis, colours, layout, plain, plotly } from "./plot.js";
 
 const FOOT = 0.02;
@@ -110,7 +111,7 @@ function finalistTrace(group, study, colour) {
     }),
     error_y: error(group.map((point) => point.high - point.y), group.map((point) => point.y - point.low)),
     error_x: error(group.map((point) => point.xHigh - point.x), group.map((point) => point.x - point.xLow)),
-    text: group.map((point) => finalistText(point, study)),
+    hovertext: group.map((point) => finalistText(point, study)),
   };
 }
 
@@ -168,14 +169,19 @@ function ring(marks, selected, colour) {
 }
 
 function trace(group, study, more) {
+  const names = group.map((point) => plain(baselineName(point.trial)));
   return {
     type: "scatter",
     x: group.map((point) => point.x),
     y: group.map((point) => point.y),
     customdata: group.map((point) => point.number),
-    text: group.map((point) => trialText(point, study)),
+    text: names,
+    textposition: "bottom center",
+    textfont: { size: 12 },
+    hovertext: group.map((point) => trialText(point, study)),
     hoverinfo: "text",
     ...more,
+    mode: names.some(Boolean) ? `${more.mode}+text` : more.mode,
   };
 }
 
@@ -192,7 +198,7 @@ function frame(figure, study, marks, colour) {
       ...baselines(study).map(({ name, score }) => ({
         type: "line", xref: "paper", x0: 0, x1: 1, y0: score.value, y1: score.value, layer: "below",
         line: { color: colour.soft, width: 1, dash: "dot" },
-        label: { text: plain(name), textposition: "end", font: { size: 12, color: colour.soft }, padding: 4 },
+        label: { text: plain(name), textposition: "end", font: { size: 12, color: colour.soft }, padding: 6 },
       })),
       ...near.map((bound) => ({
         type: "line", yref: "paper", y0: 0, y1: 1, x0: bound, x1: bound, layer: "below",
@@ -207,7 +213,7 @@ function trialText({ trial }, study) {
   const metric = study.spec.task.metric;
   const lines = [`trial ${trial.number}, ${trial.state}`, trial.label];
   if (trial.metrics[metric] !== undefined) lines.push(`${metric} ${quality(trial.metrics[metric])} (selection)`);
-  if (trial.latency) lines.push(`${latency(trial.latency.p50_s)} ${trial.latency.source}, ${trial.latency.verdict}`);
+  if (trial.latency) lines.push(`${latency(seconds(trial.latency, study.spec))} ${trial.latency.source}, ${trial.latency.verdict}`);
   return lines.map(plain).join("<br>");
 }
 
@@ -220,7 +226,7 @@ function finalistText(point, study) {
     `${study.spec.task.metric} ${quality(report.value)} (report, 95 % ${interval(report)})`,
   ];
   if (study.prepared) lines.push(`${inPoints(report.value - study.prepared.teacher_report.value)} points against the teacher`);
-  if (trial.finalist.latency) lines.push(latency(trial.finalist.latency.p50_s));
+  if (trial.finalist.latency) lines.push(latency(seconds(trial.finalist.latency, study.spec)));
   return lines.map(plain).join("<br>");
 }
 

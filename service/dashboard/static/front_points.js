@@ -1,5 +1,7 @@
 // Which points the front's figure has: numbers only, nothing of the drawing.
 
+import { quantileOf } from "./latency.js";
+
 const RUNNING = ["pending", "measuring", "distilling"];
 
 /** The horizontal axis: the latency objective in milliseconds, or the objective beside the task's metric. */
@@ -7,7 +9,7 @@ export function horizontal(spec) {
   const others = spec.objectives.map((objective) => objective.metric).filter((name) => name !== spec.task.metric);
   const metric = others.find((name) => name.startsWith("latency_")) ?? others[0];
   if (metric.startsWith("latency_")) {
-    const quantile = metric.slice("latency_".length);
+    const quantile = quantileOf(spec);
     return { metric, title: `${quantile} latency in ms`, scale: 1e3, suffix: " ms", quantile };
   }
   return { metric, title: metric.replace(/_/g, " "), scale: 1, suffix: "", quantile: null };
@@ -64,6 +66,11 @@ export function teacher(study) {
   const x = known[`${across.quantile}_s`] * across.scale;
   const at = (score, split) => ({ x, y: score.value, low: score.low, high: score.high, split });
   return [at(study.prepared.teacher_selection, "selection"), at(study.prepared.teacher_report, "report")];
+}
+
+/** The name of the shape that the study asked to compare with, if this trial is one. */
+export function baselineName(trial) {
+  return /^baseline: *(.*)$/.exec(trial.origin)?.[1] ?? "";
 }
 
 /** Methods that are no encoder have a score and no latency: {name, score}. */

@@ -14,7 +14,7 @@ import { TrialsTable } from "./trials_table.js";
 const place = (id) => document.getElementById(id);
 const path = `/studies/${encodeURIComponent(place("study").dataset.study)}`;
 const table = new TrialsTable(place("trials-table"), (number) => select(number, false));
-const finalists = new Finalists(place("finalists"), place("finalists-table"), place("finalists-load"));
+const finalists = new Finalists(place("finalists"), place("finalists-findings"), place("finalists-table"), place("finalists-load"));
 let seen = null;
 let drawn = null;
 
@@ -78,14 +78,14 @@ function showJobs(study) {
     const again = job.attempt > 1 ? `, attempt ${job.attempt}` : "";
     return element("li", {}, jobText(job), element("span", { class: "under" }, `${who}${again}`));
   });
-  const nothing = element("li", { class: "quiet" }, isOver(study) ? "All done." : "None at the moment.");
+  const nothing = element("li", { class: "quiet" }, "None at the moment.");
+  show("jobs-section", !isOver(study) || entries.length > 0);
   list.replaceChildren(...(entries.length ? entries : [nothing]));
 }
 
 function showNotes(study) {
-  const notes = [...study.notes, ...(study.prepared?.notes ?? [])];
-  show("notes", notes.length > 0);
-  place("notes-list").replaceChildren(...[...new Set(notes)].map((note) => element("li", {}, note)));
+  show("notes", study.notes.length > 0);
+  place("notes-list").replaceChildren(...study.notes.map((note) => element("li", {}, note)));
 }
 
 onSchemeChange(() => {

@@ -1,6 +1,7 @@
 // What a study's header says: how far it is, what is being done, and what was found so far.
 
-import { NONE, duration, interval, latency, plural, quality, volume } from "./format.js";
+import { NONE, duration, interval, latency, quality, volume } from "./format.js";
+import { seconds } from "./latency.js";
 import { setText } from "./dom.js";
 
 const ENDED = ["completed", "infeasible", "failed", "stopped"];
@@ -30,7 +31,7 @@ export function stageProgress(study) {
 /** An estimate, or an honest word where there is none. */
 export function remaining(study) {
   if (isOver(study)) return NONE;
-  return study.remaining_s === null ? "not known yet" : `about ${duration(study.remaining_s)}`;
+  return study.remaining_s === null ? "not known yet" : duration(study.remaining_s);
 }
 
 export function trialsText(study) {
@@ -63,8 +64,9 @@ export function showSummary(study) {
   setText("trials-aside", trialsAside(study));
   setText("front-size", String(study.front_size));
   setText("hypervolume", volume(study.hypervolume));
-  setText("remaining", remaining(study));
-  setText("remaining-aside", study.ended_at ? `took ${duration(seconds(study.created_at, study.ended_at))}` : "");
+  setText("remaining-term", isOver(study) ? "Took" : "Remaining");
+  setText("remaining", isOver(study) ? taken(study) : remaining(study));
+  setText("remaining-aside", isOver(study) || study.remaining_s === null ? "" : "estimated from what has ended");
   setText("teacher", study.prepared ? quality(study.prepared.teacher_report.value) : NONE);
   setText("teacher-aside", teacherAside(study));
 }
@@ -80,6 +82,7 @@ function showStages(study) {
   }
   const bar = document.getElementById("progress");
   const share = stageProgress(study);
+  bar.classList.toggle("stuck", study.state === "failed");
   if (share === null) bar.removeAttribute("value");
   else bar.value = Math.min(1, share);
   if (study.state === "failed" && share === null) bar.value = 0;
@@ -93,14 +96,10 @@ function trialsAside(study) {
 function teacherAside(study) {
   const parts = [];
   if (study.prepared) parts.push(`95 % ${interval(study.prepared.teacher_report)}`);
-  if (study.references.teacher) parts.push(latency(study.references.teacher.p50_s));
+  if (study.references.teacher) parts.push(latency(seconds(study.references.teacher, study.spec)));
   return parts.join(", ");
 }
 
-function seconds(from, to) {
-  return (new Date(to) - new Date(from)) / 1e3;
-}
-
-export function countsText(study) {
-  return `${plural(endedTrials(study), "trial")} ended`;
+function taken(study) {
+  return study.ended_at ? duration((new Date(study.ended_at) - new Date(study.created_at)) / 1e3) : NONE;
 }

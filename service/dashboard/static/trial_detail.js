@@ -1,11 +1,12 @@
 // All that is known of one trial, below its row.
 
 import { definitions, drawing, element } from "./dom.js";
-import { count, duration, interval, latency, moment, quality } from "./format.js";
+import { count, duration, interval, latency, moment, quality, ratio } from "./format.js";
+import { speedUp } from "./latency.js";
 
 export function trialDetail(trial, study) {
   const parts = [trialPart(trial), architecturePart(trial)];
-  if (trial.latency) parts.push(latencyPart(trial.latency, "Latency"));
+  if (trial.latency) parts.push(latencyPart(trial.latency, study, "Latency"));
   if (trial.evaluation) parts.push(evaluationPart(trial.evaluation, study, "Flash distillation"));
   if (trial.finalist) parts.push(...finalistParts(trial.finalist, study));
   return element("div", { class: "detail-grid" }, ...parts);
@@ -32,13 +33,15 @@ function architecturePart(trial) {
   ]);
 }
 
-function latencyPart(measured, title) {
+function latencyPart(measured, study, title) {
   const range = measured.low_s === null || measured.high_s === null ? null : `95 % ${latency(measured.low_s)} to ${latency(measured.high_s)}`;
+  const times = speedUp(measured, study);
   return part(title, [
     ["p50", latency(measured.p50_s)],
     ["", range],
     ["p90", latency(measured.p90_s)],
     ["p99", latency(measured.p99_s)],
+    ["speed-up", times === null ? null : `${ratio(times)} the teacher’s speed`],
     ["source", `${measured.source}, ${measured.verdict}`],
     ["effort", `${measured.effort}, ${measured.samples} samples`],
   ]);
@@ -59,7 +62,7 @@ function evaluationPart(evaluation, study, title) {
 function finalistParts(finalist, study) {
   const parts = [];
   if (finalist.evaluation) parts.push(evaluationPart(finalist.evaluation, study, "Full distillation"));
-  if (finalist.latency) parts.push(latencyPart(finalist.latency, "Latency as exported"));
+  if (finalist.latency) parts.push(latencyPart(finalist.latency, study, "Latency as exported"));
   if (!parts.length || finalist.error) parts.push(part("Finalist", [["state", finalist.state], ["error", finalist.error]]));
   return parts;
 }

@@ -1,22 +1,11 @@
 // The table of trials: rows are kept from one refresh to the next, so that focus and what is open stay.
 
 import { element } from "./dom.js";
-import { NONE, count, heading, latency, quality, ratio } from "./format.js";
+import { count, heading, quality, ratio } from "./format.js";
+import { latencyCell, seconds, speedUp } from "./latency.js";
 import { trialDetail } from "./trial_detail.js";
 
-const OVERTAKES = { latency: "ascending", quality: "descending" };
-
-/** How many times as fast as the teacher; null unless both were measured under equal conditions. */
-export function speedUp(measured, teacher) {
-  if (!measured || !teacher || measured.hardware_key !== teacher.hardware_key) return null;
-  return teacher.p50_s / measured.p50_s;
-}
-
-/** `4.21 ms` over `measured, steady`. */
-export function latencyCell(measured) {
-  if (!measured) return [NONE];
-  return [latency(measured.p50_s), element("span", { class: "under" }, `${measured.source}, ${measured.verdict}`)];
-}
+const BEST_FIRST = { quality: "descending", speed: "descending" };
 
 const COLUMNS = [
   { key: "number", title: "Trial", value: (trial) => trial.number },
@@ -38,12 +27,20 @@ const COLUMNS = [
     value: (trial, study) => trial.metrics[study.spec.task.metric],
     fill: (trial, study) => [quality(trial.metrics[study.spec.task.metric])],
   },
-  { key: "latency", title: "Latency", kind: "number", value: (trial) => trial.latency?.p50_s, fill: (trial) => latencyCell(trial.latency) },
-  { key: "parameters", title: "Parameters", kind: "number wide", value: (trial) => trial.metrics.parameters, fill: (trial) => [count(trial.metrics.parameters)] },
   {
-    key: "speed", title: "Speed-up", kind: "number",
-    value: (trial, study) => speedUp(trial.latency, study.references.teacher),
-    fill: (trial, study) => [ratio(speedUp(trial.latency, study.references.teacher))],
+    key: "latency", title: "Latency", kind: "number",
+    value: (trial, study) => seconds(trial.latency, study.spec),
+    fill: (trial, study) => latencyCell(trial.latency, study.spec),
+  },
+  {
+    key: "parameters", title: "Parameters", kind: "number wide",
+    value: (trial) => trial.metrics.parameters,
+    fill: (trial) => [count(trial.metrics.parameters)],
+  },
+  {
+    key: "speed", title: "Speed-up", kind: "number wide",
+    value: (trial, study) => speedUp(trial.latency, study),
+    fill: (trial, study) => [ratio(speedUp(trial.latency, study))],
   },
 ];
 
@@ -132,7 +129,7 @@ export class TrialsTable {
 
   sort(key) {
     const again = this.sorting.key === key;
-    const first = OVERTAKES[key] ?? (key === "speed" ? "descending" : "ascending");
+    const first = BEST_FIRST[key] ?? "ascending";
     const other = first === "ascending" ? "descending" : "ascending";
     this.sorting = { key, order: again && this.sorting.order === first ? other : first };
     this.arrange();

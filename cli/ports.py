@@ -1,0 +1,36 @@
+"""The port that a service started here will listen on."""
+
+from __future__ import annotations
+
+import socket
+
+from cli.errors import BadInputError
+from client import Client, ClientError
+
+HOST = "127.0.0.1"
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port, or any free one for 0.
+
+    Raises:
+        BadInputError: somebody else listens there.
+    """
+    with socket.socket() as probe:
+        # As a server does: a port whose last connections are only timing out is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted))
+        except OSError as error:
+            raise BadInputError(
+                f"port {wanted} is taken{_by(wanted)}; name another one with --port, or --port 0 for any free one"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _by(port: int) -> str:
+    try:
+        with Client(f"http://{HOST}:{port}", patience_s=0) as client:
+            return " by another Stillhouse service" if client.healthy() else ""
+    except ClientError:
+        return ""

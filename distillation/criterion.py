@@ -1,0 +1,91 @@
+"""The weighted sum of losses that a training minimises."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from distillation.batches import Batch
+from distillation.losses import hard_labels, hidden_states, soft_labels
+from distillation.matching import Pairs, match
+from distillation.values import Recipe
+from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+
+
+class Criterion(Protocol):
+    """The mean loss of a batch. A module: what it learns is trained and checkpointed beside the model."""
+
+    def __call__(self, model: StillhouseForSequenceClassification, batch: Batch) -> Tensor: ...
+
+
+class LabelCriterion(nn.Module):
+    """Labels alone: how a teacher is trained."""
+
+    def __init__(self, *, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+
+    def forward(self, model: StillhouseForSequenceClassification, batch: Batch) -> Tensor:
+        output = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
+        return hard_labels(output.logits, batch.labels, self.smoothing).mean()
+
+
+class TeacherCriterion(nn.Module):
+    """w_logits * soft labels + w_hidden * hidden states, mean over the matched pairs + w_hard * labels.
+
+    The teacher computes on the student's batch, without gradients. Where it is wider than the student, each matched
+    state of the student passes through a linear map of its own, which is learned and not part of the student.
+    """
+
+    def __init__(
+        self,
+        teacher: StillhouseForSequenceClassification,
+        student: StillhouseForSequenceClassification,
+        recipe: Recipe,
+    ) -> None:
+        """Raises: TeacherError: the layers cannot be matched."""
+        super().__init__()
+        # In a tuple, so that the teacher's weights are neither trained nor checkpointed with this module's.
+        self._teacher = (teacher,)
+        self.weights = recipe.weights
+        self.temperature = recipe.temperature
+        self.pairs: Pairs = ()
+        if self.weights.hidden_states:
+            self.pairs = match(
+                recipe.matching, teacher_layers=teacher.config.layers, student_layers=student.config.layers
+            )
+        self.projections = _projections(len(self.pairs), student.config.hidden_size, teacher.config.hidden_size)
+
+    def forward(self, model: StillhouseForSequenceClassification, batch: Batch) -> Tensor:
+        inputs = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
+        wants_hidden = bool(self.pairs)
+        with torch.no_grad():
+            taught = self._teacher[0](*inputs, output_hidden_states=wants_hidden)
+        learned = model(*inputs, output_hidden_states=wants_hidden)
+        total = learned.logits.new_zeros(())
+        if self.weights.logits:
+            total = total + self.weights.logits * soft_labels(learned.logits, taught.logits, self.temperature).mean()
+        if self.weights.hard_labels:
+            total = total + self.weights.hard_labels * hard_labels(learned.logits, batch.labels).mean()
+        for index, (of_teacher, of_student) in enumerate(self.pairs):
+            projected = self.projections[index](learned.hidden_states[of_student])
+            distance = hidden_states(projected, taught.hidden_states[of_teacher], batch.attention_mask).mean()
+            total = total + self.weights.hidden_states / len(self.pairs) * distance
+        loss: Tensor = total
+        return loss
+
+
+def _projections(count: int, student_size: int, teacher_size: int) -> nn.ModuleList:
+    if student_size == teacher_size:
+        return nn.ModuleList(nn.Identity() for _ in range(count))
+    return nn.ModuleList(_projection(student_size, teacher_size) for _ in range(count))
+
+
+def _projection(student_size: int, teacher_size: int) -> nn.Linear:
+    linear = nn.Linear(student_size, teacher_size)
+    # A student that starts from the teacher's leading units finds them where they were.
+    nn.init.eye_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear

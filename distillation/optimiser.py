@@ -1,0 +1,45 @@
+"""The optimiser's groups and the learning rate over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from distillation.values import Recipe
+from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+
+BETAS = (0.9, 0.98)
+
+
+def build_optimiser(model: StillhouseForSequenceClassification, extra: nn.Module, recipe: Recipe) -> AdamW:
+    """AdamW over the model and what the criterion learns.
+
+    Embedding tables have a learning rate of their own. Vectors (biases and norms) do not decay.
+    """
+    tables = {id(weight) for weight in _embedding_tables(model)}
+    parameters = [*model.parameters(), *extra.parameters()]
+    groups = [
+        {
+            "params": [weight for weight in parameters if (id(weight) in tables, weight.dim() > 1) == (table, decays)],
+            "lr": recipe.embedding_learning_rate if table else recipe.learning_rate,
+            "weight_decay": recipe.weight_decay if decays else 0.0,
+        }
+        for table, decays in ((True, True), (False, True), (False, False))
+    ]
+    for group in groups:
+        group["peak"] = group["lr"]
+    return AdamW([group for group in groups if group["params"]], betas=BETAS, fused=True)
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """Share of the peak learning rate in this step, counted from 0: a linear rise, then a linear fall towards 0."""
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return (steps - step) / max(1, steps - rising)
+
+
+def _embedding_tables(model: StillhouseForSequenceClassification) -> Iterable[Tensor]:
+    return (module.weight for module in model.modules() if isinstance(module, nn.Embedding))

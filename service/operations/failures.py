@@ -1,0 +1,67 @@
+"""What follows from what went wrong."""
+
+from __future__ import annotations
+
+from protocol.jobs import Failure, JobKind, JobState
+from protocol.views import FinalistState, StudyState, TrialState
+from service.operations.finalists import complete_if_ended
+from service.store.tables import Job, Study, Trial
+from service.store.unit_of_work import UnitOfWork
+
+FEWEST_FAILED = 5
+"""Failed trials before a study may be given up for them."""
+
+
+def job_failed(uow: UnitOfWork, study: Study, job: Job, failure: Failure, max_attempts: int) -> None:
+    """Queues the job again while that may help, else ends it and what depends on it. The study must be locked."""
+    job.error = f"{failure.reason}: {failure.message}"
+    if failure.retriable and job.attempt - job.released < max_attempts:
+        requeue(uow, job)
+        return
+    job.state = JobState.FAILED
+    job.ended_at = uow.now
+    job.expires_at = None
+    if job.trial_id is None:
+        fail_study(uow, study, f"the {job.kind} job failed: {job.error}")
+    elif job.kind is JobKind.FINALIZE:
+        finalist = uow.trials.finalist(job.trial_id)
+        finalist.state, finalist.error = FinalistState.FAILED, job.error
+        uow.flush()
+        complete_if_ended(uow, study)
+    else:
+        end_trial(uow, uow.trials.get(job.trial_id), TrialState.FAILED, f"the {job.kind} job failed: {job.error}")
+        _give_up_if_hopeless(uow, study, job.error)
+
+
+def requeue(uow: UnitOfWork, job: Job) -> None:
+    """Puts a leased job back in the queue; its checkpoint stays with it."""
+    job.state = JobState.QUEUED
+    job.worker = job.expires_at = job.progress = None
+    if job.kind is JobKind.MEASURE and job.trial_id is not None:
+        uow.trials.get(job.trial_id).state = TrialState.PENDING
+
+
+def end_trial(uow: UnitOfWork, trial: Trial, state: TrialState, reason: str | None = None) -> None:
+    trial.state, trial.reason, trial.ended_at = state, reason, uow.now
+    uow.flush()
+
+
+def fail_study(uow: UnitOfWork, study: Study, error: str) -> None:
+    """Ends the study and all that is still open in it."""
+    study.state, study.error, study.ended_at = StudyState.FAILED, error, uow.now
+    uow.flush()
+    uow.jobs.cancel(study.id, uow.now)  # jobs before trials, the order in which a lease locks them
+    for trial in uow.trials.of(study.id):
+        if not trial.state.ended:
+            end_trial(uow, trial, TrialState.STOPPED, "the study failed")
+    for finalist in uow.trials.finalists(study.id):
+        if finalist.state is FinalistState.FINALIZING:
+            finalist.state, finalist.error = FinalistState.FAILED, "the study failed"
+
+
+def _give_up_if_hopeless(uow: UnitOfWork, study: Study, reason: str) -> None:
+    counts = uow.trials.counts(study.id)
+    failed = counts.get(TrialState.FAILED, 0)
+    evaluated = counts.get(TrialState.COMPLETED, 0) + counts.get(TrialState.INFEASIBLE, 0)
+    if failed >= FEWEST_FAILED and failed > evaluated and study.state is StudyState.SEARCHING:
+        fail_study(uow, study, f"{failed} trials failed and only {evaluated} did not; the last one: {reason}")

@@ -1,0 +1,216 @@
+"""The life of a lease: granted, renewed, and ended by a report, a release or its expiry.
+
+A job is executed at least once, and at most one outcome of it is accepted: every write carries the attempt that the
+lease was granted with, and is refused when the job has moved on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
+
+from protocol.jobs import (
+    PROTOCOL_VERSION,
+    Command,
+    DistillWork,
+    Failure,
+    FailureReason,
+    FinalizeWork,
+    Grant,
+    JobKind,
+    JobState,
+    LeaseRequest,
+    Release,
+    Renewal,
+    Renewed,
+    Report,
+    Work,
+)
+from protocol.views import TrialState
+from service.errors import (
+    InvalidError,
+    LeaseLostError,
+    NotFoundError,
+    UnknownArtefactError,
+    UpgradeNeededError,
+)
+from service.operations.failures import job_failed, requeue
+from service.operations.outcomes import artefacts_of, follow
+from service.settings import Settings
+from service.store.tables import Job
+from service.store.unit_of_work import UnitOfWork
+
+
+def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest) -> Grant | None:
+    """The oldest job that the worker can do, or None.
+
+    Raises:
+        UpgradeNeededError: worker and service speak different versions of the protocol.
+    """
+    if request.protocol_version != PROTOCOL_VERSION:
+        older = "worker" if request.protocol_version < PROTOCOL_VERSION else "service"
+        raise UpgradeNeededError(
+            f"the worker speaks version {request.protocol_version} of the protocol, the service version "
+            f"{PROTOCOL_VERSION}: upgrade the {older}"
+        )
+    uow.workers.seen(request.worker, request.kinds, request.targets, uow.now)
+    sweep(uow, settings)
+    expires_at = uow.now + timedelta(seconds=settings.lease_s)
+    job = uow.jobs.lease(request.kinds, request.targets, worker=request.worker, now=uow.now, expires_at=expires_at)
+    if job is None:
+        return None
+    trial = None if job.trial_id is None else uow.trials.get(job.trial_id)
+    if trial is not None and job.kind is JobKind.MEASURE:
+        trial.state = TrialState.MEASURING
+    return Grant(
+        job=job.id,
+        attempt=job.attempt,
+        study=uow.studies.names([job.study_id])[job.study_id],
+        trial=None if trial is None else trial.number,
+        expires_at=expires_at,
+        lease_s=settings.lease_s,
+        work=_resumed(job),
+    )
+
+
+def renew(uow: UnitOfWork, settings: Settings, identity: int, renewal: Renewal) -> Renewed:
+    """Extends the lease and stores how far the job is. A late renewal counts as long as nobody else has the job.
+
+    Raises:
+        NotFoundError, LeaseLostError; UnknownArtefactError: the checkpoint was never uploaded.
+    """
+    worker = _find(uow, identity).worker
+    if worker is not None:
+        uow.workers.renewed(worker, uow.now)  # before the job is locked: a lease locks in this order, too
+    job = _lock(uow, identity)
+    if _cancelled(job, renewal.attempt):
+        return Renewed(expires_at=uow.now, command=Command.CANCEL)
+    _check_lease(job, renewal.attempt)
+    _store_checkpoint(uow, job, renewal.checkpoint)
+    if renewal.progress is not None:
+        job.progress = renewal.progress
+    job.expires_at = uow.now + timedelta(seconds=settings.lease_s)
+    return Renewed(expires_at=job.expires_at, command=Command.CONTINUE)
+
+
+def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) -> None:
+    """Ends the attempt: with an outcome, what comes next is queued; with a failure, the job is perhaps queued again.
+
+    The same report of the same attempt may come any number of times.
+
+    Raises:
+        NotFoundError, LeaseLostError; InvalidError: the outcome does not answer this job; UnknownArtefactError: it
+        names an artefact that was never uploaded.
+    """
+    digest = _digest(message)
+    study = uow.studies.lock(_find(uow, identity).study_id)
+    job = _lock(uow, identity)
+    if (job.reported_attempt, job.reported_digest) == (message.attempt, digest):
+        return
+    _check_lease(job, message.attempt)
+    job.reported_attempt, job.reported_digest = message.attempt, digest
+    if isinstance(message.result, Failure):
+        job_failed(uow, study, job, message.result, settings.max_attempts)
+        return
+    _check_uploaded(uow, artefacts_of(message.result))
+    job.state, job.ended_at, job.expires_at = JobState.DONE, uow.now, None
+    follow(uow, study, job, message.result)
+
+
+def release(uow: UnitOfWork, identity: int, message: Release) -> None:
+    """Queues the job again at once; the attempt does not count. May be repeated.
+
+    Raises:
+        NotFoundError, LeaseLostError, UnknownArtefactError.
+    """
+    job = _lock(uow, identity)
+    if _cancelled(job, message.attempt) or (job.state is JobState.QUEUED and job.attempt == message.attempt):
+        return
+    _check_lease(job, message.attempt)
+    _store_checkpoint(uow, job, message.checkpoint)
+    job.released += 1
+    requeue(uow, job)
+
+
+def sweep(uow: UnitOfWork, settings: Settings) -> int:
+    """Ends the leases that were not renewed in time; how many they were."""
+    swept = 0
+    for study_id, expired in groupby(uow.jobs.expired(uow.now), key=itemgetter(0)):
+        study = uow.studies.lock(study_id)
+        for _, identity in expired:
+            job = uow.jobs.lock(identity)
+            # Somebody may have renewed or ended it since it was found.
+            if job is None or job.state is not JobState.LEASED or job.expires_at is None or job.expires_at > uow.now:
+                continue
+            attempts = job.attempt - job.released
+            message = (
+                f"the lease of worker {job.worker} ended without a word from it, {attempts} of "
+                f"{settings.max_attempts} attempts"
+            )
+            failure = Failure(reason=FailureReason.LEASE_EXPIRED, message=message)
+            job_failed(uow, study, job, failure, settings.max_attempts)
+            swept += 1
+    uow.flush()
+    return swept
+
+
+def _resumed(job: Job) -> Work:
+    """The job's work, from where an earlier attempt stopped."""
+    work = job.work
+    if isinstance(work, DistillWork | FinalizeWork) and job.checkpoint is not None:
+        return work.model_copy(update={"checkpoint": job.checkpoint})
+    return work
+
+
+def _find(uow: UnitOfWork, identity: int) -> Job:
+    return _known(uow.jobs.get(identity), identity)
+
+
+def _lock(uow: UnitOfWork, identity: int) -> Job:
+    return _known(uow.jobs.lock(identity), identity)
+
+
+def _known(job: Job | None, identity: int) -> Job:
+    if job is None:
+        raise NotFoundError(f"there is no job {identity}")
+    return job
+
+
+def _cancelled(job: Job, attempt: int) -> bool:
+    return job.state is JobState.CANCELLED and job.attempt == attempt
+
+
+def _check_lease(job: Job, attempt: int) -> None:
+    if job.state is not JobState.LEASED or job.attempt != attempt:
+        raise LeaseLostError(
+            f"attempt {attempt} no longer has job {job.id}, which is {job.state} at attempt {job.attempt}: drop it and "
+            "ask for another"
+        )
+
+
+def _store_checkpoint(uow: UnitOfWork, job: Job, checkpoint: str | None) -> None:
+    if checkpoint is not None:
+        _check_uploaded(uow, [checkpoint])
+        job.checkpoint = checkpoint
+
+
+def _check_uploaded(uow: UnitOfWork, identities: list[str]) -> None:
+    missing = uow.artefacts.missing(identities)
+    if missing:
+        raise UnknownArtefactError(f"artefact {missing[0]} was never uploaded: send it first")
+
+
+def _digest(message: Report) -> str:
+    """SHA-256 of the report's canonical form.
+
+    Raises:
+        InvalidError: it holds a number that is not finite.
+    """
+    try:
+        text = json.dumps(message.result.model_dump(), sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise InvalidError("the report holds a number that is not finite; report a failure instead") from error
+    return hashlib.sha256(text.encode()).hexdigest()

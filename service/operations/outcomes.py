@@ -1,0 +1,185 @@
+"""What follows from the outcome of a job: one function for each kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from distillation.values import Fidelity
+from hardware.values import Measurement
+from optimization.front import infer_reference
+from protocol.jobs import Calibrated, Distilled, DistillWork, Finalized, Measured, Outcome, Prepared
+from protocol.views import FinalistState, StudyState, TrialState
+from search_space import SearchSpaceError
+from service.errors import InvalidError
+from service.operations.constraints import broken, nobody_meets
+from service.operations.failures import end_trial, fail_study
+from service.operations.finalists import complete_if_ended
+from service.operations.metrics import known_early, score_variance
+from service.operations.queue import prepared, queue_calibrate, queue_distill
+from service.operations.spaces import baselines, effective_space, references
+from service.operations.trials import add_trial
+from service.store.tables import Evaluation, Job, MeasurementRole, MeasurementRow, Study, Trial
+from service.store.unit_of_work import UnitOfWork
+
+FEWEST_FOR_REFERENCE = 3
+"""Completed trials from which the hypervolume's reference point is inferred."""
+
+FLAT = 1.2
+"""Largest over smallest latency below which a study is told that it searches noise."""
+
+
+def follow(uow: UnitOfWork, study: Study, job: Job, outcome: Outcome) -> None:
+    """Stores the outcome and does what comes next. Study and job must be locked.
+
+    Raises:
+        InvalidError: the outcome does not answer this job.
+    """
+    if outcome.kind is not job.kind:
+        raise InvalidError(f"job {job.id} is of kind {job.kind}, the outcome of kind {outcome.kind}")
+    match outcome:
+        case Prepared():
+            _prepared(uow, study, outcome)
+        case Calibrated():
+            _calibrated(uow, study, outcome)
+        case Measured():
+            _measured(uow, study, _trial(uow, job), outcome)
+        case Distilled():
+            _distilled(uow, study, job, _trial(uow, job), outcome)
+        case Finalized():
+            _finalized(uow, study, _trial(uow, job), outcome)
+        case unreachable:
+            assert_never(unreachable)
+
+
+def artefacts_of(outcome: Outcome) -> list[str]:
+    """The artefacts that the outcome names."""
+    match outcome:
+        case Prepared():
+            return [outcome.data, outcome.teacher]
+        case Distilled():
+            return [outcome.weights]
+        case Finalized():
+            return [outcome.export]
+        case Calibrated() | Measured():
+            return []
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _prepared(uow: UnitOfWork, study: Study, outcome: Prepared) -> None:
+    study.prepared = outcome
+    study.notes = (*study.notes, *outcome.notes)
+    try:
+        space = effective_space(study.spec, outcome)
+    except SearchSpaceError as error:
+        fail_study(uow, study, f"search_space: {error}")
+        return
+    queue_calibrate(uow, study, references(space, outcome.architecture))
+    study.state = StudyState.CALIBRATING
+
+
+def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
+    facts = prepared(study)
+    space = effective_space(study.spec, facts)
+    expected = references(space, facts.architecture)
+    if outcome.measurements.keys() != expected.keys():
+        raise InvalidError(f"a calibration measures {', '.join(expected)}; got {', '.join(outcome.measurements)}")
+    for name, measurement in outcome.measurements.items():
+        _store_measurement(uow, study, None, MeasurementRole.REFERENCE, measurement, name)
+    smallest, largest = outcome.measurements["smallest"], outcome.measurements["largest"]
+    impossible = nobody_meets(study.spec.constraints, expected["smallest"], smallest)
+    if impossible:
+        fail_study(uow, study, impossible)
+        return
+    ratio = largest.p50.value_s / smallest.p50.value_s
+    if ratio < FLAT and space.size > 1:
+        study.notes = (
+            *study.notes,
+            f"latency hardly depends on the search space: its largest architecture takes {ratio:.2f} times as long as "
+            "its smallest one, so a search over latency mostly follows noise",
+        )
+    study.state = StudyState.SEARCHING
+    named, notes = baselines(study.spec, facts.architecture)
+    study.notes = (*study.notes, *notes)
+    for name, architecture in named.items():
+        add_trial(uow, study, architecture, f"baseline: {name}")
+
+
+def _measured(uow: UnitOfWork, study: Study, trial: Trial, outcome: Measured) -> None:
+    _store_measurement(uow, study, trial, MeasurementRole.TRIAL, outcome.measurement)
+    trial.metrics, trial.variances = known_early(trial.architecture, outcome.measurement)
+    reason = broken(study.spec.constraints, trial.metrics)
+    if reason:
+        end_trial(uow, trial, TrialState.INFEASIBLE, reason)
+        return
+    trial.state = TrialState.DISTILLING
+    queue_distill(uow, study, trial)
+
+
+def _distilled(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: Distilled) -> None:
+    if not isinstance(job.work, DistillWork):
+        raise InvalidError(f"job {job.id} does not distil")
+    _store_evaluation(uow, trial, job.work.fidelity, outcome)
+    metric = str(study.spec.task.metric)
+    trial.metrics = {**trial.metrics, metric: outcome.selection.value}
+    trial.variances = {**trial.variances, metric: score_variance(outcome.selection)}
+    reason = broken(study.spec.constraints, trial.metrics)
+    end_trial(uow, trial, TrialState.INFEASIBLE if reason else TrialState.COMPLETED, reason)
+    if study.reference is None:
+        rows = [completed.metrics for completed in uow.trials.of(study.id, TrialState.COMPLETED)]
+        if len(rows) >= FEWEST_FOR_REFERENCE:
+            study.reference = infer_reference(study.spec.objectives, rows)
+
+
+def _finalized(uow: UnitOfWork, study: Study, trial: Trial, outcome: Finalized) -> None:
+    _store_evaluation(uow, trial, Fidelity.FULL, outcome)
+    _store_measurement(uow, study, trial, MeasurementRole.EXPORT, outcome.measurement)
+    finalist = uow.trials.finalist(trial.id)
+    finalist.state, finalist.export = FinalistState.COMPLETED, outcome.export
+    uow.flush()
+    complete_if_ended(uow, study)
+
+
+def _trial(uow: UnitOfWork, job: Job) -> Trial:
+    if job.trial_id is None:
+        raise InvalidError(f"job {job.id} is of no trial")
+    return uow.trials.get(job.trial_id)
+
+
+def _store_evaluation(uow: UnitOfWork, trial: Trial, fidelity: Fidelity, outcome: Distilled | Finalized) -> None:
+    uow.trials.add_evaluation(
+        Evaluation(
+            trial_id=trial.id,
+            fidelity=fidelity,
+            selection=outcome.selection,
+            report=outcome.report if isinstance(outcome, Finalized) else None,
+            curve=outcome.curve,
+            steps=outcome.steps,
+            seconds=outcome.seconds,
+            weights=outcome.weights if isinstance(outcome, Distilled) else None,
+            created_at=uow.now,
+        )
+    )
+
+
+def _store_measurement(
+    uow: UnitOfWork,
+    study: Study,
+    trial: Trial | None,
+    role: MeasurementRole,
+    measurement: Measurement,
+    name: str | None = None,
+) -> None:
+    uow.studies.add_measurement(
+        MeasurementRow(
+            study_id=study.id,
+            trial_id=None if trial is None else trial.id,
+            role=role,
+            name=name,
+            measurement=replace(measurement, samples_s=[]),
+            samples=sum(len(process) for process in measurement.samples_s),
+            samples_s=measurement.samples_s,
+            created_at=uow.now,
+        )
+    )

@@ -1,0 +1,96 @@
+"""Jobs that are put in the queue: for each kind, its work."""
+
+from __future__ import annotations
+
+from distillation.values import Fidelity, flash_steps
+from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, Prepared, PrepareWork, Work
+from protocol.study import StudySpec
+from search_space import Architecture
+from service.store.tables import Job, Study, Trial
+from service.store.unit_of_work import UnitOfWork
+
+
+def queue_prepare(uow: UnitOfWork, study: Study) -> None:
+    spec = study.spec
+    work = PrepareWork(task=spec.task, teacher=spec.teacher, recipe=spec.distillation, seed=spec.seed)
+    _add(uow, study, None, work)
+
+
+def queue_calibrate(uow: UnitOfWork, study: Study, architectures: dict[str, Architecture]) -> None:
+    spec = study.spec
+    work = CalibrateWork(
+        architectures=architectures,
+        head=prepared(study).head,
+        profile=spec.target,
+        effort=spec.budget.final_measuring,
+        seed=spec.seed,
+    )
+    _add(uow, study, None, work)
+
+
+def queue_measure(uow: UnitOfWork, study: Study, trial: Trial) -> None:
+    spec = study.spec
+    work = MeasureWork(
+        architecture=trial.architecture,
+        head=prepared(study).head,
+        profile=spec.target,
+        effort=spec.budget.measuring,
+        seed=spec.seed,
+    )
+    _add(uow, study, trial, work)
+
+
+def queue_distill(uow: UnitOfWork, study: Study, trial: Trial) -> None:
+    spec, facts = study.spec, prepared(study)
+    work = DistillWork(
+        architecture=trial.architecture,
+        fidelity=Fidelity.FLASH,
+        recipe=spec.distillation,
+        steps=flash_steps(spec.distillation, spec.budget.flash, spec.budget.flash_floor),
+        data=facts.data,
+        teacher=facts.teacher,
+        seed=_seed(spec, trial),
+    )
+    _add(uow, study, trial, work)
+
+
+def queue_finalize(uow: UnitOfWork, study: Study, trial: Trial) -> None:
+    spec, facts = study.spec, prepared(study)
+    work = FinalizeWork(
+        name=f"{spec.name}-trial-{trial.number}",
+        architecture=trial.architecture,
+        recipe=spec.distillation,
+        steps=spec.distillation.steps,
+        data=facts.data,
+        teacher=facts.teacher,
+        profile=spec.target,
+        effort=spec.budget.final_measuring,
+        seed=_seed(spec, trial),
+    )
+    _add(uow, study, trial, work)
+
+
+def prepared(study: Study) -> Prepared:
+    """What the study knows since its `prepare` job is done."""
+    if study.prepared is None:
+        raise RuntimeError(f"study {study.name} is {study.state} and has not been prepared")
+    return study.prepared
+
+
+def _seed(spec: StudySpec, trial: Trial) -> int:
+    """Trials differ in their seeds, or one lucky order of the data would favour the same shapes in all of them."""
+    return (spec.seed + trial.number) % 2**31
+
+
+def _add(uow: UnitOfWork, study: Study, trial: Trial | None, work: Work) -> None:
+    profile = None if isinstance(work, PrepareWork | DistillWork) else work.profile
+    uow.jobs.add(
+        Job(
+            study_id=study.id,
+            trial_id=None if trial is None else trial.id,
+            kind=work.kind,
+            target=None if profile is None else f"{profile.device}/{profile.runtime}",
+            work=work,
+            created_at=uow.now,
+        )
+    )

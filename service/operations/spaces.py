@@ -1,0 +1,70 @@
+"""The architectures of a study, once its teacher is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from distillation.values import Initialisation
+from protocol.jobs import Prepared
+from protocol.study import StudySpec
+from search_space import Architecture, SearchSpace, parameter_columns
+from search_space.space import FIXED, SEARCHABLE
+
+HALF_DEPTH = "half-depth"
+"""The baseline of a study that names none: the teacher at half its layers, as DistilBERT was made of BERT."""
+
+
+def effective_space(spec: StudySpec, prepared: Prepared) -> SearchSpace:
+    """What the study searches: with the teacher's vocabulary, within the bounds on parameters, and no larger than the
+    teacher where students are sliced from it.
+
+    Raises:
+        EmptySpaceError: nothing is left; the message says why.
+    """
+    space = spec.space()
+    if spec.distillation.initialisation is Initialisation.TEACHER:
+        return space.within(prepared.architecture)
+    return replace(space, **{name: getattr(prepared.architecture, name) for name in FIXED})
+
+
+def references(space: SearchSpace, teacher: Architecture) -> dict[str, Architecture]:
+    """The architectures that are measured before the search: by their parameters the smallest and the largest."""
+    parameters = parameter_columns(space.columns)
+    return {
+        "teacher": teacher,
+        "smallest": space.architecture(int(np.argmin(parameters))),
+        "largest": space.architecture(int(np.argmax(parameters))),
+    }
+
+
+def baselines(spec: StudySpec, teacher: Architecture) -> tuple[dict[str, Architecture], list[str]]:
+    """The named architectures to compare with, and a note for each that cannot be had.
+
+    They may lie outside the search space. One that is no slice of the teacher is left out where students start as one.
+    """
+    shapes = {name: shape.model_dump() for name, shape in spec.baselines.items()}
+    if not shapes:
+        shapes = {HALF_DEPTH: {"layers": max(1, teacher.layers // 2)}}
+    kept: dict[str, Architecture] = {}
+    notes = []
+    for name, shape in shapes.items():
+        architecture = replace(teacher, **shape)
+        beyond = _beyond(architecture, teacher)
+        same = [other for other, earlier in kept.items() if earlier == architecture]
+        if beyond and spec.distillation.initialisation is Initialisation.TEACHER:
+            notes.append(f"baseline {name} is left out: {beyond}, and students are initialised from the teacher")
+        elif same:
+            notes.append(f"baseline {name} is left out: it is the same architecture as {same[0]}")
+        else:
+            kept[name] = architecture
+    return kept, notes
+
+
+def _beyond(architecture: Architecture, teacher: Architecture) -> str:
+    for name in SEARCHABLE:
+        own, most = getattr(architecture, name), getattr(teacher, name)
+        if own > most:
+            return f"its {name} {own} is beyond the teacher's {most}"
+    return ""

@@ -1,0 +1,34 @@
+"""Trials that are begun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from protocol.views import TrialState
+from search_space import Architecture
+from service.operations.queue import queue_measure
+from service.store.tables import Study, Trial
+from service.store.unit_of_work import UnitOfWork
+
+
+def add_trial(
+    uow: UnitOfWork,
+    study: Study,
+    architecture: Architecture,
+    origin: str,
+    predicted: Mapping[str, float] | None = None,
+) -> Trial:
+    """A new trial with its first job. The study must be locked, or two trials might get one number."""
+    trial = Trial(
+        study_id=study.id,
+        number=uow.trials.next_number(study.id),
+        state=TrialState.PENDING,
+        architecture=architecture,
+        architecture_key=architecture.key,
+        origin=origin,
+        created_at=uow.now,
+        predicted=dict(predicted or {}),
+    )
+    uow.trials.add(trial)
+    queue_measure(uow, study, trial)
+    return trial

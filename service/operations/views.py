@@ -1,0 +1,214 @@
+"""Studies and trials as the API and the dashboard show them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+
+from distillation.values import Fidelity
+from protocol.jobs import JobState
+from protocol.views import (
+    EvaluationView,
+    FinalistView,
+    FrontView,
+    LatencyView,
+    RunningJob,
+    StudyView,
+    TrialView,
+    WorkerView,
+)
+from service.errors import NotFoundError
+from service.operations.front import front_hypervolume, front_numbers, view_front
+from service.operations.remaining import remaining_s
+from service.operations.studies import get_study
+from service.store.tables import Evaluation, Finalist, Job, MeasurementRole, MeasurementRow, Study, Trial
+from service.store.unit_of_work import UnitOfWork
+
+ALIVE_S = 90.0
+"""A worker that was seen within this many seconds counts as alive: the longest long poll, and some."""
+
+
+def study_views(uow: UnitOfWork) -> tuple[StudyView, ...]:
+    """Every study, the newest first."""
+    return tuple(_study_view(uow, study) for study in uow.studies.all())
+
+
+def study_view(uow: UnitOfWork, name: str) -> StudyView:
+    """Raises: NotFoundError."""
+    return _study_view(uow, get_study(uow, name))
+
+
+def trial_views(uow: UnitOfWork, name: str) -> tuple[TrialView, ...]:
+    """The study's trials by number.
+
+    Raises:
+        NotFoundError: there is no such study.
+    """
+    return _trial_views(uow, get_study(uow, name))
+
+
+def trial_view(uow: UnitOfWork, name: str, number: int) -> TrialView:
+    """Raises: NotFoundError."""
+    for view in trial_views(uow, name):
+        if view.number == number:
+            return view
+    raise NotFoundError(f"study {name!r} has no trial {number}")
+
+
+def front_view(uow: UnitOfWork, name: str) -> FrontView:
+    """Raises: NotFoundError."""
+    study = get_study(uow, name)
+    return view_front(study, uow.trials.of(study.id))
+
+
+def measurement_samples(uow: UnitOfWork, name: str, number: int) -> list[list[float]]:
+    """The raw latencies of a trial's first measurement in seconds, one list per process; empty while there is none.
+
+    Raises:
+        NotFoundError: there is no such study or trial.
+    """
+    study = get_study(uow, name)
+    trial = uow.trials.find(study.id, number)
+    if trial is None:
+        raise NotFoundError(f"study {name!r} has no trial {number}")
+    rows = uow.studies.measurements(study.id, trial.id, samples=True)
+    return next((row.samples_s for row in rows if row.role is MeasurementRole.TRIAL), [])
+
+
+def worker_views(uow: UnitOfWork) -> tuple[WorkerView, ...]:
+    return tuple(
+        WorkerView(name=worker.name, kinds=worker.kinds, targets=worker.targets, seen_at=worker.seen_at)
+        for worker in uow.workers.all()
+    )
+
+
+def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
+    trials = uow.trials.of(study.id)
+    counts = uow.trials.counts(study.id)
+    jobs = uow.jobs.open([study.id])
+    numbers = {trial.id: trial.number for trial in trials}
+    alive = uow.workers.alive(uow.now - timedelta(seconds=ALIVE_S))
+    return StudyView(
+        name=study.name,
+        state=study.state,
+        spec=study.spec,
+        digest=study.digest,
+        created_at=study.created_at,
+        ended_at=study.ended_at,
+        prepared=study.prepared,
+        references={row.name: _latency_view(row) for row in uow.studies.references([study.id]) if row.name},
+        trials={str(state): count for state, count in counts.items()},
+        finalists={str(state): count for state, count in uow.trials.finalist_counts(study.id).items()},
+        jobs=tuple(_running_job(job, numbers) for job in jobs),
+        hypervolume=front_hypervolume(study, trials),
+        front_size=len(front_numbers(study, trials)),
+        remaining_s=remaining_s(study, counts, jobs, uow.jobs.spent(study.id), alive, uow.now),
+        notes=study.notes,
+        error=study.error,
+    )
+
+
+def _running_job(job: Job, numbers: dict[int, int]) -> RunningJob:
+    return RunningJob(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        trial=None if job.trial_id is None else numbers.get(job.trial_id),
+        attempt=job.attempt,
+        worker=job.worker,
+        progress=job.progress,
+    )
+
+
+def _trial_views(uow: UnitOfWork, study: Study) -> tuple[TrialView, ...]:
+    trials = uow.trials.of(study.id)
+    best = set(front_numbers(study, trials))
+    known = _Known(uow, study)
+    return tuple(_trial_view(study, trial, known, trial.number in best) for trial in trials)
+
+
+class _Known:
+    """What is stored about the trials of a study, by trial."""
+
+    def __init__(self, uow: UnitOfWork, study: Study) -> None:
+        self.evaluations: dict[int, dict[Fidelity, Evaluation]] = defaultdict(dict)
+        for evaluation in uow.trials.evaluations(study.id):
+            self.evaluations[evaluation.trial_id][evaluation.fidelity] = evaluation
+        self.measurements: dict[int, dict[MeasurementRole, MeasurementRow]] = defaultdict(dict)
+        for row in uow.trials.measurements(study.id):
+            if row.trial_id is not None:
+                self.measurements[row.trial_id][row.role] = row
+        self.finalists: dict[int, Finalist] = {row.trial_id: row for row in uow.trials.finalists(study.id)}
+        self.jobs = _leased(uow.jobs.open([study.id]))
+
+
+def _leased(jobs: Sequence[Job]) -> dict[int, Job]:
+    return {job.trial_id: job for job in jobs if job.trial_id is not None and job.state is JobState.LEASED}
+
+
+def _trial_view(study: Study, trial: Trial, known: _Known, on_front: bool) -> TrialView:
+    job = known.jobs.get(trial.id)
+    finalist = known.finalists.get(trial.id)
+    return TrialView(
+        study=study.name,
+        number=trial.number,
+        state=trial.state,
+        architecture=trial.architecture,
+        label=trial.architecture.label,
+        origin=trial.origin,
+        metrics=trial.metrics,
+        evaluation=_evaluation_view(known.evaluations[trial.id].get(Fidelity.FLASH)),
+        latency=_latency_or_none(known.measurements[trial.id].get(MeasurementRole.TRIAL)),
+        finalist=None if finalist is None else _finalist_view(finalist, known),
+        progress=None if job is None else job.progress,
+        reason=trial.reason,
+        on_front=on_front,
+        created_at=trial.created_at,
+        ended_at=trial.ended_at,
+    )
+
+
+def _finalist_view(finalist: Finalist, known: _Known) -> FinalistView:
+    return FinalistView(
+        state=finalist.state,
+        evaluation=_evaluation_view(known.evaluations[finalist.trial_id].get(Fidelity.FULL)),
+        latency=_latency_or_none(known.measurements[finalist.trial_id].get(MeasurementRole.EXPORT)),
+        export=finalist.export,
+        error=finalist.error,
+    )
+
+
+def _evaluation_view(row: Evaluation | None) -> EvaluationView | None:
+    if row is None:
+        return None
+    return EvaluationView(
+        fidelity=row.fidelity,
+        selection=row.selection,
+        report=row.report,
+        curve=row.curve,
+        steps=row.steps,
+        seconds=row.seconds,
+    )
+
+
+def _latency_or_none(row: MeasurementRow | None) -> LatencyView | None:
+    return None if row is None else _latency_view(row)
+
+
+def _latency_view(row: MeasurementRow) -> LatencyView:
+    measurement = row.measurement
+    return LatencyView(
+        p50_s=measurement.p50.value_s,
+        p90_s=measurement.p90.value_s,
+        p99_s=measurement.p99.value_s,
+        low_s=measurement.p50.low_s,
+        high_s=measurement.p50.high_s,
+        source=measurement.source,
+        verdict=measurement.verdict,
+        effort=measurement.effort,
+        samples=row.samples,
+        measured_at=measurement.measured_at,
+        hardware_key=measurement.hardware_key,
+        environment=measurement.environment,
+    )

@@ -1,0 +1,74 @@
+"""What can be measured, and the backends' contract."""
+
+import subprocess
+import sys
+
+import pytest
+
+from encoders.values import Head
+from hardware.backend import INPUTS, WallClock, supports
+from hardware.cores import available_cores
+from hardware.values import DeviceProfile, Dtype
+from search_space import Architecture
+
+TINY = Architecture(vocabulary_size=50, layers=1, hidden_size=16, heads=2, head_size=8, ffn_size=32, max_positions=16)
+
+
+def test_profile_of_this_machine_is_supported() -> None:
+    assert supports(DeviceProfile(threads=len(available_cores()))) is None
+
+
+def test_more_threads_than_cores_are_refused_with_both_numbers() -> None:
+    cores = len(available_cores())
+    reason = supports(DeviceProfile(threads=cores + 1))
+    assert reason is not None
+    assert f"{cores + 1} threads" in reason
+    assert f"{cores} cores" in reason
+
+
+def test_asking_what_is_supported_loads_no_runtime() -> None:
+    code = (
+        "import sys; from hardware.backend import supports; from hardware.values import DeviceProfile;"
+        "import hardware.procedure; assert supports(DeviceProfile()) is None; print('torch' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("dtype", list(Dtype))
+def test_torch_call_runs_the_model_on_rotating_inputs(dtype: Dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+    from hardware.torch_cpu import BACKEND
+
+    seen: list[torch.Tensor] = []
+    forward = StillhouseForSequenceClassification.forward
+
+    def watched(self: StillhouseForSequenceClassification, *args: object, **kwargs: object) -> object:
+        output = forward(self, *args, **kwargs)
+        assert torch.is_inference_mode_enabled()
+        assert not self.training
+        assert output.logits.dtype == getattr(torch, dtype.value)
+        assert kwargs["attention_mask"].all()
+        seen.append(kwargs["input_ids"])
+        return output
+
+    monkeypatch.setattr(StillhouseForSequenceClassification, "forward", watched)
+    threads = torch.get_num_threads()
+    try:
+        prepared = BACKEND.prepare(TINY, Head(classes=3), DeviceProfile(batch=2, length=16, dtype=dtype), seed=1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+    for _ in range(INPUTS + 1):
+        assert prepared.stopwatch.seconds(prepared.call) > 0
+    assert all(ids.shape == (2, 16) and ids.max() < 50 for ids in seen)
+    assert len({tuple(ids.flatten().tolist()) for ids in seen}) == INPUTS
+    assert torch.equal(seen[0], seen[INPUTS])
+
+
+def test_wall_clock_times_one_call() -> None:
+    calls = []
+    assert 0 < WallClock().seconds(lambda: calls.append(sum(range(1000)))) < 1
+    assert len(calls) == 1

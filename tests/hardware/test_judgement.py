@@ -1,0 +1,100 @@
+"""Verdicts and numbers of a measurement from its rounds."""
+
+import math
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from hardware.attempt import Attempt
+from hardware.environment import hardware_key
+from hardware.judgement import judged
+from hardware.plan import PLANS
+from hardware.round import Round
+from hardware.values import DeviceProfile, Effort, Measurement, Source, Verdict
+
+NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def of(median_s: float, *, spread: float = 0.002) -> Round:
+    """A thousand samples evenly around the median."""
+    return Round(
+        samples_s=[median_s * (1 + spread * (rank - 499) / 500) for rank in range(1000)],
+        load_s=0.5,
+        compile_s=0.0,
+        first_call_s=0.2,
+        warm=True,
+        busy=0.99,
+        waiting=0.001,
+        peak_memory_bytes=1000,
+    )
+
+
+def judge(attempt: Attempt, effort: Effort = Effort.SEARCH, batch: int = 1) -> Measurement:
+    return judged(attempt, PLANS[effort].rules, DeviceProfile(batch=batch), effort, NOW)
+
+
+STEADY = [of(0.010), of(0.0102), of(0.0099)]
+
+
+def test_processes_that_agree_are_steady() -> None:
+    measurement = judge(Attempt(rounds=STEADY, shift=0.01))
+    assert measurement.verdict is Verdict.STEADY
+    assert measurement.notes == ()
+    assert measurement.source is Source.MEASURED
+    assert measurement.reference_shift == 0.01
+    assert measurement.measured_at == "2025-01-02T03:04:05+00:00"
+    assert measurement.hardware_key == hardware_key()
+
+
+def test_value_is_the_median_of_the_processes_and_the_interval_spans_theirs() -> None:
+    p50 = judge(Attempt(rounds=STEADY, shift=0.0)).p50
+    assert p50.value_s == pytest.approx(0.010, rel=1e-3)
+    assert p50.low_s == pytest.approx(0.0099, rel=1e-3)
+    assert p50.high_s == pytest.approx(0.0102, rel=1e-3)
+
+
+def test_bound_is_missing_where_one_process_could_not_tell_it() -> None:
+    few = replace(of(0.010), samples_s=of(0.010).samples_s[:100])
+    p99 = judge(Attempt(rounds=[STEADY[0], few, STEADY[2]], shift=0.0)).p99
+    assert p99.high_s is None
+    assert p99.low_s is not None
+
+
+def test_raw_samples_are_kept_and_throughput_counts_examples() -> None:
+    measurement = judge(Attempt(rounds=STEADY, shift=0.0), batch=8)
+    assert measurement.samples_s == [round_.samples_s for round_ in STEADY]
+    assert measurement.throughput_per_s == pytest.approx(8 / 0.01003, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "note"),
+    [
+        (Attempt(rounds=[*STEADY[:2], replace(of(0.01), busy=0.6)], shift=0.0), "1 of 3 processes shared their cores"),
+        (Attempt(rounds=[*STEADY[:2], replace(of(0.01), warm=False)], shift=0.0), "1 of 3 processes did not warm up"),
+        (Attempt(rounds=[*STEADY[:2], of(0.01, spread=2.0)], shift=0.0), "interval of a process's median is"),
+        (Attempt(rounds=[*STEADY[:2], of(0.012)], shift=0.0), "medians lie 2"),
+        (Attempt(rounds=[*STEADY[:2], replace(of(0.01), samples_s=[0.01] * 20)], shift=0.0), "only 20 calls"),
+        (Attempt(rounds=STEADY, shift=math.log(1.2)), r"moved by \+20.0%"),
+        (Attempt(rounds=STEADY, shift=math.log(0.8)), r"moved by -20.0%"),
+    ],
+)
+def test_each_doubt_makes_it_noisy_and_is_named(attempt: Attempt, note: str) -> None:
+    measurement = judge(attempt)
+    assert measurement.verdict is Verdict.NOISY
+    assert len(measurement.notes) == 1
+    assert re.search(note, measurement.notes[0])
+
+
+@pytest.mark.parametrize("round_", [of(0.01), replace(of(0.01), busy=0.3)])
+def test_quick_is_never_more_than_provisional(round_: Round) -> None:
+    assert judge(Attempt(rounds=[round_]), Effort.QUICK).verdict is Verdict.PROVISIONAL
+
+
+def test_disturbed_value_carries_more_variance() -> None:
+    quiet = judge(Attempt(rounds=STEADY, shift=0.01)).log_variance
+    shared = judge(Attempt(rounds=[*STEADY[:2], replace(of(0.0099), busy=0.5)], shift=0.0)).log_variance
+    moved = judge(Attempt(rounds=STEADY, shift=0.2)).log_variance
+    assert shared > quiet + math.log(2) ** 2 * 0.9
+    assert moved > quiet + 0.2**2 * 0.9

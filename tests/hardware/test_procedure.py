@@ -1,0 +1,132 @@
+"""Real measurements of tiny architectures."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import psutil
+import pytest
+
+import hardware.isolation
+from encoders.values import Head
+from hardware.cores import available_cores
+from hardware.environment import hardware_key
+from hardware.errors import MeasurementError, OutOfMemoryError, UnsupportedProfileError
+from hardware.lock import DIRECTORY_VARIABLE
+from hardware.plan import PLANS
+from hardware.procedure import measure
+from hardware.values import Device, DeviceProfile, Effort, Source, Verdict
+from search_space import Architecture
+
+TINY = Architecture(vocabulary_size=100, layers=1, hidden_size=32, heads=2, head_size=16, ffn_size=64, max_positions=32)
+HEAD = Head(classes=2)
+PROFILE = DeviceProfile(length=16)
+NOON = datetime(2025, 1, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_locks_and_no_server_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DIRECTORY_VARIABLE, str(tmp_path_factory.mktemp("locks")))
+        yield
+        hardware.isolation.close()
+
+
+@pytest.fixture(autouse=True)
+def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that runs other tests too, waiting for a quiet moment would only take longer."""
+    monkeypatch.setattr("hardware.attempt.RETRIES", 0)
+
+
+def test_quick_measurement_has_raw_samples_and_is_provisional() -> None:
+    measurement = measure(TINY, HEAD, PROFILE, Effort.QUICK, clock=lambda: NOON)
+    [samples] = measurement.samples_s
+    assert len(samples) > 100
+    assert sum(samples) >= 0.5
+    assert measurement.verdict is Verdict.PROVISIONAL
+    assert measurement.source is Source.MEASURED
+    assert measurement.p50.value_s in samples
+    assert measurement.p50.low_s is not None
+    assert measurement.p50.low_s <= measurement.p50.value_s <= measurement.p90.value_s <= measurement.p99.value_s
+    assert measurement.load_s > 0
+    assert measurement.first_call_s > 0
+    assert measurement.compile_s == 0
+    assert measurement.peak_memory_bytes > 50_000_000
+    assert measurement.log_variance >= 0.05**2
+    assert measurement.hardware_key == hardware_key()
+    assert measurement.measured_at == NOON.isoformat()
+    assert measurement.reference_shift is None
+
+
+def test_larger_architecture_is_slower_and_needs_more_memory() -> None:
+    large = replace(TINY, layers=6, hidden_size=512, head_size=256, ffn_size=2048, vocabulary_size=30_000)
+    small, much = (measure(shape, HEAD, PROFILE, Effort.QUICK) for shape in (TINY, large))
+    assert much.p50.value_s > 3 * small.p50.value_s
+    assert much.peak_memory_bytes > small.peak_memory_bytes + 4 * 30_000 * 512
+
+
+def test_search_measures_three_processes_between_two_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = PLANS[Effort.SEARCH]
+    short = replace(plan, rules=replace(plan.rules, least_s=0.2, most_s=0.5))
+    monkeypatch.setitem(PLANS, Effort.SEARCH, short)
+    measurement = measure(TINY, HEAD, PROFILE, Effort.SEARCH)
+    assert [len(samples) >= 34 for samples in measurement.samples_s] == [True] * 3
+    assert measurement.reference_shift is not None
+    assert math.isfinite(measurement.reference_shift)
+    assert measurement.verdict in (Verdict.STEADY, Verdict.NOISY)
+    assert (measurement.verdict is Verdict.STEADY) == (not measurement.notes)
+
+
+@pytest.mark.skipif(len(available_cores()) < 2, reason="needs two cores")
+def test_more_threads_than_one_are_measured_too() -> None:
+    measurement = measure(TINY, HEAD, replace(PROFILE, threads=2), Effort.QUICK)
+    assert measurement.profile.threads == 2
+    assert len(measurement.samples_s[0]) >= 30
+
+
+def test_device_is_held_from_the_first_round_to_the_last() -> None:
+    events: list[str] = []
+
+    @contextlib.contextmanager
+    def lock(device: Device) -> Iterator[None]:
+        events.append(f"{device} taken")
+        yield
+        events.append(f"{device} freed")
+
+    def clock() -> datetime:
+        events.append("judged")
+        return NOON
+
+    measure(TINY, HEAD, PROFILE, Effort.QUICK, lock=lock, clock=clock)
+    assert events == ["cpu taken", "cpu freed", "judged"]
+
+
+def test_measuring_leaves_only_the_idle_server_behind() -> None:
+    measure(TINY, HEAD, PROFILE, Effort.QUICK)
+    [server] = psutil.Process().children(recursive=True)
+    assert "hardware.fork_server" in server.cmdline()
+
+
+def test_architecture_that_does_not_fit_is_out_of_memory() -> None:
+    endless = replace(TINY, vocabulary_size=1 << 45)
+    with pytest.raises(OutOfMemoryError, match="can't allocate memory"):
+        measure(endless, HEAD, PROFILE, Effort.QUICK)
+
+
+def test_length_beyond_the_positions_is_refused_with_both_numbers() -> None:
+    with pytest.raises(UnsupportedProfileError, match="length 33: the architecture has 32 positions"):
+        measure(TINY, HEAD, replace(PROFILE, length=33), Effort.QUICK)
+
+
+def test_profile_that_this_machine_cannot_measure_is_refused_with_the_reason() -> None:
+    with pytest.raises(UnsupportedProfileError, match="1000 threads"):
+        measure(TINY, HEAD, replace(PROFILE, threads=1000), Effort.QUICK)
+
+
+def test_model_that_cannot_be_built_is_a_measurement_error() -> None:
+    impossible = Head(classes=2)
+    object.__setattr__(impossible, "classes", 1)
+    with pytest.raises(MeasurementError, match="classes must be at least 2"):
+        measure(TINY, impossible, PROFILE, Effort.QUICK)

@@ -1,0 +1,71 @@
+"""Quantiles and their intervals."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from hardware.quantile import interval_ranks, quantile
+
+
+@pytest.mark.parametrize("q", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("n", [1, 5, 6, 7, 34, 35, 100, 367, 368, 662, 5_000, 300_000])
+def test_ranks_are_the_narrowest_that_the_binomial_distribution_allows(n: int, q: float) -> None:
+    low, high = interval_ranks(n, q)
+    count = stats.binom(n, q)
+    if low is None:
+        assert count.cdf(0) > 0.025
+    else:
+        assert count.cdf(low - 1) <= 0.025 < count.cdf(low)
+    if high is None:
+        assert count.sf(n - 1) > 0.025
+    else:
+        assert count.sf(high - 1) <= 0.025 < count.sf(high - 2)
+
+
+@pytest.mark.parametrize(("q", "n"), [(0.5, 100), (0.9, 64), (0.99, 662)])
+def test_interval_covers_the_true_quantile_of_a_skewed_distribution_in_95_of_100_simulations(q: float, n: int) -> None:
+    generator = random.Random(7)
+    truth = stats.lognorm(0.8).ppf(q)
+    covered = 0
+    for _ in range(2_000):
+        estimate = quantile([generator.lognormvariate(0, 0.8) for _ in range(n)], q)
+        assert estimate.low_s is not None
+        assert estimate.high_s is not None
+        covered += estimate.low_s <= truth <= estimate.high_s
+    # The true coverage is 0.95 to 0.985 (ranks are whole numbers); 0.94 is two deviations of 2,000 runs below it.
+    assert 0.94 <= covered / 2_000 <= 0.995
+
+
+@given(st.lists(st.floats(1e-6, 10.0), min_size=1, max_size=200), st.sampled_from([0.5, 0.9, 0.99]))
+def test_value_is_a_sample_inside_its_interval_whatever_the_order(samples: list[float], q: float) -> None:
+    estimate = quantile(samples, q)
+    assert estimate.value_s in samples
+    assert estimate.low_s is None or estimate.low_s <= estimate.value_s
+    assert estimate.high_s is None or estimate.value_s <= estimate.high_s
+    assert estimate == quantile(samples[::-1], q)
+
+
+def test_bounds_are_missing_where_samples_are_too_few() -> None:
+    assert interval_ranks(5, 0.5) == (None, None)
+    assert interval_ranks(6, 0.5) == (1, 6)
+    assert interval_ranks(367, 0.99)[1] is None
+    assert interval_ranks(368, 0.99)[1] == 368
+
+
+def test_rank_of_a_whole_number_is_not_rounded_up() -> None:
+    assert quantile([float(value) for value in range(1, 101)], 0.9).value_s == 90.0
+    assert quantile([float(value) for value in range(1, 701)], 0.99).value_s == 693.0
+
+
+@pytest.mark.parametrize(("n", "q"), [(0, 0.5), (10, 0.0), (10, 1.0)])
+def test_impossible_ranks_are_refused(n: int, q: float) -> None:
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        interval_ranks(n, q)
+
+
+def test_no_samples_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one sample"):
+        quantile([], 0.5)

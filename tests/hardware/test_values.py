@@ -1,0 +1,51 @@
+"""Measurements as plain values."""
+
+from dataclasses import asdict
+
+import pytest
+from pydantic import TypeAdapter
+
+from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+
+MEASUREMENT = Measurement(
+    profile=DeviceProfile(batch=8, threads=2),
+    effort=Effort.SEARCH,
+    source=Source.MEASURED,
+    verdict=Verdict.NOISY,
+    p50=Quantile(value_s=0.1, low_s=0.09, high_s=0.11),
+    p90=Quantile(value_s=0.2, low_s=0.19, high_s=0.21),
+    p99=Quantile(value_s=0.3, low_s=0.29, high_s=None),
+    throughput_per_s=80.0,
+    load_s=0.5,
+    first_call_s=0.2,
+    compile_s=0.0,
+    peak_memory_bytes=300_000_000,
+    log_variance=0.001,
+    hardware_key="0123456789abcdef",
+    environment={"cpu": "one", "torch": "2"},
+    samples_s=[[0.1, 0.2], [0.1]],
+    measured_at="2025-01-02T03:04:05+00:00",
+    notes=("moved",),
+    reference_shift=0.1,
+    voided=2,
+)
+
+
+def test_measurement_survives_json() -> None:
+    adapter = TypeAdapter(Measurement)
+    assert adapter.validate_python(asdict(MEASUREMENT)) == MEASUREMENT
+    assert adapter.validate_json(adapter.dump_json(MEASUREMENT), strict=True) == MEASUREMENT
+
+
+def test_profiles_have_one_key_each() -> None:
+    profiles = [DeviceProfile(), DeviceProfile(batch=2), DeviceProfile(length=64), DeviceProfile(threads=2)]
+    assert len({profile.key for profile in profiles}) == len(profiles)
+    assert DeviceProfile(batch=1).key == DeviceProfile().key
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 0}, {"length": -1}, {"threads": True}, {"threads": 1.5}, {"device": "abacus"}]
+)
+def test_impossible_profile_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong)) if "device" not in wrong else "abacus"):
+        DeviceProfile(**wrong)

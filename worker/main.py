@@ -1,0 +1,75 @@
+"""The worker's process: everything heavy is imported with this module."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from client import Client
+from hardware.backend import supports
+from hardware.cores import available_cores
+from hardware.values import Device, DeviceProfile, Runtime
+from protocol.jobs import JobKind
+from worker.loop import Loop
+from worker.runners.registry import runners
+from worker.settings import WorkerSettings
+from worker.shutdown import Shutdown
+from worker.tenure import Ending
+from worker.workplace import Workplace
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 60.0
+"""How long a result or an artefact is offered to a service that does not answer."""
+
+MEASURING = (JobKind.CALIBRATE, JobKind.MEASURE, JobKind.FINALIZE)
+
+
+def work(settings: WorkerSettings, shutdown: Shutdown) -> None:
+    """Serve jobs until `shutdown`; the process may have to end with a job's thread still running, and then does.
+
+    Raises:
+        ProblemError: the service refuses this worker.
+    """
+    threads = settings.threads or len(available_cores())
+    torch.set_num_threads(threads)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    targets = measurable()
+    kinds = tuple(kind for kind in settings.kinds if targets or kind not in MEASURING)
+    with Client(
+        settings.url, patience_s=PATIENCE_S, cache=settings.home / "cache" / "artefacts", pause=shutdown.pause
+    ) as client:
+        workplace = Workplace(home=settings.home, artefacts=client.artefacts, threads=threads)
+        with workplace.occupied():
+            loop = Loop(
+                settings.name,
+                client.jobs,
+                runners(workplace, kinds),
+                targets=targets,
+                upload=client.artefacts.upload_folder,
+                work=workplace.work,
+                shutdown=shutdown,
+            )
+            log.info("worker %s at %s: %s; measures %s", settings.name, settings.url, _words(kinds), _words(targets))
+            ending = loop.run()
+    log.info("worker %s ends", settings.name)
+    if ending is Ending.GIVEN_UP:
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def measurable() -> tuple[str, ...]:
+    """The `device/runtime` pairs that this machine can measure."""
+    pairs = [(device, runtime) for device in Device for runtime in Runtime]
+    return tuple(
+        f"{device}/{runtime}" for device, runtime in pairs if supports(DeviceProfile(device=device, runtime=runtime)) is None
+    )
+
+
+def _words(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "nothing"

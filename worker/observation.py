@@ -1,0 +1,34 @@
+"""What a distillation tells of itself, as a job's progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worker.runner import Reporter
+from worker.turns import Turns
+
+
+class Observation:
+    """An observer (see `distillation.observer`) that passes on to a job's reporter, and takes turns on the device."""
+
+    def __init__(self, reporter: Reporter, turns: Turns) -> None:
+        self._reporter, self._turns = reporter, turns
+        self._stage = ""
+
+    def stage(self, name: str) -> None:
+        self._stage = name
+        self._reporter.progress(name)
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        del loss
+        self._reporter.progress(self._stage, step, steps)
+
+    def evaluated(self, step: int, value: float) -> None:
+        """The curve comes with the outcome."""
+
+    def checkpointed(self, folder: Path) -> None:
+        self._reporter.checkpoint(folder)
+
+    def should_stop(self) -> bool:
+        self._turns.offer()
+        return self._reporter.should_stop()

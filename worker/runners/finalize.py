@@ -1,0 +1,104 @@
+"""`finalize`: a finalist distilled in full, reported on, measured and exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distillation.data import read_report
+from distillation.distil import report
+from distillation.errors import CheckpointError
+from encoders.build import architecture_of, head_of, labels_of
+from encoders.errors import CheckpointError as WeightsError
+from encoders.export import export
+from hardware.procedure import measure
+from hardware.values import Measurement
+from protocol.jobs import Finalized, FinalizeWork, Grant
+from worker.card import model_card
+from worker.errors import Interrupted
+from worker.finished import Finished, Training, load_finished, save_finished
+from worker.runner import Reporter, work_of
+from worker.training import curve_of, prepared_data, score_of, teacher_model, train_student
+from worker.turns import computing_in_turns
+from worker.workplace import Workplace
+
+
+class FinalizeRunner:
+    """Resumes in the middle of the training, or after it."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._workplace = workplace
+
+    def run(self, grant: Grant, reporter: Reporter) -> Finalized:
+        work = work_of(grant, FinalizeWork)
+        artefacts = self._workplace.artefacts
+        with self._workplace.folder(grant) as folder:
+            checkpoint = None
+            if work.checkpoint is not None:
+                checkpoint = folder / "resumed"
+                artefacts.download_folder(work.checkpoint, checkpoint)
+            finished = self._resumed(work, checkpoint) or self._trained(work, reporter, folder, checkpoint)
+            if reporter.should_stop():
+                raise Interrupted("stopped after the training")
+            reporter.progress("measuring")
+            measurement = measure(
+                work.architecture, head_of(finished.model.config), work.profile, work.effort, seed=work.seed
+            )
+            reporter.progress("exporting")
+            exported = self._exported(work, finished, measurement, folder)
+            training = finished.training
+            return Finalized(
+                selection=training.selection,
+                report=training.report,
+                curve=training.curve,
+                steps=training.steps,
+                seconds=training.seconds,
+                measurement=measurement,
+                export=artefacts.upload_folder(exported),
+            )
+
+    def _resumed(self, work: FinalizeWork, checkpoint: Path | None) -> Finished | None:
+        """The training that an earlier attempt has ended."""
+        if checkpoint is None:
+            return None
+        config = teacher_model(self._workplace.artefacts.shared_folder(work.teacher)).config
+        try:
+            return load_finished(checkpoint, work.architecture, head_of(config), labels_of(config))
+        except (WeightsError, CheckpointError, ValueError):
+            return None
+
+    def _trained(self, work: FinalizeWork, reporter: Reporter, folder: Path, checkpoint: Path | None) -> Finished:
+        student = train_student(self._workplace, work, reporter, folder=folder, checkpoint=checkpoint)
+        reporter.progress("evaluating on the report split")
+        held_out = read_report(self._workplace.artefacts.shared_folder(work.data))
+        with computing_in_turns():
+            score = report(student.model, held_out, work.recipe)
+        finished = Finished(
+            model=student.model,
+            training=Training(
+                selection=score_of(student.selection),
+                report=score_of(score),
+                curve=curve_of(student.curve),
+                steps=student.steps,
+                seconds=student.seconds,
+            ),
+        )
+        save_finished(finished, folder / "finished")
+        reporter.checkpoint(folder / "finished")
+        return finished
+
+    def _exported(self, work: FinalizeWork, finished: Finished, measurement: Measurement, folder: Path) -> Path:
+        artefacts = self._workplace.artefacts
+        data = prepared_data(artefacts.shared_folder(work.data))
+        teacher = teacher_model(artefacts.shared_folder(work.teacher))
+        card = model_card(
+            work,
+            finished.training,
+            measurement,
+            task=data.task,
+            classes=data.classes,
+            teacher=architecture_of(teacher.config),
+        )
+        target = folder / "export"
+        with computing_in_turns():
+            export(finished.model, data.tokenizer, target, card)
+        return target

@@ -1,0 +1,37 @@
+"""How a worker is set up. Imports nothing heavy: the command line reads it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from protocol.jobs import JobKind
+from worker.errors import WorkerSetupError
+
+
+def default_name() -> str:
+    """Tells this worker from every other one alive."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """`url` is the service's address; `threads` are those of training, 0 for every core.
+
+    Raises:
+        WorkerSetupError: nothing to do, or a negative number of threads.
+    """
+
+    url: str
+    home: Path
+    name: str = field(default_factory=default_name)
+    kinds: tuple[JobKind, ...] = tuple(JobKind)
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise WorkerSetupError("a worker needs at least one kind of job")
+        if self.threads < 0:
+            raise WorkerSetupError(f"threads must be 0 (every core) or more, got {self.threads}")

@@ -1,0 +1,93 @@
+"""One distillation as part of a job: inputs fetched, resumed where there is something to resume from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from distillation.data import PreparedData, read_data
+from distillation.distil import Distilled, distil
+from distillation.errors import CheckpointError
+from distillation.errors import Interrupted as TrainingInterrupted
+from distillation.values import CurvePoint, Estimate
+from encoders.huggingface import load_pretrained
+from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from protocol import jobs
+from worker.errors import Interrupted
+from worker.observation import Observation
+from worker.runner import Reporter
+from worker.turns import computing_in_turns
+from worker.workplace import Workplace
+
+log = logging.getLogger(__name__)
+
+
+def train_student(
+    workplace: Workplace,
+    work: jobs.DistillWork | jobs.FinalizeWork,
+    reporter: Reporter,
+    *,
+    folder: Path,
+    checkpoint: Path | None,
+) -> Distilled:
+    """The student that the work asks for, from the checkpoint if there is one.
+
+    Raises:
+        Interrupted: asked to stop; a checkpoint was handed to the reporter.
+    """
+    torch.set_num_threads(workplace.threads)
+    reporter.progress("fetching data and teacher")
+    data = prepared_data(workplace.artefacts.shared_folder(work.data))
+    teacher = teacher_model(workplace.artefacts.shared_folder(work.teacher))
+
+    def attempt(resume: Path | None) -> Distilled:
+        with computing_in_turns() as turns:
+            return distil(
+                data,
+                teacher,
+                work.architecture,
+                work.recipe,
+                steps=work.steps,
+                seed=work.seed,
+                folder=folder / "checkpoints",
+                resume=resume,
+                observer=Observation(reporter, turns),
+            )
+
+    try:
+        try:
+            return attempt(checkpoint)
+        except CheckpointError as error:
+            if checkpoint is None:
+                raise
+            log.warning("the checkpoint is of no use, training begins anew: %s", error)
+            return attempt(None)
+    except TrainingInterrupted as error:
+        raise Interrupted(str(error)) from error
+
+
+# Trials of one study share data and teacher: reading them takes seconds, and a worker has one job at a time.
+
+
+@lru_cache(maxsize=1)
+def prepared_data(folder: Path) -> PreparedData:
+    """What is in a folder of prepared data; the one that was read last is kept."""
+    return read_data(folder)
+
+
+@lru_cache(maxsize=1)
+def teacher_model(folder: Path) -> StillhouseForSequenceClassification:
+    """The teacher in this folder; the one that was read last is kept."""
+    return load_pretrained(str(folder)).model
+
+
+def score_of(estimate: Estimate) -> jobs.Score:
+    return jobs.Score(value=estimate.value, low=estimate.low, high=estimate.high)
+
+
+def curve_of(points: Sequence[CurvePoint]) -> tuple[jobs.CurvePoint, ...]:
+    return tuple(jobs.CurvePoint(step=point.step, value=point.value) for point in points)

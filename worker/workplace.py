@@ -1,0 +1,75 @@
+"""Where a worker keeps its things, and what its runners share."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from protocol.jobs import Grant
+
+
+class ArtefactsPort(Protocol):
+    """How artefacts come and go; `client.artefacts` is one."""
+
+    def upload_file(self, path: Path) -> str: ...
+
+    def upload_folder(self, folder: Path) -> str: ...
+
+    def download_folder(self, identity: str, folder: Path) -> None: ...
+
+    def shared_folder(self, identity: str) -> Path:
+        """The artefact as a folder that others may read too; never written to."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workplace:
+    """`home` holds what is kept from job to job (`cache/`) and what is not (`work/`). `threads` are for training."""
+
+    home: Path
+    artefacts: ArtefactsPort
+    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+
+    @property
+    def work(self) -> Path:
+        return self.home / "work"
+
+    def prepared(self, fingerprint: str) -> Path:
+        """Where the result of this preparation is kept, whether or not it is there yet."""
+        return self.home / "cache" / "prepared" / fingerprint
+
+    @contextmanager
+    def folder(self, grant: Grant) -> Iterator[Path]:
+        """An empty folder for this attempt at the job, removed when the block ends."""
+        folder = self.work / f"{grant.job}-{grant.attempt}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def occupied(self) -> Iterator[None]:
+        """Be at work here; whoever is the first removes what workers that were killed have left."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.work / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                for left in self.work.iterdir():
+                    if left.is_dir():
+                        shutil.rmtree(left, ignore_errors=True)
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(handle)
