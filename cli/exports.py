@@ -28,6 +28,8 @@ def download_exports(client: Client, trials: Sequence[TrialView], folder: Path) 
             raise BadInputError(str(error)) from error
         except OSError as error:
             reason = error.strerror or str(error)
-            raise BadInputError(f"the export cannot be written to {target}: {reason}; make room, then try again") from error
+            raise BadInputError(
+                f"the export cannot be written to {target}: {reason}; make room, then try again"
+            ) from error
         folders[trial.number] = target
     return folders

@@ -43,8 +43,10 @@ class Events:
             prepared = study.prepared
             metric = study.spec.task.metric
             size = format_count(parameter_count(prepared.architecture))
-            yield f"teacher  {prepared.architecture.label}  {size}  {metric} {prepared.teacher_report.value:.3f} (report split)"
-            for name, score in prepared.baselines.items():
+            for name, score in {
+                f"teacher  {prepared.architecture.label}  {size}": prepared.teacher_report,
+                **prepared.baselines,
+            }.items():
                 yield f"{name}  {metric} {score.value:.3f} (report split)"
         for name, latency in study.references.items():
             if before is None or name not in before.references:
@@ -65,7 +67,9 @@ class Events:
         if before is None or before.state != trial.state:
             yield f"trial {trial.number}  {trial.label}  {trial.state}{_result(study, trial)}"
         finalist = trial.finalist
-        if finalist is not None and (before is None or before.finalist is None or before.finalist.state != finalist.state):
+        if finalist is not None and (
+            before is None or before.finalist is None or before.finalist.state != finalist.state
+        ):
             yield f"finalist {trial.number}  {trial.label}  {finalist.state}{_finalist_result(study, trial)}"
 
 

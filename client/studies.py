@@ -7,7 +7,7 @@ from urllib.parse import quote
 from client.decoding import decoded
 from client.transport import Transport
 from protocol.study import StudySpec
-from protocol.views import CreateStudy, FrontView, StudyView, TrialView
+from protocol.views import CreateStudy, FrontView, PreviewView, StudyView, TrialView
 
 
 class Studies:
@@ -41,3 +41,8 @@ class Studies:
 
     def front(self, name: str) -> FrontView:
         return decoded(FrontView, self._transport.call("GET", f"/studies/{quote(name, safe='')}/front"))
+
+    def preview(self, spec: StudySpec) -> PreviewView:
+        """How large the study's search space is; starts nothing."""
+        body = CreateStudy(spec=spec.canonical()).model_dump(mode="json")
+        return decoded(PreviewView, self._transport.call("POST", "/preview", json=body))

@@ -143,7 +143,7 @@ class _Loop:
         self._optimiser.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self._parameters, training.recipe.gradient_clip)
-        value = float(loss)
+        value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             raise DivergedError(
                 f"diverged in step {step + 1} of {training.steps}: loss {value}, gradient norm {float(norm)};"

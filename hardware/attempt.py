@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hardware.quantile import quantile
 from hardware.round import Round
 
 RETRIES = 3
-"""How often a contended round, and an attempt during which the reference moved, is thrown away and repeated."""
+"""How many contended rounds, and attempts during which the reference moved, one measurement may throw away."""
 
 MOST_MOVED = 0.07
 """On a CPU: how far the reference may move, and the processes lie apart, as a logarithm."""
@@ -34,39 +34,43 @@ class Attempt:
 
 
 def undisturbed(processes: int, target: Callable[[], Round], reference: Callable[[], Round] | None = None) -> Attempt:
-    """An attempt during which the reference stayed where it was, or the last of those during which it did not.
+    """An attempt during which no other work took the cores and the reference stayed where it was.
 
-    `target` and `reference` time one round each, in a fresh process.
+    Or, once `RETRIES` rounds and attempts have been thrown away, the next one as it comes: a machine that is never
+    quiet ends in a verdict, not in waiting. `target` and `reference` time one round each, in a fresh process.
     """
+    patience = _Patience()
     if reference is None:
-        return _attempt(processes, target)
-    before, voided = _uncontended(reference)
-    for _ in range(1 + RETRIES):
-        attempt = _attempt(processes, target)
-        after, thrown_away = _uncontended(reference)
-        shift = math.log(_median(after) / _median(before))
-        voided += attempt.voided + thrown_away
-        attempt = replace(attempt, shift=shift, voided=voided)
-        # Where even single rounds cannot be had for themselves, more attempts will not be better.
-        if not attempt.moved or any(round_.contended for round_ in attempt.rounds):
-            break
-        before, voided = after, voided + 1
-    return attempt
+        return Attempt(rounds=[patience.uncontended(target) for _ in range(processes)], voided=patience.voided)
+    before = patience.uncontended(reference)
+    while True:
+        rounds = [patience.uncontended(target) for _ in range(processes)]
+        after = patience.uncontended(reference)
+        attempt = Attempt(rounds=rounds, shift=math.log(_median(after) / _median(before)), voided=patience.voided)
+        if not attempt.moved or not patience.void():
+            return attempt
+        before = after
 
 
-def _attempt(processes: int, target: Callable[[], Round]) -> Attempt:
-    taken = [_uncontended(target) for _ in range(processes)]
-    return Attempt(rounds=[round_ for round_, _ in taken], voided=sum(voided for _, voided in taken))
+class _Patience:
+    """Counts what is thrown away, and ends."""
 
+    def __init__(self) -> None:
+        self.voided = 0
 
-def _uncontended(time: Callable[[], Round]) -> tuple[Round, int]:
-    """A round that had the cores for itself, or the last of those that had not; and how many were thrown away."""
-    round_ = time()
-    for voided in range(RETRIES):
-        if not round_.contended:
-            return round_, voided
+    def void(self) -> bool:
+        """Throw away what was just taken; False if nothing more may be."""
+        if self.voided == RETRIES:
+            return False
+        self.voided += 1
+        return True
+
+    def uncontended(self, time: Callable[[], Round]) -> Round:
+        """A round that had the cores for itself, or the one at which patience ended."""
         round_ = time()
-    return round_, RETRIES
+        while round_.contended and self.void():
+            round_ = time()
+        return round_
 
 
 def _median(round_: Round) -> float:

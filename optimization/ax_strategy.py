@@ -30,7 +30,7 @@ class AxStrategy:
 
     def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
         free = untried(study.space, trials)
-        if free.sum() <= count:  # nothing to choose
+        if count < 1 or free.sum() <= count:  # nothing to choose
             return SobolStrategy().suggest(study, trials, count)
         coordinates = Coordinates(study.space)
         if not _enough(study, trials, max(FEWEST_TRIALS, len(coordinates.names) + 1)):
@@ -42,9 +42,11 @@ class AxStrategy:
         except Exception as error:
             # Whatever breaks inside Ax (a matrix that is not positive definite, an unmet precondition of some
             # transform) must not stop a study: a Sobol point is a fair trial too.
-            logger.warning("Ax made no proposal; taking Sobol points instead", exc_info=error)
+            reason = _reason(error)
+            logger.warning("Ax made no proposal (%s); taking Sobol points instead", reason)
+            logger.debug("Ax failed", exc_info=error)
             suggestions = SobolStrategy().suggest(study, trials, count)
-            return [replace(suggestion, strategy=f"sobol (ax: {_reason(error)})") for suggestion in suggestions]
+            return [replace(suggestion, strategy=f"sobol (ax: {reason})") for suggestion in suggestions]
         return [
             Suggestion(architecture=study.space.architecture(proposal.row), strategy="ax", predicted=proposal.predicted)
             for proposal in proposals

@@ -13,6 +13,7 @@ from service.errors import SettingsError
 
 HOME_VARIABLE = "STILLHOUSE_HOME"
 DATABASE_VARIABLE = "STILLHOUSE_DATABASE_URL"
+LEASE_VARIABLE = "STILLHOUSE_LEASE_S"
 SCHEMES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
 
@@ -65,12 +66,21 @@ class Settings:
         """
         home = Path(given.pop("home", None) or environment.get(HOME_VARIABLE) or ".stillhouse").resolve()
         url = given.pop("database_url", None) or environment.get(DATABASE_VARIABLE) or sqlite_url(home)
+        if LEASE_VARIABLE in environment:
+            given.setdefault("lease_s", _seconds(LEASE_VARIABLE, environment[LEASE_VARIABLE]))
         return cls(home=home, database_url=url, **given)
 
 
 def sqlite_url(home: Path) -> str:
     """The address of the SQLite database in this home."""
     return f"sqlite:///{home / 'stillhouse.db'}"
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingsError(f"{name}: must be a number of seconds, got {text!r}") from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -67,7 +67,9 @@ def measurable() -> tuple[str, ...]:
     """The `device/runtime` pairs that this machine can measure."""
     pairs = [(device, runtime) for device in Device for runtime in Runtime]
     return tuple(
-        f"{device}/{runtime}" for device, runtime in pairs if supports(DeviceProfile(device=device, runtime=runtime)) is None
+        f"{device}/{runtime}"
+        for device, runtime in pairs
+        if supports(DeviceProfile(device=device, runtime=runtime)) is None
     )
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from protocol.views import StudyView
-from service.dashboard.assets import HERE, mount_static, plotly_address
-from service.dashboard.wording import ended_trials, hypervolume_text, is_over, remaining_time, time_taken
-
-__all__ = ["mount_static", "router"]
+from service.dashboard.assets import HERE, plotly_address
+from service.dashboard.wording import hypervolume_text, is_over, remaining_time, spent_trials, time_taken
+from service.errors import NotFoundError
+from service.operations.views import study_view, study_views
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -34,12 +34,27 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters |= {
-    "ended": ended_trials,
+    "spent": spent_trials,
     "over": is_over,
     "remaining": remaining_time,
     "taken": time_taken,
     "volume": hypervolume_text,
 }
+
+
+@router.get("/")
+def all_studies(request: Request) -> HTMLResponse:
+    with request.app.state.parts.store.read() as uow:
+        return studies_page(study_views(uow))
+
+
+@router.get("/studies/{name}")
+def one_study(name: str, request: Request) -> HTMLResponse:
+    try:
+        with request.app.state.parts.store.read() as uow:
+            return study_page(study_view(uow, name))
+    except NotFoundError:
+        return missing_page(name)
 
 
 def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:

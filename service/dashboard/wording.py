@@ -10,8 +10,10 @@ from protocol.views import StudyState, StudyView, TrialState
 NONE = "–"
 
 
-def ended_trials(study: StudyView) -> int:
-    return sum(count for state, count in study.trials.items() if TrialState(state).ended)
+def spent_trials(study: StudyView) -> int:
+    """Trials that ended and count against the budget: failed ones are replaced."""
+    spent = (TrialState.COMPLETED, TrialState.INFEASIBLE, TrialState.STOPPED)
+    return sum(study.trials.get(state, 0) for state in spent)
 
 
 def is_over(study: StudyView) -> bool:

@@ -33,9 +33,9 @@ def parse_spec(values: dict[str, Any]) -> StudySpec:
         raise InvalidError("not a study: it holds a number that is not finite") from error
 
 
-def describe(problem: ErrorDetails) -> str:
-    """One thing that is wrong, with the path of its key: `budget.trials: Input should be ...`."""
-    path = ".".join(str(part) for part in problem["loc"] if part not in TAGS)
+def describe(problem: ErrorDetails, skip: int = 0) -> str:
+    """One thing that is wrong, with the path of its key, less the first `skip` parts: `budget.trials: is missing`."""
+    path = ".".join(str(part) for part in problem["loc"][skip:] if part not in TAGS)
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         message = "unknown key"

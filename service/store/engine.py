@@ -18,7 +18,7 @@ _IMMEDIATE = "stillhouse_immediate"
 
 
 def open_engine(database_url: str) -> Engine:
-    """An engine whose transactions only read: each sees one state of the database throughout.
+    """An engine to derive `reading` and `writing` ones from.
 
     Floats that are not finite are refused: JSON has no word for them, and PostgreSQL would not take them.
     """
@@ -37,13 +37,19 @@ def open_engine(database_url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    engine = create_engine(
+    return create_engine(
         url.set(drivername="postgresql+psycopg"),
         json_serializer=serializer,
         pool_size=10,
         max_overflow=40,
         pool_pre_ping=True,
     )
+
+
+def reading(engine: Engine) -> Engine:
+    """The same connections for transactions that only read: each sees one state of the database throughout."""
+    if engine.dialect.name == "sqlite":
+        return engine
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
@@ -55,7 +61,7 @@ def writing(engine: Engine) -> Engine:
     """
     if engine.dialect.name == "sqlite":
         return engine.execution_options(**{_IMMEDIATE: True})
-    return engine.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
+    return engine.execution_options(isolation_level="READ COMMITTED")
 
 
 def _prepare_sqlite(connection: SqliteConnection, _record: Any) -> None:

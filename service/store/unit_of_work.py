@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from service.clock import Clock, utc_now
 from service.errors import StoreUnavailableError
 from service.store.artefacts import ArtefactRepository
-from service.store.engine import open_engine, writing
+from service.store.engine import open_engine, reading, writing
 from service.store.jobs import JobRepository
 from service.store.studies import StudyRepository
 from service.store.trials import TrialRepository
@@ -52,8 +52,9 @@ class Store:
 
     def __init__(self, database_url: str, clock: Clock = utc_now) -> None:
         self._clock = clock
-        self._reading = open_engine(database_url)
-        self._writing = writing(self._reading)
+        self._engine = open_engine(database_url)
+        self._reading = reading(self._engine)
+        self._writing = writing(self._engine)
 
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
@@ -68,7 +69,7 @@ class Store:
             yield UnitOfWork(session, self._clock)
 
     def close(self) -> None:
-        self._reading.dispose()
+        self._engine.dispose()
 
 
 @contextmanager

@@ -61,9 +61,17 @@ def test_contended_round_is_repeated_alone() -> None:
     assert attempt.voided == 2
 
 
-def test_machine_that_is_never_free_is_given_up_without_more_attempts() -> None:
-    busy = [took(9.0, busy=0.5)] * (1 + RETRIES)
-    attempt = undisturbed(1, script(busy), script(map(took, [0.1, 0.2])))
-    assert attempt.rounds[0].contended
+def test_machine_that_is_never_free_is_given_up() -> None:
+    busy = [took(9.0, busy=0.5)] * (3 + RETRIES)
+    attempt = undisturbed(3, script(busy), script(map(took, [0.1, 0.2])))
+    assert all(round_.contended for round_ in attempt.rounds)
+    assert attempt.moved
+    assert attempt.voided == RETRIES
+
+
+def test_contended_rounds_and_moved_references_share_one_patience() -> None:
+    target = script([took(9.0, busy=0.5), took(1.0), took(2.0), took(3.0)])
+    attempt = undisturbed(1, target, script(map(took, [0.1, 0.2, 0.4, 0.8])))
+    assert attempt.rounds[0].samples_s[0] == 3.0
     assert attempt.moved
     assert attempt.voided == RETRIES

@@ -66,10 +66,12 @@ def test_large_results_arrive_whole(server: ForkServer) -> None:
     assert evaluated(server, "[n / 7 for n in range(300000)]") == [n / 7 for n in range(300_000)]
 
 
-def test_what_a_library_prints_does_not_disturb_the_answer(
-    capfd: pytest.CaptureFixture[str], server: ForkServer
-) -> None:
-    assert evaluated(server, "print('noise', flush=True) or 7") == 7
+def test_what_a_library_prints_does_not_disturb_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    server = ForkServer(())
+    try:
+        assert evaluated(server, "print('noise', flush=True) or 7") == 7
+    finally:
+        server.close()
     assert "noise" in capfd.readouterr().err
 
 

@@ -1,6 +1,7 @@
 """The device's lock, between real processes."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -42,6 +43,19 @@ with {"computing": computing, "measuring": measuring}[sys.argv[1]](Device.CPU):
     sys.stdin.readline()
 """
 
+FORK = """
+import os, sys
+from hardware.lock import measuring
+from hardware.values import Device
+
+with measuring(Device.CPU):
+    if not os.fork():
+        sys.stdin.readline()
+        os._exit(0)
+print("left", flush=True)
+sys.stdin.readline()
+"""
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -64,6 +78,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 def line(process: "subprocess.Popen[str]") -> str:
     assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], 30)
+    assert ready, "the process said nothing for 30 s"
     return process.stdout.readline().strip()
 
 
@@ -126,15 +142,11 @@ def test_killed_holder_frees_the_device(start: Start, kind: str) -> None:
         assert holder.wait(timeout=20) == -signal.SIGKILL
 
 
-def test_freed_device_can_be_had_although_a_fork_still_has_the_handle(start: Start) -> None:
-    reader, writer = os.pipe()
-    with measuring(Device.CPU):
-        fork = subprocess.Popen(["cat"], stdin=reader, close_fds=False, pass_fds=())
+def test_freed_device_can_be_had_although_a_forked_process_still_has_the_handle(start: Start) -> None:
+    forked = start(FORK)
+    assert line(forked) == "left"
     successor = start(HOLD, "measuring")
     assert line(successor) == "in"
-    os.close(writer)
-    os.close(reader)
-    fork.wait(timeout=20)
 
 
 def test_thread_that_computes_may_not_measure(start: Start) -> None:

@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { NONE, count, heading, interval, points, quality, ratio } from "./format.js";
-import { latencyCell, speedUp } from "./latency.js";
+import { latencyCell, seconds, speedUp } from "./latency.js";
 
 const WITHIN_POINTS = [3, 8];
 
@@ -17,7 +17,7 @@ export class Finalists {
   }
 
   update(study, trials, select) {
-    const finalists = trials.filter((trial) => trial.finalist);
+    const finalists = fastestFirst(trials.filter((trial) => trial.finalist), study.spec);
     this.section.hidden = !finalists.length;
     const signature = JSON.stringify([finalists, study.references.teacher?.p50_s]);
     if (!finalists.length || this.signature === signature) return;
@@ -44,13 +44,13 @@ export class Finalists {
   }
 }
 
-/** The three lines that load an exported checkpoint. */
+/** The three lines that load an exported checkpoint from where `stillhouse run` puts it unless it is told otherwise. */
 export function loadingLines(study, trial) {
-  const folder = `exports/${study.name}/trial-${trial.number}`;
+  const folder = `.stillhouse/exports/${study.name}/trial-${trial.number}`;
   return [
     "from transformers import pipeline",
     `classify = pipeline("text-classification", ${JSON.stringify(folder)}, trust_remote_code=True)`,
-    'print(classify("a text"))',
+    'classify("Compute the eigenvalues of a symmetric matrix.")',
   ];
 }
 
@@ -65,6 +65,11 @@ function finding(study, finalists, most) {
   if (!best) return null;
   const scores = `${quality(best.value)} against ${quality(teacher)}`;
   return element("li", {}, `Within ${most} points of the teacher: trial ${best.trial.number}, `, element("strong", {}, `${ratio(best.times)} its speed`), ` (${scores}).`);
+}
+
+function fastestFirst(trials, spec) {
+  const key = (trial) => seconds(trial.finalist.latency, spec) ?? Infinity;
+  return trials.sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : a.number - b.number));
 }
 
 function tableOf(study, finalists, select) {
@@ -130,7 +135,8 @@ function snippet(study, trial, choices) {
     setTimeout(() => (copy.textContent = "copy"), 2000);
   });
   const which = element("span", { class: "choices", role: "group", "aria-label": "Which finalist to load" }, "Load", ...choices);
-  return element("div", { class: "load" }, element("h3", {}, which, copy), element("pre", { tabindex: 0 }, code));
+  const where = element("p", { class: "caption" }, "The folder is as seen from where ", element("code", {}, "stillhouse run"), " was started.");
+  return element("div", { class: "load" }, element("h3", {}, which, copy), element("pre", { tabindex: 0 }, code), where);
 }
 
 /** The clipboard is only given to pages on localhost or https; elsewhere the text is selected and copied the old way. */

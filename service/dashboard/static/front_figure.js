@@ -67,8 +67,8 @@ function traces(study, marks, selected, colour) {
     scatter(marks.infeasible, study, { color: colour.faint, size: 8, symbol: "x-thin", line: { width: 1.6, color: colour.faint } }),
     scatter(marks.running, study, { color: "rgba(0,0,0,0)", size: 10, line: { width: 1.6, color: colour.accent } }),
     frontLine(study, marks, colour),
-    teacherTrace(marks.teacher, study, "selection", colour),
-    teacherTrace(marks.teacher, study, "report", colour),
+    teacherTrace(marks, study, "selection", colour),
+    teacherTrace(marks, study, "report", colour),
     finalistTrace(marks.finalists, study, colour),
     ring(marks, selected, colour),
   ];
@@ -115,16 +115,17 @@ function finalistTrace(group, study, colour) {
   };
 }
 
-function teacherTrace(both, study, split, colour) {
-  const group = both.filter((point) => point.split === split);
+function teacherTrace(marks, study, split, colour) {
+  const rightmost = Math.max(...Object.values(marks).flat().map((point) => point.x));
+  const group = marks.teacher.filter((point) => point.split === split);
   const report = split === "report";
   return {
     type: "scatter",
     mode: report ? "markers" : "markers+text",
     x: group.map((point) => point.x),
     y: group.map((point) => point.y),
-    text: group.map(() => " teacher"),
-    textposition: "middle right",
+    text: group.map(() => " teacher "),
+    textposition: group.some((point) => point.x > 0.6 * rightmost) ? "middle left" : "middle right",
     textfont: { color: colour.ink, size: 13 },
     cliponaxis: false,
     marker: {
@@ -176,7 +177,7 @@ function trace(group, study, more) {
     y: group.map((point) => point.y),
     customdata: group.map((point) => point.number),
     text: names,
-    textposition: "bottom center",
+    textposition: "bottom right",
     textfont: { size: 12 },
     hovertext: group.map((point) => trialText(point, study)),
     hoverinfo: "text",

@@ -17,11 +17,19 @@ const table = new TrialsTable(place("trials-table"), (number) => select(number, 
 const finalists = new Finalists(place("finalists"), place("finalists-findings"), place("finalists-table"), place("finalists-load"));
 let seen = null;
 let drawn = null;
+let known = null;
 
+/**
+ * Asks for the study, and for its trials and front only when something happened: a machine that measures should have
+ * nothing else to do.
+ */
 async function refresh() {
-  const [study, trials, front] = await Promise.all([read(path), read(`${path}/trials`), read(`${path}/front`)]);
-  seen = { study, trials, front };
+  const study = await read(path);
   showSummary(study);
+  const news = JSON.stringify({ ...study, remaining_s: null });
+  if (news === known) return !isOver(study);
+  const [trials, front] = await Promise.all([read(`${path}/trials`), read(`${path}/front`)]);
+  seen = { study, trials, front };
   showTexts(study, trials, front);
   showJobs(study);
   showNotes(study);
@@ -30,6 +38,7 @@ async function refresh() {
   finalists.update(study, trials, (number) => select(number, true));
   openAddressed();
   await draw();
+  known = news;
   return !isOver(study);
 }
 

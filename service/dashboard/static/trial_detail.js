@@ -34,14 +34,15 @@ function architecturePart(trial) {
 }
 
 function latencyPart(measured, study, title) {
-  const range = measured.low_s === null || measured.high_s === null ? null : `95 % ${latency(measured.low_s)} to ${latency(measured.high_s)}`;
+  const bounded = measured.low_s !== null && measured.high_s !== null;
+  const range = bounded ? `95 % ${latency(measured.low_s)} to ${latency(measured.high_s)}` : null;
   const times = speedUp(measured, study);
   return part(title, [
     ["p50", latency(measured.p50_s)],
     ["", range],
     ["p90", latency(measured.p90_s)],
     ["p99", latency(measured.p99_s)],
-    ["speed-up", times === null ? null : `${ratio(times)} the teacher’s speed`],
+    ["speed-up", times === null ? null : `${ratio(times)} the teacher`],
     ["source", `${measured.source}, ${measured.verdict}`],
     ["effort", `${measured.effort}, ${measured.samples} samples`],
   ]);

@@ -1,0 +1,212 @@
+"""The `stillhouse` command. Whatever is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.errors import CliError, ExitCode
+
+HOME_VARIABLE = "STILLHOUSE_HOME"
+URL_VARIABLE = "STILLHOUSE_URL"
+DEFAULT_URL = "http://127.0.0.1:8787"
+
+app = typer.Typer(
+    name="stillhouse",
+    help="Finds and trains the best small language model for a given device.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+studies = typer.Typer(help="Studies of a running service.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(studies, name="study")
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)]
+Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="Folder of the database, artefacts, exports and logs.")]
+Url = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="Address of the service.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End when stdin ends.")]
+DEFAULT_HOME = Path(".stillhouse")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="stillhouse")
+    except Exception as error:  # the edge of the program
+        code = _exit_code(error)
+        if code is None:
+            raise
+        print(f"stillhouse: {error}", file=sys.stderr)
+        sys.exit(code)
+
+
+def _exit_code(error: Exception) -> ExitCode | None:
+    """None for what nobody has foreseen."""
+    if isinstance(error, CliError):
+        return error.code
+    # Only now: --help must not wait for an HTTP client.
+    from client.errors import ClientError, ProblemError
+
+    if isinstance(error, ProblemError) and 400 <= error.problem.status < 500:
+        return ExitCode.BAD_INPUT
+    return ExitCode.FAILED if isinstance(error, ClientError) else None
+
+
+@app.command()
+def run(
+    study_file: StudyFile,
+    home: Home = DEFAULT_HOME,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the service; 0 for any free one.")] = 8787,
+    hold: Annotated[
+        bool | None, typer.Option("--hold/--no-hold", help="Keep the page up at the end; on a terminal by default.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Start a new study if the name is taken.")] = False,
+) -> None:
+    """Run a study on this machine from its file to its checkpoints; the same command continues it."""
+    from cli.display import make_console
+    from cli.run import RunOptions
+    from cli.run import run as run_study
+
+    console = make_console()
+    options = RunOptions(
+        study_file=study_file,
+        home=home.expanduser().absolute(),
+        port=port,
+        hold=console.is_terminal if hold is None else hold,
+        again=again,
+    )
+    raise typer.Exit(run_study(options, console))
+
+
+@app.command()
+def serve(
+    home: Home = DEFAULT_HOME,
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8787,
+    database_url: Annotated[
+        str | None, typer.Option(envvar="STILLHOUSE_DATABASE_URL", help="Database; SQLite in the home by default.")
+    ] = None,
+    suggester: Annotated[bool, typer.Option("--suggester/--no-suggester", help="Suggest trials, too.")] = True,
+    supervised: Supervised = False,
+) -> None:
+    """Run the service: API, dashboard and suggester."""
+    from cli.serving import run_service
+
+    run_service(
+        home.expanduser().absolute(),
+        host=host,
+        port=port,
+        database_url=database_url,
+        with_suggester=suggester,
+        supervised=supervised,
+    )
+
+
+@app.command()
+def suggest(
+    home: Home = DEFAULT_HOME,
+    database_url: Annotated[
+        str | None, typer.Option(envvar="STILLHOUSE_DATABASE_URL", help="Database; SQLite in the home by default.")
+    ] = None,
+    supervised: Supervised = False,
+) -> None:
+    """Run a suggester: it chooses the next trials of every running study."""
+    from cli.processes import run_suggester
+
+    raise typer.Exit(run_suggester(home.expanduser().absolute(), database_url=database_url, supervised=supervised))
+
+
+@app.command()
+def worker(
+    url: Url = DEFAULT_URL,
+    home: Home = DEFAULT_HOME,
+    name: Annotated[str | None, typer.Option(help="Name of this worker; host and process by default.")] = None,
+    kinds: Annotated[
+        list[str] | None, typer.Option("--kind", help="Kind of job to take (repeat it); all by default.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of training; 0 for every core.")] = 0,
+    supervised: Supervised = False,
+) -> None:
+    """Run a worker: it does the jobs of the service at URL."""
+    from cli.processes import run_worker
+    from protocol.jobs import JobKind
+
+    known = [str(kind) for kind in JobKind]
+    for kind in kinds or ():
+        if kind not in known:
+            raise typer.BadParameter(f"unknown kind of job {kind!r}; known are {', '.join(known)}")
+    raise typer.Exit(
+        run_worker(
+            url,
+            home.expanduser().absolute(),
+            name=name,
+            kinds=tuple(JobKind(kind) for kind in kinds or ()),
+            threads=threads,
+            supervised=supervised,
+        )
+    )
+
+
+@studies.command("create")
+def study_create(study_file: StudyFile, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """Start the study of a file at a running service."""
+    from cli import reading
+
+    reading.create(url, study_file, as_json=as_json)
+
+
+@studies.command("list")
+def study_list(url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """List the studies."""
+    from cli import reading
+
+    reading.list_studies(url, as_json=as_json)
+
+
+@studies.command("show")
+def study_show(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """Show a study and its trials."""
+    from cli import reading
+
+    reading.show(url, name, as_json=as_json)
+
+
+@app.command()
+def front(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """Show the front of a study."""
+    from cli import reading
+
+    reading.front(url, name, as_json=as_json)
+
+
+@app.command()
+def preview(study_file: StudyFile, as_json: Json = False) -> None:
+    """Check a study file and show what it would search; starts nothing."""
+    from cli import reading
+
+    reading.preview(study_file, as_json=as_json)
+
+
+@app.command()
+def export(
+    name: Name,
+    to: Annotated[Path | None, typer.Option(help="Folder to write to; exports/STUDY in the home by default.")] = None,
+    url: Url = DEFAULT_URL,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Download the exported finalists of a study."""
+    from cli import reading
+
+    folder = to if to is not None else home / "exports" / name
+    reading.export(url, name, folder.expanduser().absolute())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""`stillhouse worker` and `stillhouse suggest`: processes that run until they are told to end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+from cli.errors import BadInputError, CliError, ExitCode
+from cli.logs import log_to_stderr
+from cli.supervised import when_orphaned
+from client import ClientError, ProblemError
+from hardware.lock import computing
+from hardware.values import Device
+from protocol.jobs import JobKind
+from worker.errors import WorkerSetupError
+from worker.settings import WorkerSettings, default_name
+
+
+def run_worker(
+    url: str, home: Path, *, name: str | None, kinds: tuple[JobKind, ...], threads: int, supervised: bool
+) -> ExitCode:
+    """Raises: BadInputError: settings that cannot be used, or a service that refuses this worker."""
+    try:
+        settings = WorkerSettings(
+            url=url, home=home, name=name or default_name(), kinds=kinds or tuple(JobKind), threads=threads
+        )
+    except WorkerSetupError as error:
+        raise BadInputError(str(error)) from error
+    log_to_stderr()
+    from worker.shutdown import Shutdown
+
+    shutdown = Shutdown()
+    shutdown.on_signals()
+    if supervised:
+        when_orphaned(shutdown.ask)
+    from worker.main import work
+
+    try:
+        work(settings, shutdown)
+    except ProblemError as error:
+        raise BadInputError(f"the service at {url} refuses this worker: {error}") from error
+    except ClientError as error:
+        raise CliError(str(error)) from error
+    return ExitCode.DONE
+
+
+def run_suggester(home: Path, *, database_url: str | None, supervised: bool) -> ExitCode:
+    """Raises: BadInputError: settings that cannot be used."""
+    log_to_stderr()
+    stop = threading.Event()
+    _set_on_signals(stop)
+    if supervised:
+        when_orphaned(stop.set)
+    from service import suggester
+    from service.errors import SettingsError
+    from service.settings import Settings
+
+    try:
+        settings = Settings.from_environment(home=home, database_url=database_url)
+    except SettingsError as error:
+        raise BadInputError(str(error)) from error
+    suggester.run_suggester(settings, lambda: computing(Device.CPU), stop)
+    return ExitCode.DONE
+
+
+def _set_on_signals(stop: threading.Event) -> None:
+    def ask(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        # Not here: this may have interrupted the very wait that holds the event's lock.
+        threading.Thread(target=stop.set).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)

@@ -1,0 +1,139 @@
+"""Commands that ask a running service, and those that only read a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+from rich.console import Console
+
+from cli.display import make_console
+from cli.errors import BadInputError
+from cli.exports import download_exports
+from cli.study_source import read_study
+from cli.summary import closing_lines, loading_lines
+from cli.tables import (
+    baselines_table,
+    finalists,
+    finalists_table,
+    front_table,
+    hypervolume_text,
+    remaining_text,
+    studies_table,
+    trials_table,
+)
+from client import Client
+from protocol.quantity import format_count
+from protocol.views import StudyView, TrialView
+
+
+def create(url: str, study_file: Path, *, as_json: bool) -> None:
+    spec = read_study(study_file)
+    with Client(url) as client:
+        study = client.studies.create(spec)
+    if as_json:
+        _print_json(study)
+    else:
+        _say(make_console(), f"study {study.name}  {study.state}\n{url}/studies/{study.name}")
+
+
+def list_studies(url: str, *, as_json: bool) -> None:
+    with Client(url) as client:
+        studies = client.studies.list()
+    if as_json:
+        _print_json(studies)
+    else:
+        make_console().print(studies_table(studies))
+
+
+def show(url: str, name: str, *, as_json: bool) -> None:
+    study, trials = _study(url, name)
+    if as_json:
+        print(json.dumps({"study": _plain(study), "trials": _plain(trials)}, indent=2))
+        return
+    console = make_console()
+    _head(console, study)
+    console.print(trials_table(study, trials))
+    console.print(baselines_table(study, trials))
+
+
+def front(url: str, name: str, *, as_json: bool) -> None:
+    study, trials = _study(url, name)
+    if as_json:
+        with Client(url) as client:
+            view = client.studies.front(name)
+        on_front = [trial for trial in trials if trial.on_front]
+        print(json.dumps({"front": _plain(view), "trials": _plain(on_front)}, indent=2))
+        return
+    console = make_console()
+    _head(console, study)
+    console.print(front_table(study, trials))
+    if finalists(trials):
+        console.print(finalists_table(study, trials, {}))
+        for line in closing_lines(study, trials):
+            _say(console, line)
+
+
+def preview(study_file: Path, *, as_json: bool) -> None:
+    spec = read_study(study_file)
+    from service.operations.studies import preview as preview_of
+
+    view = preview_of(spec)
+    if as_json:
+        print(json.dumps({"study": _plain(spec), "preview": _plain(view)}, indent=2))
+        return
+    sizes = (view.parameters_min, view.parameters_median, view.parameters_max)
+    least, middle, most = (format_count(size) for size in sizes)
+    _say(
+        make_console(),
+        f"study {spec.name} is in order\n"
+        f"search space: {view.size:,} architectures before the teacher's own limits\n"
+        f"parameters without token embeddings: {least} to {most}, median {middle}\n"
+        f"budget: {spec.budget.trials} trials, {spec.budget.finalists} finalists\n"
+        f"target: {spec.target.label}",
+    )
+
+
+def export(url: str, name: str, folder: Path) -> None:
+    with Client(url) as client:
+        trials = client.studies.trials(name)
+        folders = download_exports(client, trials, folder)
+    if not folders:
+        raise BadInputError(f"study {name} has no exported finalist yet")
+    console = make_console()
+    for number, target in folders.items():
+        _say(console, f"trial {number}  {target}")
+    _say(console, loading_lines(next(iter(folders.values()))))
+
+
+def _study(url: str, name: str) -> tuple[StudyView, tuple[TrialView, ...]]:
+    with Client(url) as client:
+        return client.studies.get(name), client.studies.trials(name)
+
+
+def _head(console: Console, study: StudyView) -> None:
+    _say(
+        console,
+        f"study {study.name}  {study.state}  front {study.front_size}"
+        f"  hypervolume {hypervolume_text(study.hypervolume)}  remaining {remaining_text(study)}",
+    )
+    if study.error:
+        _say(console, f"error: {study.error}")
+
+
+def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
+    print(json.dumps(_plain(value), indent=2))
+
+
+def _plain(value: BaseModel | Sequence[BaseModel]) -> object:
+    return (
+        value.model_dump(mode="json")
+        if isinstance(value, BaseModel)
+        else [item.model_dump(mode="json") for item in value]
+    )
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

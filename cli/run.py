@@ -1,0 +1,227 @@
+"""`stillhouse run`: a study from its file to its checkpoints, on this machine, with one command."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import time
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from cli.display import Display
+from cli.errors import BadInputError, CliError, ExitCode
+from cli.exports import download_exports
+from cli.home_lock import home_lock
+from cli.ports import HOST, free_port
+from cli.study_source import read_study
+from cli.summary import print_summary
+from cli.supervisor import ChildSpec, Supervisor
+from client import Client, ClientError, ProblemError, Unreachable
+from client.errors import STUDY_DIFFERS
+from hardware.lock import computing
+from hardware.values import Device
+from protocol.jobs import FailureReason
+from protocol.study import StudySpec
+from protocol.views import StudyState, StudyView
+
+POLL_S = 1.0
+START_S = 60.0
+"""How long the service may take to answer for the first time."""
+
+STOP_S = 25.0
+"""How long the processes may take to end: a worker's job gets 20 s to write its checkpoint."""
+
+_RETRIABLE = (FailureReason.ERROR, FailureReason.LEASE_EXPIRED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """`hold`: whether the page stays up when the study has ended; `again`: a new study if the name is taken."""
+
+    study_file: Path
+    home: Path
+    port: int
+    hold: bool
+    again: bool
+
+
+def run(options: RunOptions, console: Console) -> ExitCode:
+    """Run or continue the study and print what came out.
+
+    Raises:
+        BadInputError: the study or an option cannot be used; nothing was started, or all of it is stopped again.
+        CliError: a process of ours, or the study, failed.
+    """
+    spec = read_study(options.study_file)
+    _interrupt_on(signal.SIGTERM, signal.SIGHUP)
+    with home_lock(options.home) as lock:
+        port = free_port(options.port)
+        display = Display(console)
+        supervisor = Supervisor(on_event=display.tell, keep_open=(lock,))
+        session = _Session(options, spec, port, supervisor, display, console)
+        try:
+            return session.run()
+        except KeyboardInterrupt:
+            _say(console, "stopping ...")
+            supervisor.stop(grace_s=STOP_S)
+            _say(console, f"stopped; nothing is lost. To continue:\n    {_command(options)}")
+            return ExitCode.INTERRUPTED
+        finally:
+            supervisor.stop(grace_s=STOP_S)
+
+
+class _Session:
+    """One run between its start and its end."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        spec: StudySpec,
+        port: int,
+        supervisor: Supervisor,
+        display: Display,
+        console: Console,
+    ) -> None:
+        self._options, self._spec, self._console = options, spec, console
+        self._supervisor, self._display = supervisor, display
+        self._port = port
+        self._address = f"http://{HOST}:{port}"
+
+    def run(self) -> ExitCode:
+        self._start("serve", "--port", str(self._port), "--no-suggester")
+        with closing(Client(self._address, patience_s=0)) as client:
+            self._wait_for_service(client)
+        with closing(Client(self._address)) as client:
+            study = _created(client, self._spec, self._options.again)
+            _say(self._console, f"study {study.name}: {self._address}/studies/{study.name}")
+            if study.ended_at is None or self._options.hold:
+                self._start("suggest")
+                self._start("worker", "--url", self._address)
+            study = self._followed(client, study.name)
+            self._conclude(client, study)
+            if self._options.hold:
+                self._hold()
+        return ExitCode.DONE
+
+    def _start(self, name: str, *arguments: str) -> None:
+        # -P: a folder in the working directory must not stand in for one of our packages.
+        command = [sys.executable, "-P", "-m", "cli.main", name, "--home", str(self._options.home), "--supervised"]
+        log = self._options.home / "logs" / f"{name}.log"
+        self._supervisor.start(ChildSpec(name=name, command=[*command, *arguments], log=log))
+
+    def _wait_for_service(self, client: Client) -> None:
+        deadline = time.monotonic() + START_S
+        while True:
+            self._supervisor.check()
+            try:
+                if client.healthy():
+                    return
+            except ClientError as error:
+                if time.monotonic() > deadline:
+                    raise CliError(f"the service does not start: {error}") from error
+            time.sleep(0.1)
+
+    def _followed(self, client: Client, name: str) -> StudyView:
+        """The study when it has ended."""
+        with self._display:
+            while True:
+                self._supervisor.check()
+                try:
+                    # As a computation of ours: while a latency is taken, nobody asks and the service does not answer.
+                    with _quietly():
+                        study, trials = client.studies.get(name), client.studies.trials(name)
+                        self._display.show(study, trials)
+                except Unreachable as error:
+                    self._display.tell(str(error))
+                else:
+                    if study.ended_at is not None:
+                        return study
+                time.sleep(POLL_S)
+
+    def _conclude(self, client: Client, study: StudyView) -> None:
+        if study.state is StudyState.FAILED:
+            raise _failure(study, self._options)
+        trials = client.studies.trials(study.name)
+        folders = download_exports(client, trials, self._options.home / "exports" / study.name)
+        print_summary(self._console, study, trials, folders, self._address)
+
+    def _hold(self) -> None:
+        _say(self._console, "\nThe dashboard stays up; Ctrl-C ends it.")
+        try:
+            while True:
+                self._supervisor.check()
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            _say(self._console, "")
+
+
+def _created(client: Client, spec: StudySpec, again: bool) -> StudyView:
+    try:
+        if again and _exists(client, spec.name) is not None:
+            return _created_beside(client, spec)
+        return client.studies.create(spec)
+    except ProblemError as error:
+        if error.code != STUDY_DIFFERS:
+            raise BadInputError(str(error)) from error
+        changes = "\n".join(f"    {line}" for line in error.problem.errors)
+        raise BadInputError(
+            f"study {spec.name} exists and was started with other settings:\n{changes}\n"
+            f"Take them back to continue it, or start a new study beside it with --again."
+        ) from error
+
+
+def _created_beside(client: Client, spec: StudySpec) -> StudyView:
+    """NAME-2, or the first one after it that is free or that these settings started and that has not ended."""
+    for number in count(2):
+        candidate = spec.model_copy(update={"name": f"{spec.name}-{number}"})
+        found = _exists(client, candidate.name)
+        if found is None:
+            return client.studies.create(candidate)
+        if found.digest == candidate.digest and found.ended_at is None:
+            return found
+    raise AssertionError("count does not end")
+
+
+def _exists(client: Client, name: str) -> StudyView | None:
+    try:
+        return client.studies.get(name)
+    except ProblemError as error:
+        if error.problem.status == 404:
+            return None
+        raise
+
+
+def _failure(study: StudyView, options: RunOptions) -> CliError:
+    message = f"study {study.name} failed: {study.error}\nOnce that is mended:\n    {_command(options, '--again')}"
+    broke = any(f"{reason}: " in (study.error or "") for reason in _RETRIABLE)
+    # A study that failed before its first trial, and not because something broke, cannot be done as it was asked for.
+    return CliError(message) if broke or any(study.trials.values()) else BadInputError(message)
+
+
+def _quietly() -> AbstractContextManager[None]:
+    return computing(Device.CPU)
+
+
+def _command(options: RunOptions, *more: str) -> str:
+    again = ["--again"] if options.again and "--again" not in more else []
+    words = ["stillhouse", "run", str(options.study_file), "--home", str(options.home), *again, *more]
+    return shlex.join(words)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _interrupt_on(*numbers: signal.Signals) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, interrupt)

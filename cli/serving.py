@@ -1,0 +1,90 @@
+"""`stillhouse serve`: API and dashboard in this process, the suggester in a child."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from cli.errors import BadInputError, CliError
+from cli.logs import log_to_stderr
+from cli.supervised import when_orphaned
+from cli.supervisor import ChildSpec, Supervisor
+from service.app import serve
+from service.errors import PortTakenError, ServiceError, SettingsError
+from service.settings import DATABASE_VARIABLE, Settings
+
+log = logging.getLogger(__name__)
+
+CHECK_S = 1.0
+STOP_S = 10.0
+
+
+def run_service(
+    home: Path, *, host: str, port: int, database_url: str | None, with_suggester: bool, supervised: bool
+) -> None:
+    """Serve until the process is told to end.
+
+    Raises:
+        BadInputError: a setting that cannot be used, or a port that is taken. CliError: the service did not start.
+    """
+    log_to_stderr()
+    signal.signal(signal.SIGTERM, _end)
+    if supervised:
+        when_orphaned(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        settings = Settings.from_environment(home=home, database_url=database_url, host=host, port=port)
+        settings.home.mkdir(parents=True, exist_ok=True)
+        if with_suggester:
+            with _suggester(settings):
+                serve(settings, _announce)
+        else:
+            serve(settings, _announce)
+    except (SettingsError, PortTakenError) as error:
+        raise BadInputError(str(error)) from error
+    except ServiceError as error:
+        raise CliError(str(error)) from error
+
+
+@contextmanager
+def _suggester(settings: Settings) -> Iterator[None]:
+    """A suggester for as long as the block runs."""
+    os.environ[DATABASE_VARIABLE] = settings.database_url  # not on the command line: it may hold a password
+    supervisor = Supervisor()
+    # -P: a folder in the working directory must not stand in for one of our packages.
+    command = [sys.executable, "-P", "-m", "cli.main", "suggest", "--home", str(settings.home), "--supervised"]
+    supervisor.start(ChildSpec(name="suggest", command=command, log=settings.home / "logs" / "suggest.log"))
+    ended = threading.Event()
+    watch = threading.Thread(target=_watch, args=(supervisor, ended), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watch.join()
+        supervisor.stop(grace_s=STOP_S)
+
+
+def _watch(supervisor: Supervisor, ended: threading.Event) -> None:
+    while not ended.wait(CHECK_S):
+        try:
+            supervisor.check()
+        except CliError as error:
+            log.error("the service goes on without suggester: %s", error)
+            return
+
+
+def _announce(address: str) -> None:
+    log.info("the service listens at %s", address)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # uvicorn has a handler of its own while it serves, and hands the signal on to this one when it has stopped.
+    del number, frame
+    raise SystemExit(0)

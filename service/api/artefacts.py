@@ -1,0 +1,68 @@
+"""Artefacts over HTTP: streamed up and down, named by their content."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+
+from service.api.dependencies import Parts, PartsOf, ReadUnit
+from service.errors import NotFoundError
+from service.store.artefact_files import Upload
+from service.store.unit_of_work import UnitOfWork
+
+router = APIRouter(tags=["artefacts"])
+
+Sha256 = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+
+_BLOCK = 1 << 20
+
+
+@router.put(
+    "/artefacts/{sha256}", status_code=201, responses={204: {"description": "Was there already."}}, response_model=None
+)
+async def put(sha256: Sha256, request: Request, parts: PartsOf) -> Response:
+    """Stores the body, if its SHA-256 is the one in the path. May be sent any number of times."""
+    upload = await run_in_threadpool(parts.files.upload, sha256)
+    with upload:
+        block = bytearray()
+        async for chunk in request.stream():
+            block += chunk
+            if len(block) >= _BLOCK:
+                await run_in_threadpool(upload.write, bytes(block))
+                block.clear()
+        new = await run_in_threadpool(_finish, parts, sha256, upload, bytes(block))
+    return Response(status_code=201 if new else 204)
+
+
+@router.get("/artefacts/{sha256}", response_class=FileResponse)
+def get(sha256: Sha256, uow: ReadUnit, parts: PartsOf) -> FileResponse:
+    """The artefact's bytes; ranges are understood."""
+    _check(sha256, uow, parts)
+    return FileResponse(
+        parts.files.path(sha256), media_type="application/octet-stream", headers={"ETag": f'"{sha256}"'}
+    )
+
+
+@router.head("/artefacts/{sha256}", response_model=None)
+def head(sha256: Sha256, uow: ReadUnit, parts: PartsOf) -> Response:
+    """Whether the artefact is there, and how large it is."""
+    size_bytes = _check(sha256, uow, parts)
+    headers = {"Content-Length": str(size_bytes), "ETag": f'"{sha256}"'}
+    return Response(media_type="application/octet-stream", headers=headers)
+
+
+def _finish(parts: Parts, sha256: str, upload: Upload, rest: bytes) -> bool:
+    upload.write(rest)
+    upload.finish()
+    with parts.store.write() as uow:
+        return uow.artefacts.add(sha256, upload.size_bytes, uow.now)
+
+
+def _check(sha256: str, uow: UnitOfWork, parts: Parts) -> int:
+    row = uow.artefacts.find(sha256)
+    if row is None or not parts.files.exists(sha256):
+        raise NotFoundError(f"there is no artefact {sha256}")
+    return row.size_bytes

@@ -1,0 +1,62 @@
+"""Every refusal as problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from protocol.problem import MEDIA_TYPE, Problem
+from service.errors import RequestError
+from service.operations.studies import describe
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 1
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the application leave as a problem."""
+    app.add_exception_handler(RequestError, _refused)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem(status: int, code: str, detail: str, errors: Sequence[str] = ()) -> Response:
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=list(errors))
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return Response(body.model_dump_json(), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestError):
+        raise error
+    return problem(error.status, error.code, str(error), error.errors)
+
+
+async def _malformed(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    lines = [describe(line, skip=1) for line in error.errors()]  # the first part says `body` or `path`
+    return problem(422, "invalid", f"the request is malformed: {lines[0]}", lines)
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    """What the framework refuses itself: unknown paths and methods."""
+    if not isinstance(error, HTTPException):
+        raise error
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    answer = problem(error.status_code, code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(500, "internal", "the service failed at this request; its log says how")

@@ -1,0 +1,146 @@
+"""The web process: API and dashboard over one store."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from service import dashboard
+from service.api import artefacts, health, jobs, problems, studies
+from service.api.dependencies import Parts
+from service.api.queue_watch import QueueWatch
+from service.clock import Clock, utc_now
+from service.errors import PortTakenError, ServiceError, StoreUnavailableError
+from service.operations.jobs import sweep
+from service.settings import Settings
+from service.store.artefact_files import ArtefactFiles
+from service.store.migrate import upgrade
+from service.store.unit_of_work import Store
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 5
+"""How long answers that are on their way may take when the service stops."""
+
+
+def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
+    """The application; its database is brought up to date when it starts."""
+    store = Store(settings.database_url, clock)
+    parts = Parts(settings=settings, store=store, files=ArtefactFiles(settings.artefacts), watch=QueueWatch(store))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(upgrade, settings.database_url)
+        sweeping = asyncio.create_task(_sweep_always(parts))
+        try:
+            yield
+        finally:
+            parts.watch.close()
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+            store.close()
+
+    # The framework's own pages with the documentation would fetch scripts from elsewhere.
+    app = FastAPI(
+        title="Stillhouse",
+        version=_version(),
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.parts = parts
+    problems.install(app)
+    for module in (studies, jobs, artefacts, health):
+        app.include_router(module.router, prefix="/v1")
+    app.include_router(dashboard.router)
+    dashboard.mount_static(app)
+    return app
+
+
+def bind(settings: Settings) -> socket.socket:
+    """A socket that listens where the settings say.
+
+    Raises:
+        PortTakenError: somebody else listens there.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTakenError(
+                f"port {settings.port} on {settings.host} is taken, perhaps by another service of yours; stop it, or "
+                "choose another port"
+            ) from error
+        raise ServiceError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+
+
+def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> None:
+    """Serves until the process is told to stop (SIGINT, SIGTERM).
+
+    `ready` is called with the service's address as soon as it can be connected to; requests are answered once the
+    database is up to date.
+
+    Raises:
+        PortTakenError: somebody else listens on the port. ServiceError: the service did not start.
+    """
+    with bind(settings) as listening:
+        host, port = listening.getsockname()[:2]
+        app = create_app(settings)
+        server = _Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S),
+            app.state.parts.watch,
+        )
+        if ready is not None:
+            ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        server.run(sockets=[listening])
+        if not server.started:
+            raise ServiceError("the service did not start; the lines above say why")
+
+
+class _Server(uvicorn.Server):
+    """Lets long polls go as soon as it is told to stop, instead of waiting for them."""
+
+    def __init__(self, config: uvicorn.Config, watch: QueueWatch) -> None:
+        super().__init__(config)
+        self._watch = watch
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._watch.close()
+        await super().shutdown(sockets)
+
+
+async def _sweep_always(parts: Parts) -> None:
+    """Ends expired leases also while nobody asks for jobs."""
+    while True:
+        try:
+            await run_in_threadpool(_sweep, parts)
+        except StoreUnavailableError as error:
+            logger.warning("%s; sweeping again", error)
+        await asyncio.sleep(parts.settings.lease_s / 6)
+
+
+def _sweep(parts: Parts) -> None:
+    with parts.store.read() as uow:
+        expired = bool(uow.jobs.expired(uow.now))
+    if expired:
+        with parts.store.write() as uow:
+            sweep(uow, parts.settings)
+
+
+def _version() -> str:
+    try:
+        return version("stillhouse")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,133 @@
+"""The client and the real service, over a real socket."""
+
+import threading
+
+import pytest
+import uvicorn
+
+from client import Client, ProblemError
+from protocol.jobs import (
+    PROTOCOL_VERSION,
+    Command,
+    Failure,
+    FailureReason,
+    JobKind,
+    LeaseRequest,
+    Progress,
+    Release,
+    Renewal,
+    Report,
+)
+from protocol.study_file import parse_study
+from protocol.views import StudyState
+from service.app import bind, create_app
+from service.settings import Settings
+
+STUDY = "teacher: built-in\ntask: {dataset: docstrings}\nbudget: {trials: 4}\n"
+
+
+class Server(uvicorn.Server):
+    def install_signal_handlers(self):
+        """Not in a thread."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    settings = Settings.from_environment({}, home=tmp_path_factory.mktemp("home"), port=0)
+    with bind(settings) as listening:
+        server = Server(uvicorn.Config(create_app(settings), log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def client(address, tmp_path):
+    with Client(address, cache=tmp_path / "cache") as client:
+        yield client
+
+
+def spec(name, extra=""):
+    return parse_study(f"name: {name}\n{STUDY}{extra}", origin="test", default_name=name)
+
+
+def lease(client, kinds=(JobKind.PREPARE,)):
+    request = LeaseRequest(worker="test", protocol_version=PROTOCOL_VERSION, kinds=kinds, wait_s=0)
+    return client.jobs.lease(request)
+
+
+def test_the_service_is_healthy(client):
+    assert client.healthy()
+
+
+def test_a_study_is_created_once_and_found_by_its_name(client):
+    created = client.studies.create(spec("first"))
+    again = client.studies.create(spec("first"))
+    assert created.state is StudyState.PREPARING
+    assert again.created_at == created.created_at
+    assert created.digest == spec("first").digest
+    assert client.studies.get("first") == again
+    assert "first" in [study.name for study in client.studies.list()]
+    assert client.studies.trials("first") == ()
+    assert client.studies.front("first").numbers == ()
+
+
+def test_a_changed_study_is_refused_with_its_differences(client):
+    client.studies.create(spec("second"))
+    with pytest.raises(ProblemError) as caught:
+        client.studies.create(spec("second", "seed: 3\n"))
+    assert caught.value.code == "study_differs"
+    assert caught.value.problem.errors == ["seed: 0 -> 3"]
+
+
+def test_an_unknown_study_is_not_found(client):
+    with pytest.raises(ProblemError, match="nobody") as caught:
+        client.studies.get("nobody")
+    assert caught.value.problem.status == 404
+
+
+def test_a_search_space_is_previewed(client):
+    assert client.studies.preview(spec("third")).size > 100
+
+
+def test_a_job_is_leased_renewed_released_and_reported(client, tmp_path):
+    client.studies.create(spec("fourth"))
+    while (grant := lease(client)) is not None and grant.study != "fourth":
+        pass
+    assert grant is not None
+    assert grant.work.kind is JobKind.PREPARE
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("1")
+    checkpoint = client.artefacts.upload_folder(tmp_path / "model")
+    renewal = Renewal(
+        attempt=grant.attempt, progress=Progress(stage="teaching", done=1, total=2), checkpoint=checkpoint
+    )
+    assert client.jobs.renew(grant.job, renewal).command is Command.CONTINUE
+    (job,) = client.studies.get("fourth").jobs
+    assert job.progress == Progress(stage="teaching", done=1, total=2)
+
+    client.jobs.release(grant.job, Release(attempt=grant.attempt, checkpoint=checkpoint))
+    with pytest.raises(ProblemError) as caught:
+        client.jobs.renew(grant.job, Renewal(attempt=grant.attempt))
+    assert caught.value.code == "lease_lost"
+
+    second = lease(client)
+    assert (second.job, second.attempt) == (grant.job, grant.attempt + 1)
+    failure = Failure(reason=FailureReason.INVALID, message="there is no such teacher")
+    for _ in range(2):  # a repeated report is the same report
+        client.jobs.report(second.job, Report(attempt=second.attempt, result=failure))
+    study = client.studies.get("fourth")
+    assert study.state is StudyState.FAILED
+    assert "there is no such teacher" in study.error
+
+
+def test_artefacts_travel_by_their_hash(client, tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"x" * 3_000_000)
+    identity = client.artefacts.upload_file(tmp_path / "a.txt")
+    client.artefacts.download_file(identity, tmp_path / "b.txt")
+    assert (tmp_path / "b.txt").read_bytes() == b"x" * 3_000_000
+    with pytest.raises(ProblemError):
+        client.artefacts.download_file("0" * 64, tmp_path / "c.txt")
+    assert not (tmp_path / "c.txt").exists()

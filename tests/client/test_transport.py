@@ -1,0 +1,123 @@
+"""How a client meets a service that refuses, is overloaded or does not answer."""
+
+import socket
+
+import httpx
+import pytest
+
+from client import Client, ClientError, ProblemError, UnexpectedAnswer, Unreachable
+from protocol.jobs import LeaseRequest, Release, Renewal
+
+LEASE = LeaseRequest(worker="w", protocol_version=1, kinds=(), wait_s=0)
+
+
+class Script:
+    """A wire that answers with what it was given, in order, and keeps what was asked."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = []
+
+    def client(self, **options):
+        self.pauses = []
+        return Client("http://service:1", wire=httpx.MockTransport(self), pause=self.pauses.append, **options)
+
+    def __call__(self, request):
+        self.asked.append(f"{request.method} {request.url.path}")
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def problem(status, code, **more):
+    body = {"title": "no", "status": status, "detail": f"because {code}", "code": code, **more}
+    return httpx.Response(status, json=body)
+
+
+def test_a_refusal_carries_the_problem():
+    script = Script(problem(409, "study_differs", errors=["seed: 0 -> 1"]))
+    with script.client() as client, pytest.raises(ProblemError) as caught:
+        client.studies.get("demo")
+    assert caught.value.code == "study_differs"
+    assert caught.value.problem.errors == ["seed: 0 -> 1"]
+    assert "because study_differs" in str(caught.value)
+    assert "seed: 0 -> 1" in str(caught.value)
+
+
+def test_an_unreachable_service_is_asked_again_with_growing_pauses_and_the_error_says_so():
+    script = Script(httpx.ConnectError("connection refused"))
+    with script.client(patience_s=1.0) as client, pytest.raises(Unreachable) as caught:
+        client.studies.list()
+    assert script.pauses == pytest.approx([0.1, 0.2, 0.4, 0.3])
+    assert len(script.asked) == 5
+    for part in ("http://service:1", "GET /studies", "5 times", "1.0 s", "connection refused"):
+        assert part in str(caught.value)
+
+
+def test_an_answer_after_an_outage_is_as_good_as_any():
+    script = Script(httpx.ConnectError("no"), httpx.ReadError("reset"), httpx.Response(200, json=[]))
+    with script.client() as client:
+        assert client.studies.list() == ()
+    assert len(script.asked) == 3
+
+
+def test_an_overloaded_service_is_given_the_time_that_it_asks_for():
+    busy = problem(503, "store_unavailable")
+    busy.headers["Retry-After"] = "2"
+    script = Script(busy, httpx.Response(200, json=[]))
+    with script.client() as client:
+        assert client.studies.list() == ()
+    assert script.pauses == [2.0]
+
+
+def test_a_service_that_stays_overloaded_ends_as_a_problem():
+    script = Script(*[problem(503, "store_unavailable") for _ in range(10)])
+    with script.client(patience_s=0.3) as client, pytest.raises(ProblemError) as caught:
+        client.studies.list()
+    assert caught.value.code == "store_unavailable"
+
+
+def test_a_lease_is_asked_for_once_because_its_answer_may_be_a_job():
+    script = Script(httpx.ReadError("reset"))
+    with script.client() as client, pytest.raises(Unreachable):
+        client.jobs.lease(LEASE)
+    assert script.asked == ["POST /v1/jobs:lease"]
+
+
+def test_renewals_and_releases_are_sent_again():
+    renewed = httpx.Response(200, json={"expires_at": "2030-01-01T00:00:00Z", "command": "cancel"})
+    script = Script(httpx.ReadError("reset"), renewed, httpx.ReadError("reset"), httpx.Response(200, json={}))
+    with script.client() as client:
+        assert client.jobs.renew(7, Renewal(attempt=1)).command == "cancel"
+        client.jobs.release(7, Release(attempt=1))
+    assert script.asked == ["POST /v1/jobs/7:renew"] * 2 + ["POST /v1/jobs/7:release"] * 2
+
+
+def test_no_job_is_none():
+    with Script(httpx.Response(204)).client() as client:
+        assert client.jobs.lease(LEASE) is None
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(404, text="<html>nginx</html>"), httpx.Response(200, json={"hello": "world"})]
+)
+def test_another_program_on_the_port_is_recognised(answer):
+    with Script(answer).client() as client, pytest.raises(UnexpectedAnswer):
+        client.studies.get("demo")
+
+
+@pytest.mark.parametrize("address", ["localhost:8787", "ftp://host", "http://host:port", ""])
+def test_an_address_that_is_none_is_refused_at_once(address):
+    with pytest.raises(ClientError, match="address"):
+        Client(address)
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        with Client("http://127.0.0.1:1", patience_s=0) as client, pytest.raises(Unreachable):
+            client.studies.list()
+        with pytest.raises(BlockingIOError):
+            proxy.accept()

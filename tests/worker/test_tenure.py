@@ -1,0 +1,341 @@
+"""A worker and its jobs, against a service that says what the test wants it to say."""
+
+import itertools
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from client import ProblemError, Unreachable
+from distillation.errors import DataError, DivergedError
+from distillation.values import Dataset, Recipe, Task, Teacher
+from protocol.jobs import (
+    Calibrated,
+    Command,
+    FailureReason,
+    Grant,
+    JobKind,
+    PrepareWork,
+    Progress,
+    Renewed,
+)
+from protocol.problem import Problem
+from worker.checkpoints import Checkpoints
+from worker.errors import Interrupted
+from worker.loop import Loop
+from worker.shutdown import Shutdown
+from worker.tenure import Ending, Tenure
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+WORK = PrepareWork(
+    task=Task(dataset=Dataset(source="docstrings")), teacher=Teacher(model="built-in"), recipe=Recipe(), seed=0
+)
+OUTCOME = Calibrated(measurements={})
+SOON_S = 20.0
+
+
+def grant(job=1, attempt=1, lease_s=0.06):
+    return Grant(job=job, attempt=attempt, study="demo", trial=None, expires_at=NOW, lease_s=lease_s, work=WORK)
+
+
+def refusal(code, status=409):
+    return ProblemError(Problem(title="", status=status, detail=code, code=code))
+
+
+class Api:
+    """The service's side of jobs. `on_renew` gets each renewal and may raise."""
+
+    def __init__(self, grants=(), on_renew=lambda renewal: Command.CONTINUE, when_idle=lambda: None):
+        self.grants = list(grants)
+        self.on_renew, self.when_idle = on_renew, when_idle
+        self.requests, self.renewals, self.reports, self.releases = [], [], [], []
+
+    def lease(self, request):
+        self.requests.append(request)
+        if not self.grants:
+            self.when_idle()
+            return None
+        answer = self.grants.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def renew(self, job, renewal):
+        self.renewals.append(renewal)
+        return Renewed(expires_at=NOW, command=self.on_renew(renewal))
+
+    def report(self, job, report):
+        self.reports.append((job, report))
+
+    def release(self, job, release):
+        self.releases.append((job, release))
+
+
+class Job:
+    """A runner made of a function of the reporter."""
+
+    def __init__(self, body):
+        self.body = body
+
+    def run(self, grant, reporter):
+        return self.body(reporter)
+
+
+@pytest.fixture
+def shutdown():
+    return Shutdown()
+
+
+@pytest.fixture
+def hold(tmp_path, shutdown):
+    def hold_(api, body, *, upload=lambda folder: "a" * 64, grace_s=SOON_S, **options):
+        checkpoints = Checkpoints(tmp_path / "outbox", upload)
+        return Tenure(grant(**options), Job(body), api, checkpoints, shutdown).hold(grace_s=grace_s)
+
+    return hold_
+
+
+def until_stopped(reporter):
+    """A job that runs until it is asked to stop."""
+    for _ in range(10_000):
+        if reporter.should_stop():
+            raise Interrupted("asked to")
+        threading.Event().wait(0.002)
+    raise AssertionError("nobody asked the job to stop")
+
+
+def write(folder: Path, text="weights"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "state").write_text(text)
+    return folder
+
+
+def test_an_outcome_is_reported_with_the_attempt(hold):
+    api = Api()
+    assert hold(api, lambda reporter: OUTCOME, attempt=3) is Ending.REPORTED
+    ((job, report),) = api.reports
+    assert (job, report.attempt, report.result) == (1, 3, OUTCOME)
+    assert api.releases == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "message"),
+    [
+        (DataError("task.label: no column 'x'"), FailureReason.INVALID, "task.label: no column 'x'"),
+        (DivergedError("loss is nan"), FailureReason.DIVERGED, "loss is nan"),
+        (RuntimeError("boom\nand more"), FailureReason.ERROR, "RuntimeError: boom and more"),
+        (KeyError(), FailureReason.ERROR, "KeyError"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_an_exception_becomes_a_failure_with_a_reason(hold, error, reason, message):
+    api = Api()
+
+    def fail(reporter):
+        raise error
+
+    assert hold(api, fail) is Ending.REPORTED
+    failure = api.reports[0][1].result
+    assert (failure.reason, failure.message) == (reason, message)
+
+
+def test_a_full_disk_is_named(hold):
+    api = Api()
+
+    def fail(reporter):
+        raise OSError(28, "No space left on device", "/data/model.safetensors")
+
+    hold(api, fail)
+    failure = api.reports[0][1].result
+    assert failure.reason is FailureReason.ERROR
+    assert "disk is full" in failure.message
+    assert "/data/model.safetensors" in failure.message
+
+
+def test_renewals_carry_progress_and_the_newest_checkpoint(hold, tmp_path):
+    seen = threading.Event()
+    ids = itertools.count(1)
+
+    def on_renew(renewal):
+        if renewal.checkpoint is not None:
+            seen.set()
+        return Command.CONTINUE
+
+    def body(reporter):
+        reporter.progress("distilling", 5, 10)
+        reporter.checkpoint(write(tmp_path / "checkpoint"))
+        assert seen.wait(SOON_S)
+        return OUTCOME
+
+    api = Api(on_renew=on_renew)
+    hold(api, body, upload=lambda folder: f"{next(ids):064x}")
+    last = api.renewals[-1]
+    assert last.progress == Progress(stage="distilling", done=5, total=10)
+    assert last.checkpoint == f"{1:064x}"
+    assert all(renewal.attempt == 1 for renewal in api.renewals)
+
+
+def test_a_checkpoint_is_what_it_was_when_it_was_offered(hold, tmp_path, shutdown):
+    uploaded = []
+
+    def body(reporter):
+        folder = write(tmp_path / "checkpoint", "first")
+        reporter.checkpoint(folder)
+        (folder / "state").unlink()
+        shutdown.ask()
+        until_stopped(reporter)
+
+    hold(Api(), body, upload=lambda folder: uploaded.append((folder / "state").read_text()) or "b" * 64)
+    assert uploaded == ["first"]
+    assert not list((tmp_path / "outbox").iterdir())
+
+
+def test_a_checkpoint_that_cannot_be_sent_costs_nothing_but_itself(hold, tmp_path):
+    tried = threading.Event()
+
+    def upload(folder):
+        tried.set()
+        raise Unreachable("no service")
+
+    def body(reporter):
+        reporter.checkpoint(write(tmp_path / "checkpoint"))
+        assert tried.wait(SOON_S)
+        return OUTCOME
+
+    assert hold(Api(), body, upload=upload) is Ending.REPORTED
+
+
+def test_a_lost_lease_stops_the_job_and_says_nothing_more(hold):
+    def lost(renewal):
+        raise refusal("lease_lost")
+
+    api = Api(on_renew=lost)
+    assert hold(api, until_stopped) is Ending.LOST
+    assert (len(api.renewals), api.reports, api.releases) == (1, [], [])
+
+
+def test_a_cancelled_job_stops(hold):
+    api = Api(on_renew=lambda renewal: Command.CANCEL)
+    assert hold(api, until_stopped) is Ending.LOST
+    assert (api.reports, api.releases) == ([], [])
+
+
+def test_an_outage_does_not_stop_the_job(hold):
+    answers = iter([Unreachable("no"), refusal("store_unavailable", 503)])
+    through = threading.Event()
+
+    def on_renew(renewal):
+        error = next(answers, None)
+        if error is not None:
+            raise error
+        through.set()
+        return Command.CONTINUE
+
+    def body(reporter):
+        assert through.wait(SOON_S)
+        assert not reporter.should_stop()
+        return OUTCOME
+
+    api = Api(on_renew=on_renew)
+    assert hold(api, body) is Ending.REPORTED
+
+
+def test_a_worker_that_shall_end_releases_its_job_with_the_last_checkpoint(hold, shutdown, tmp_path):
+    def body(reporter):
+        shutdown.ask()
+        try:
+            until_stopped(reporter)
+        finally:
+            reporter.checkpoint(write(tmp_path / "last"))
+
+    api = Api()
+    assert hold(api, body, upload=lambda folder: "c" * 64) is Ending.RELEASED
+    ((job, release),) = api.releases
+    assert (job, release.attempt, release.checkpoint) == (1, 1, "c" * 64)
+    assert api.reports == []
+
+
+def test_a_job_that_cannot_stop_is_given_up_after_the_grace(hold, shutdown):
+    end = threading.Event()
+
+    def body(reporter):
+        shutdown.ask()
+        assert end.wait(SOON_S)
+        return OUTCOME
+
+    api = Api()
+    assert hold(api, body, grace_s=0.05) is Ending.GIVEN_UP
+    end.set()
+    assert len(api.releases) == 1
+    assert api.reports == []
+
+
+def test_a_job_that_ends_although_the_worker_shall_end_is_reported(hold, shutdown):
+    api = Api()
+
+    def body(reporter):
+        shutdown.ask()
+        return OUTCOME
+
+    assert hold(api, body) is Ending.REPORTED
+
+
+@pytest.fixture
+def loop(tmp_path, shutdown):
+    def make(api, body=lambda reporter: OUTCOME):
+        return Loop(
+            "w",
+            api,
+            {JobKind.PREPARE: Job(body)},
+            targets=("cpu/torch",),
+            upload=lambda folder: "a" * 64,
+            work=tmp_path,
+            shutdown=shutdown,
+            wait_s=0.0,
+        )
+
+    return make
+
+
+def test_the_loop_asks_for_what_it_can_do_and_takes_job_after_job(loop, shutdown):
+    api = Api([grant(job=1), grant(job=2)], when_idle=shutdown.ask)
+    loop(api).run()
+    assert [job for job, _ in api.reports] == [1, 2]
+    assert api.requests[0].kinds == (JobKind.PREPARE,)
+    assert api.requests[0].targets == ("cpu/torch",)
+
+
+def test_the_loop_outlives_an_outage(loop, shutdown, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(shutdown, "pause", pauses.append)
+    api = Api([Unreachable("no"), refusal("store_unavailable", 503), grant()], when_idle=shutdown.ask)
+    loop(api).run()
+    assert len(api.reports) == 1
+    assert pauses == [0.2, 0.4]
+
+
+def test_a_worker_that_the_service_refuses_ends(loop):
+    with pytest.raises(ProblemError, match="upgrade_needed"):
+        loop(Api([refusal("upgrade_needed")])).run()
+
+
+def test_a_job_that_comes_while_the_worker_ends_is_given_back(loop, shutdown):
+    class Late(Api):
+        def lease(self, request):
+            shutdown.ask()
+            return super().lease(request)
+
+    api = Late([grant()])
+    assert loop(api).run() is Ending.RELEASED
+    assert len(api.releases) == 1
+    assert api.reports == []
+
+
+def test_a_failed_job_does_not_end_the_worker(loop, shutdown):
+    def fail(reporter):
+        raise RuntimeError("boom")
+
+    api = Api([grant(job=1), grant(job=2)], when_idle=shutdown.ask)
+    loop(api, fail).run()
+    assert [report.result.reason for _, report in api.reports] == [FailureReason.ERROR] * 2
