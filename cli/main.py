@@ -52,8 +52,10 @@ def _exit_code(error: Exception) -> ExitCode | None:
     if isinstance(error, CliError):
         return error.code
     # Only now: --help must not wait for an HTTP client.
-    from client.errors import ClientError, ProblemError
+    from client.errors import ClientError, InvalidAddress, ProblemError
 
+    if isinstance(error, InvalidAddress):
+        return ExitCode.BAD_INPUT
     if isinstance(error, ProblemError) and 400 <= error.problem.status < 500:
         return ExitCode.BAD_INPUT
     return ExitCode.FAILED if isinstance(error, ClientError) else None

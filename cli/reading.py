@@ -28,10 +28,13 @@ from client import Client
 from protocol.quantity import format_count
 from protocol.views import StudyView, TrialView
 
+PATIENCE_S = 1.0
+"""Somebody waits in front of the screen."""
+
 
 def create(url: str, study_file: Path, *, as_json: bool) -> None:
     spec = read_study(study_file)
-    with Client(url) as client:
+    with Client(url, patience_s=PATIENCE_S) as client:
         study = client.studies.create(spec)
     if as_json:
         _print_json(study)
@@ -40,7 +43,7 @@ def create(url: str, study_file: Path, *, as_json: bool) -> None:
 
 
 def list_studies(url: str, *, as_json: bool) -> None:
-    with Client(url) as client:
+    with Client(url, patience_s=PATIENCE_S) as client:
         studies = client.studies.list()
     if as_json:
         _print_json(studies)
@@ -62,7 +65,7 @@ def show(url: str, name: str, *, as_json: bool) -> None:
 def front(url: str, name: str, *, as_json: bool) -> None:
     study, trials = _study(url, name)
     if as_json:
-        with Client(url) as client:
+        with Client(url, patience_s=PATIENCE_S) as client:
             view = client.studies.front(name)
         on_front = [trial for trial in trials if trial.on_front]
         print(json.dumps({"front": _plain(view), "trials": _plain(on_front)}, indent=2))
@@ -97,7 +100,7 @@ def preview(study_file: Path, *, as_json: bool) -> None:
 
 
 def export(url: str, name: str, folder: Path) -> None:
-    with Client(url) as client:
+    with Client(url, patience_s=PATIENCE_S) as client:
         trials = client.studies.trials(name)
         folders = download_exports(client, trials, folder)
     if not folders:
@@ -109,7 +112,7 @@ def export(url: str, name: str, folder: Path) -> None:
 
 
 def _study(url: str, name: str) -> tuple[StudyView, tuple[TrialView, ...]]:
-    with Client(url) as client:
+    with Client(url, patience_s=PATIENCE_S) as client:
         return client.studies.get(name), client.studies.trials(name)
 
 

@@ -1,6 +1,14 @@
 """Typed Python client of the service."""
 
 from client.client import Client
-from client.errors import ArtefactError, ClientError, ProblemError, UnexpectedAnswer, Unreachable
+from client.errors import ArtefactError, ClientError, InvalidAddress, ProblemError, UnexpectedAnswer, Unreachable
 
-__all__ = ["ArtefactError", "Client", "ClientError", "ProblemError", "UnexpectedAnswer", "Unreachable"]
+__all__ = [
+    "ArtefactError",
+    "Client",
+    "ClientError",
+    "InvalidAddress",
+    "ProblemError",
+    "UnexpectedAnswer",
+    "Unreachable",
+]

@@ -16,6 +16,7 @@ from client.studies import Studies
 from client.transport import Transport
 
 PATIENCE_S = 3.0
+HEALTH_S = 2.0
 
 
 class Client:
@@ -44,8 +45,8 @@ class Client:
         self.artefacts = Artefacts(self._transport, None if cache is None else Cache(cache))
 
     def healthy(self) -> bool:
-        """Whether the service answers that it is well. Sent once."""
-        return self._transport.call("GET", "/healthz", safe=False, accept=(503,)).is_success
+        """Whether the service answers soon, and that it is well. Sent once."""
+        return self._transport.call("GET", "/healthz", safe=False, timeout_s=HEALTH_S, accept=(503,)).is_success
 
     def close(self) -> None:
         self._transport.close()

@@ -13,6 +13,10 @@ class Unreachable(ClientError):  # noqa: N818 (the name says what happened)
     """The service did not answer; the message says what was tried, how often, and what the last attempt met."""
 
 
+class InvalidAddress(ClientError):  # noqa: N818 (the name says what happened)
+    """Text that is no address of a service."""
+
+
 class ProblemError(ClientError):
     """The service refused; `problem` is its answer, `code` is meant for programs."""
 

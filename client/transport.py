@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from client.errors import ClientError, ProblemError, UnexpectedAnswer, Unreachable
+from client.errors import ClientError, InvalidAddress, ProblemError, UnexpectedAnswer, Unreachable
 from protocol.problem import Problem
 
 _FIRST_PAUSE_S = 0.1
@@ -42,9 +42,9 @@ class Transport:
             # A proxy that the environment names is for other machines, never for this one.
             self._http = httpx.Client(timeout=_TIMEOUT, transport=wire, trust_env=not _is_local(self._root))
             if httpx.URL(self._root).scheme not in ("http", "https"):
-                raise ClientError(f"{base_url!r} is not an address of a service; write http://HOST:PORT")
+                raise InvalidAddress(f"{base_url!r} is not an address of a service; write http://HOST:PORT")
         except httpx.InvalidURL as error:
-            raise ClientError(f"{base_url!r} is not an address of a service: {error}") from error
+            raise InvalidAddress(f"{base_url!r} is not an address of a service: {error}") from error
 
     def close(self) -> None:
         self._http.close()

@@ -21,7 +21,7 @@ from optimization.values import Constraint, Direction
 def quiet() -> Iterator[None]:
     """Holds back warnings and log records below ERROR, of the whole process: Ax writes several lines per trial."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(max(before, logging.WARNING))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -43,6 +43,11 @@ with quiet():
 # At its first use BoTorch would compile a C++ kernel into the user's cache: half a minute of a core while latencies are
 # being measured, for 0.2 s per suggestion; and if that process is killed, its lock file hangs every later one.
 logei._load_attempted = True
+
+OPTIMISER = {"num_restarts": 8, "raw_samples": 256}
+"""Effort of the search for the best acquisition value. What is found moves to the nearest valid architecture anyway:
+Ax's own 20 and 1024 reached .908 / .928 of the hypervolume at 16 / 24 trials in 1.9 s of processor time per suggestion,
+these .908 / .925 in 0.9 s (10 seeds, 5 dimensions, 2,688 points; a Sobol sequence alone .894 / .906)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +133,7 @@ def _client(
                         GeneratorSpec(
                             generator_enum=Generators.BOTORCH_MODULAR,
                             generator_kwargs={"torch_device": torch.device("cpu")},
+                            generator_gen_kwargs={"model_gen_options": {"optimizer_kwargs": OPTIMISER}},
                         )
                     ],
                     should_deduplicate=False,  # done here, where a duplicate costs no second optimisation

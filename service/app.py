@@ -40,14 +40,15 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(upgrade, settings.database_url)
-        sweeping = asyncio.create_task(_sweep_always(parts))
+        stopping = asyncio.Event()
+        sweeping = asyncio.create_task(_sweep_until(stopping, parts))
         try:
             yield
         finally:
-            parts.watch.close()
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
+            # Neither is cancelled: a thread of theirs would go on, with a connection of a store that is closed.
+            stopping.set()
+            await sweeping
+            await parts.watch.closed()
             store.close()
 
     # The framework's own pages with the documentation would fetch scripts from elsewhere.
@@ -121,14 +122,15 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _sweep_always(parts: Parts) -> None:
+async def _sweep_until(stopping: asyncio.Event, parts: Parts) -> None:
     """Ends expired leases also while nobody asks for jobs."""
-    while True:
+    while not stopping.is_set():
         try:
             await run_in_threadpool(_sweep, parts)
         except StoreUnavailableError as error:
             logger.warning("%s; sweeping again", error)
-        await asyncio.sleep(parts.settings.lease_s / 6)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), parts.settings.lease_s / 6)
 
 
 def _sweep(parts: Parts) -> None:

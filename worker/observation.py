@@ -9,10 +9,13 @@ from worker.turns import Turns
 
 
 class Observation:
-    """An observer (see `distillation.observer`) that passes on to a job's reporter, and takes turns on the device."""
+    """An observer (see `distillation.observer`) that passes on to a job's reporter, and takes turns on the device.
 
-    def __init__(self, reporter: Reporter, turns: Turns) -> None:
-        self._reporter, self._turns = reporter, turns
+    Checkpoints are kept where the job is `resumable` from them.
+    """
+
+    def __init__(self, reporter: Reporter, turns: Turns, *, resumable: bool = True) -> None:
+        self._reporter, self._turns, self._resumable = reporter, turns, resumable
         self._stage = ""
 
     def stage(self, name: str) -> None:
@@ -27,7 +30,8 @@ class Observation:
         """The curve comes with the outcome."""
 
     def checkpointed(self, folder: Path) -> None:
-        self._reporter.checkpoint(folder)
+        if self._resumable:
+            self._reporter.checkpoint(folder)
 
     def should_stop(self) -> bool:
         self._turns.offer()

@@ -13,8 +13,8 @@ from distillation.data import PreparedData, read_data
 from distillation.distil import Distilled, distil
 from distillation.errors import CheckpointError
 from distillation.errors import Interrupted as TrainingInterrupted
+from distillation.teacher import read_teacher
 from distillation.values import CurvePoint, Estimate
-from encoders.huggingface import load_pretrained
 from encoders.modeling_stillhouse import StillhouseForSequenceClassification
 from protocol import jobs
 from worker.errors import Interrupted
@@ -82,7 +82,7 @@ def prepared_data(folder: Path) -> PreparedData:
 @lru_cache(maxsize=1)
 def teacher_model(folder: Path) -> StillhouseForSequenceClassification:
     """The teacher in this folder; the one that was read last is kept."""
-    return load_pretrained(str(folder)).model
+    return read_teacher(folder)
 
 
 def score_of(estimate: Estimate) -> jobs.Score:

@@ -61,6 +61,12 @@ class QueueWatch:
         for waiter in self._waiting:
             waiter.woken.set()
 
+    async def closed(self) -> None:
+        """`close`, and the last look is over."""
+        self.close()
+        if self._task is not None:
+            await self._task
+
     async def _watch(self) -> None:
         while self._waiting and not self._closed:
             try:

@@ -49,7 +49,7 @@ def metrics() -> Metrics:
         work = architecture.layers * architecture.hidden_size * (architecture.hidden_size + architecture.ffn_size)
         return {
             "accuracy": 0.9 - 2.0 / architecture.hidden_size**0.5 - 0.1 / architecture.layers,
-            "latency_p50": 1e-4 + 4e-8 * work,
+            "latency_p50": 1e-4 + 2.5e-8 * work,
             "parameters": float(10 * work),
         }
 

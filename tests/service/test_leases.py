@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.jobs import Command, FailureReason, JobKind, JobState, Measured, Progress
+from protocol.jobs import Command, FailureReason, JobKind, JobState, Measured, Progress, Renewal
 from protocol.views import StudyState, TrialState
 from service.errors import (
     InvalidError,
@@ -13,6 +13,7 @@ from service.errors import (
     UpgradeNeededError,
 )
 from service.operations.jobs import renew, sweep
+from service.operations.trials import add_trial
 
 
 def searching(worker, **changes):
@@ -236,8 +237,6 @@ def test_worker_on_a_job_that_is_no_longer_wanted_is_told_when_it_renews(worker)
     for number in range(6):  # so many trials fail that the study is given up
         with worker.store.write() as uow:
             study = uow.studies.lock(1)
-            from service.operations.trials import add_trial
-
             add_trial(uow, study, replace(worker.answers.teacher, layers=1, ffn_size=100 + number), "test")
         worker.fail(worker.lease(), FailureReason.DIVERGED)
         if worker.study().state is StudyState.FAILED:
@@ -263,8 +262,6 @@ def test_trial_is_measuring_only_while_its_job_is_leased(worker, clock):
 
 def test_unknown_job_is_named(worker):
     with pytest.raises(NotFoundError, match="no job 7"), worker.store.write() as uow:
-        from protocol.jobs import Renewal
-
         renew(uow, worker.settings, 7, Renewal(attempt=1))
 
 

@@ -106,23 +106,28 @@ def test_study_fails_when_no_finalist_could_be_finalized(worker, suggester):
     assert "no such opset" in study.error
 
 
-def test_failed_trials_are_replaced_but_not_for_ever(worker, suggester):
-    searching(worker, budget={"trials": 4, "parallel": 1})
-    outcomes = []
+def test_failed_trials_are_replaced(worker, suggester):
+    searching(worker, budget={"trials": 4})
     while worker.study().state is StudyState.SEARCHING:
         suggester.step()
-        grant = worker.lease(kinds=(JobKind.MEASURE, JobKind.DISTILL))
-        if grant is None:
-            continue
-        # Every other trial fails, so that the study is not given up for failing always.
-        if grant.work.kind is JobKind.MEASURE and len(outcomes) % 2 == 0:
-            worker.fail(grant, FailureReason.INVALID)
-            outcomes.append("failed")
-        else:
-            worker.report(grant)
-            if grant.work.kind is JobKind.DISTILL:
-                outcomes.append("completed")
+        while (grant := worker.lease(kinds=(JobKind.MEASURE, JobKind.DISTILL))) is not None:
+            if grant.trial % 2:
+                worker.fail(grant, FailureReason.INVALID)
+            else:
+                worker.report(grant)
+    assert worker.study().state is StudyState.FINALIZING
     assert worker.study().trials == {"failed": 4, "completed": 4}
+
+
+def test_failing_trials_are_not_replaced_for_ever(worker, suggester):
+    searching(worker, budget={"trials": 2})
+    while worker.study().state is StudyState.SEARCHING:
+        suggester.step()
+        while (grant := worker.lease()) is not None:
+            worker.fail(grant, FailureReason.INVALID, "no such thing")
+    assert worker.study().trials == {"failed": 4}
+    assert "4 failed" in worker.study().error
+    assert "no such thing" in worker.study().error
 
 
 def test_search_ends_when_the_space_has_no_more(worker, suggester):

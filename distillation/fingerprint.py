@@ -1,0 +1,52 @@
+"""What a prepared study depends on, as one hash: equal hashes, equal result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from distillation.docstrings import versions
+from distillation.sources import local_files
+from distillation.values import BUILT_IN, DOCSTRINGS, Recipe, Task, Teacher
+
+VERSION = 1
+"""Raised whenever the same inputs are prepared differently."""
+
+
+def fingerprint(task: Task, teacher: Teacher, recipe: Recipe, seed: int) -> str:
+    """Names the result of `prepare` with these arguments, here and now.
+
+    Local files count by their content, hub names as they are written, and `docstrings` by the installed versions.
+
+    Raises:
+        DataError: a local file of the task is not there.
+    """
+    files = [*local_files(task), *_teacher_files(teacher)]
+    parts = {
+        "version": VERSION,
+        "task": asdict(task),
+        "teacher": asdict(teacher),
+        "max_length": recipe.max_length,
+        "seed": seed,
+        "files": [_hash(path) for path in files],
+        "packages": versions() if task.dataset.source == DOCSTRINGS else {},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _teacher_files(teacher: Teacher) -> list[Path]:
+    folder = Path(teacher.model).expanduser()
+    if teacher.model == BUILT_IN or not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        # Reading the dataset says what is missing, and under which key.
+        return "missing"

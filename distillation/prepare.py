@@ -1,0 +1,181 @@
+"""A study's first job: data, tokenizer and teacher, with what they can do."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from distillation.baselines import Classifier, majority, tf_idf
+from distillation.batches import Encoded
+from distillation.data import PreparedData, ReportData, read_data, read_report, write_data
+from distillation.errors import Interrupted, TeacherError
+from distillation.evaluation import estimate, predict, score
+from distillation.fingerprint import fingerprint
+from distillation.observer import Observer, Unobserved
+from distillation.sources import Corpus, read_corpus
+from distillation.splits import AnySplit
+from distillation.teacher import make_teacher, write_teacher
+from distillation.values import BUILT_IN, Estimate, Recipe, Split, Task, Teacher
+from distillation.vocabulary import train_tokenizer
+from encoders.build import architecture_of, head_of
+from encoders.errors import EncoderError
+from encoders.huggingface import load_tokenizer
+from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.values import Head
+from search_space import Architecture
+
+__all__ = ["DATA", "TEACHER", "Prepared", "Scores", "fingerprint", "prepare"]
+
+DATA, TEACHER = "data", "teacher"
+"""What `prepare` writes into its folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """The task's metric on both held-out splits."""
+
+    selection: Estimate
+    report: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a study knows before its first trial. `splits` are numbers of examples; `architecture` is the teacher's."""
+
+    classes: tuple[str, ...]
+    vocabulary_size: int
+    max_positions: int
+    architecture: Architecture
+    head: Head
+    teacher: Scores
+    baselines: dict[str, Scores]
+    splits: dict[Split, int]
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def prepare(
+    task: Task,
+    teacher: Teacher,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    seed: int,
+    observer: Observer | None = None,
+    device: str = "cpu",
+) -> Prepared:
+    """Writes `folder/data` and `folder/teacher`. Of `recipe` only `max_length` counts.
+
+    Raises:
+        DataError: the dataset cannot be read.
+        TeacherError: the teacher is not to be had, or does not fit the task.
+        Interrupted: the observer asked for it.
+        DivergedError, SaveError: as `train`.
+    """
+    begin_s = time.monotonic()
+    observer = observer or Unobserved()
+    stage = _stages(observer)
+    tokenizer = None if teacher.model == BUILT_IN else _tokenizer_of(teacher)
+    corpus = read_corpus(task, lambda name: stage(f"reading {name}"))
+    stage("writing the data")
+    write_data(folder / DATA, corpus, task, tokenizer or _own_tokenizer(corpus, recipe))
+    data, report = read_data(folder / DATA), read_report(folder / DATA)
+    stage("baselines")
+    baselines = _baselines(data, report)
+    stage("the teacher")
+    model = _teacher(data, teacher, recipe, folder, seed, observer, torch.device(device))
+    stage("evaluating the teacher")
+    scores = _scores(data, report, _classifier(model, data, recipe.max_length))
+    write_teacher(folder / TEACHER, model, data.tokenizer)
+    shape = architecture_of(model.config)
+    return Prepared(
+        classes=data.classes,
+        vocabulary_size=shape.vocabulary_size,
+        max_positions=shape.max_positions,
+        architecture=shape,
+        head=head_of(model.config),
+        teacher=scores,
+        baselines=baselines,
+        splits={
+            Split.TRAIN: len(data.train.examples),
+            Split.SELECTION: len(data.selection.examples),
+            Split.REPORT: len(report.report.examples),
+        },
+        seconds=time.monotonic() - begin_s,
+        notes=(*data.notes, *_cut(data, recipe.max_length)),
+    )
+
+
+def _stages(observer: Observer) -> Callable[[str], None]:
+    def stage(name: str) -> None:
+        if observer.should_stop():
+            raise Interrupted(f"stopped before: {name}")
+        observer.stage(name)
+
+    return stage
+
+
+def _tokenizer_of(teacher: Teacher) -> PreTrainedTokenizerBase:
+    try:
+        return load_tokenizer(teacher.model, revision=teacher.revision)
+    except EncoderError as error:
+        raise TeacherError(f"teacher: {error}") from error
+
+
+def _own_tokenizer(corpus: Corpus, recipe: Recipe) -> PreTrainedTokenizerBase:
+    # From train alone: what is held out shapes nothing.
+    texts = [text for example in corpus.splits.train.examples for text in example.texts]
+    return train_tokenizer(texts, max_length=recipe.max_length)
+
+
+def _teacher(
+    data: PreparedData,
+    teacher: Teacher,
+    recipe: Recipe,
+    folder: Path,
+    seed: int,
+    observer: Observer,
+    device: torch.device,
+) -> StillhouseForSequenceClassification:
+    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".teacher."))
+    try:
+        return make_teacher(data, teacher, recipe, seed=seed, scratch=scratch, observer=observer, device=device)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _baselines(data: PreparedData, report: ReportData) -> dict[str, Scores]:
+    metric, classes = data.task.metric, len(data.classes)
+    methods = {
+        "majority class": majority(data.train),
+        "TF-IDF + logistic regression": tf_idf(
+            data.train, data.selection, lambda truth, predictions: score(metric, truth, predictions, classes)
+        ),
+    }
+    return {name: _scores(data, report, method) for name, method in methods.items()}
+
+
+def _classifier(model: StillhouseForSequenceClassification, data: PreparedData, max_length: int) -> Classifier:
+    return lambda split: predict(model, Encoded(split, data.tokenizer, max_length=max_length), torch.device("cpu"))
+
+
+def _scores(data: PreparedData, report: ReportData, classifier: Classifier) -> Scores:
+    def of(split: AnySplit) -> Estimate:
+        truth = np.array([example.label for example in split.examples], dtype=np.int64)
+        return estimate(data.task.metric, truth, classifier(split), len(data.classes))
+
+    return Scores(selection=of(data.selection), report=of(report.report))
+
+
+def _cut(data: PreparedData, max_length: int) -> tuple[str, ...]:
+    lengths = Encoded(data.train, data.tokenizer, max_length=max_length + 1).lengths
+    share = float((lengths > max_length).mean())
+    return (f"{share:.1%} of the train texts are longer than {max_length} tokens and cut there",) if share else ()

@@ -1,0 +1,187 @@
+"""The model that is distilled from: trained here from scratch, or imported and fine-tuned where it must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from distillation.batches import Encoded, TrainingBatches
+from distillation.criterion import LabelCriterion
+from distillation.data import PreparedData, save_tokenizer
+from distillation.errors import TeacherError
+from distillation.evaluation import estimate, predict
+from distillation.files import whole_folder
+from distillation.observer import Observer
+from distillation.trainer import Training, move, train
+from distillation.values import BUILT_IN, Recipe, Teacher
+from encoders.build import architecture_of, build, head_of, labels_of
+from encoders.errors import EncoderError
+from encoders.huggingface import load_pretrained
+from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.values import Head
+from search_space import Architecture
+
+FEWEST_POSITIONS = 64
+"""Positions of the built-in teacher, unless texts are cut later."""
+
+BUILT_IN_SMOOTHING = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """How a teacher is trained."""
+
+    recipe: Recipe
+    smoothing: float = 0.0
+
+
+def make_teacher(
+    data: PreparedData,
+    teacher: Teacher,
+    recipe: Recipe,
+    *,
+    seed: int,
+    scratch: Path,
+    observer: Observer,
+    device: torch.device,
+) -> StillhouseForSequenceClassification:
+    """A teacher of the task, on the CPU and in evaluation mode.
+
+    Of `recipe` only `max_length` counts: teacher and student see texts cut alike.
+
+    Raises:
+        TeacherError: the checkpoint is not to be had, or does not fit the task.
+        Interrupted, DivergedError, SaveError: as `train`.
+    """
+    if teacher.model == BUILT_IN:
+        model, course = _built_in(data, recipe, seed)
+    else:
+        model, ready = _imported(data, teacher, recipe, seed)
+        if ready:
+            return model
+        course = _fine_tuning(data, teacher, recipe)
+    observer.stage("training the teacher")
+    _train(model, data, course, seed=seed, scratch=scratch, observer=observer, device=device)
+    move(model, torch.device("cpu"))
+    return model
+
+
+def write_teacher(folder: Path, model: StillhouseForSequenceClassification, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Writes a checkpoint that transformers' Auto classes load. Raises: SaveError."""
+    with whole_folder(folder) as place:
+        model.save_pretrained(place)
+        save_tokenizer(tokenizer, place)
+
+
+def read_teacher(folder: Path) -> StillhouseForSequenceClassification:
+    """Raises: TeacherError: not a folder that `write_teacher` wrote."""
+    try:
+        return load_pretrained(str(folder)).model
+    except EncoderError as error:
+        raise TeacherError(f"no teacher in {folder}: {error}") from error
+
+
+def built_in_architecture(vocabulary_size: int, max_length: int) -> Architecture:
+    """The shape of the built-in teacher: 4 layers of 6 heads."""
+    return Architecture(
+        vocabulary_size=vocabulary_size,
+        layers=4,
+        hidden_size=192,
+        heads=6,
+        head_size=32,
+        ffn_size=768,
+        max_positions=max(FEWEST_POSITIONS, max_length),
+    )
+
+
+def built_in_recipe(max_length: int) -> Recipe:
+    """Its training; the embeddings, which start from nothing, learn faster than the rest."""
+    return Recipe(
+        steps=800,
+        batch_size=64,
+        max_length=max_length,
+        learning_rate=1e-3,
+        embedding_learning_rate=5e-3,
+        weight_decay=0.01,
+        warmup=0.1,
+    )
+
+
+def _built_in(data: PreparedData, recipe: Recipe, seed: int) -> tuple[StillhouseForSequenceClassification, Course]:
+    architecture = built_in_architecture(len(data.tokenizer), recipe.max_length)
+    model = build(architecture, Head(classes=len(data.classes)), data.classes, seed=seed)
+    return model, Course(recipe=built_in_recipe(recipe.max_length), smoothing=BUILT_IN_SMOOTHING)
+
+
+def _imported(
+    data: PreparedData, teacher: Teacher, recipe: Recipe, seed: int
+) -> tuple[StillhouseForSequenceClassification, bool]:
+    """The model, and whether its head is the task's already."""
+    try:
+        imported = load_pretrained(teacher.model, revision=teacher.revision, seed=seed)
+        ready = imported.has_task_head and labels_of(imported.model.config) == data.classes
+        if not ready:
+            head = Head(classes=len(data.classes), pooling=head_of(imported.model.config).pooling)
+            imported = load_pretrained(
+                teacher.model, revision=teacher.revision, head=head, labels=data.classes, seed=seed
+            )
+    except EncoderError as error:
+        raise TeacherError(f"teacher: {error}") from error
+    shape = architecture_of(imported.model.config)
+    if recipe.max_length > shape.max_positions:
+        raise TeacherError(
+            f"distillation.max_length: {recipe.max_length} tokens are more than the {shape.max_positions} positions of"
+            f" {teacher.model}"
+        )
+    if len(data.tokenizer) > shape.vocabulary_size:
+        raise TeacherError(
+            f"teacher: the tokenizer of {teacher.model} has {len(data.tokenizer)} entries, its model only"
+            f" {shape.vocabulary_size}"
+        )
+    return imported.model, ready
+
+
+def _fine_tuning(data: PreparedData, teacher: Teacher, recipe: Recipe) -> Course:
+    per_epoch = len(data.train.examples) / teacher.batch_size
+    return Course(
+        recipe=Recipe(
+            steps=max(1, round(teacher.epochs * per_epoch)),
+            batch_size=teacher.batch_size,
+            max_length=recipe.max_length,
+            learning_rate=teacher.learning_rate,
+            embedding_learning_rate=teacher.learning_rate,
+        )
+    )
+
+
+def _train(
+    model: StillhouseForSequenceClassification,
+    data: PreparedData,
+    course: Course,
+    *,
+    seed: int,
+    scratch: Path,
+    observer: Observer,
+    device: torch.device,
+) -> None:
+    recipe = course.recipe
+    selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)
+    training = Training(
+        name=f"teacher of {data.content_hash}",
+        model=model,
+        criterion=LabelCriterion(smoothing=course.smoothing),
+        batches=TrainingBatches(
+            data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed
+        ),
+        evaluate=lambda: estimate(
+            data.task.metric, selection.labels, predict(model, selection, device), len(data.classes)
+        ),
+        recipe=recipe,
+        steps=recipe.steps,
+        seed=seed,
+        device=device,
+    )
+    train(training, folder=scratch, resume=None, observer=observer)

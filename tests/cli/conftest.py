@@ -1,0 +1,139 @@
+"""Studies and trials as the service shows them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from distillation.values import Fidelity
+from encoders.values import Head
+from protocol.jobs import Prepared, Score
+from protocol.study_file import parse_study
+from protocol.views import (
+    EvaluationView,
+    FinalistState,
+    FinalistView,
+    LatencyView,
+    StudyState,
+    StudyView,
+    TrialState,
+    TrialView,
+)
+from search_space import Architecture
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+TEACHER = Architecture(vocabulary_size=8000, layers=4, hidden_size=192, heads=6, head_size=32, ffn_size=768)
+
+
+def score(value):
+    return Score(value=value, low=value - 0.02, high=value + 0.02)
+
+
+def latency(p50_ms, verdict="steady", hardware_key="here"):
+    return LatencyView(
+        p50_s=p50_ms / 1e3,
+        p90_s=p50_ms / 1e3 * 1.2,
+        p99_s=p50_ms / 1e3 * 2,
+        low_s=p50_ms / 1e3 * 0.99,
+        high_s=p50_ms / 1e3 * 1.01,
+        source="measured",
+        verdict=verdict,
+        effort="search",
+        samples=100,
+        measured_at=NOW.isoformat(),
+        hardware_key=hardware_key,
+        environment={},
+    )
+
+
+def trial(
+    number, *, value=0.7, ms=4.0, state=TrialState.COMPLETED, on_front=True, origin="sobol", finalist=None, **more
+):
+    completed = state is TrialState.COMPLETED
+    evaluation = EvaluationView(
+        fidelity=Fidelity.FLASH, selection=score(value), report=None, curve=(), steps=200, seconds=9.0
+    )
+    known = {"reason": None, "progress": None, "ended_at": NOW} | more
+    return TrialView(
+        study="demo",
+        number=number,
+        state=state,
+        architecture=Architecture(vocabulary_size=8000, layers=2, hidden_size=96, heads=3, head_size=32, ffn_size=384),
+        label="2x96 a3x32 f384",
+        origin=origin,
+        metrics={"accuracy": value, "latency_p50": ms / 1e3} if completed else {},
+        evaluation=evaluation if completed else None,
+        latency=latency(ms, "provisional") if completed else None,
+        finalist=finalist,
+        on_front=on_front and completed,
+        created_at=NOW,
+        **known,
+    )
+
+
+def finalist(report, ms, hardware_key="here", verdict="steady"):
+    evaluation = EvaluationView(
+        fidelity=Fidelity.FULL, selection=score(report), report=score(report), curve=(), steps=800, seconds=40.0
+    )
+    return FinalistView(
+        state=FinalistState.COMPLETED,
+        evaluation=evaluation,
+        latency=latency(ms, verdict, hardware_key),
+        export="e" * 64,
+        error=None,
+    )
+
+
+def study(state=StudyState.COMPLETED, teacher_report=0.74, teacher_ms=12.0, **changes):
+    spec = parse_study("name: demo\nteacher: built-in\ntask: {dataset: docstrings}", origin="t", default_name="demo")
+    prepared = Prepared(
+        data="d" * 64,
+        teacher="a" * 64,
+        architecture=TEACHER,
+        head=Head(classes=13),
+        classes=("a", "b"),
+        splits={"train": 10},
+        teacher_selection=score(0.75),
+        teacher_report=score(teacher_report),
+        baselines={"tf-idf + logistic regression": score(0.707), "majority class": score(0.08)},
+        seconds=60.0,
+    )
+    ended = state in (StudyState.COMPLETED, StudyState.FAILED)
+    values = {
+        "name": "demo",
+        "state": state,
+        "spec": spec,
+        "digest": spec.digest,
+        "created_at": NOW,
+        "ended_at": NOW if ended else None,
+        "prepared": prepared,
+        "references": {"teacher": latency(teacher_ms)},
+        "trials": {"completed": 3},
+        "finalists": {},
+        "jobs": (),
+        "hypervolume": 0.5,
+        "front_size": 2,
+        "remaining_s": None if ended else 90.0,
+        "notes": (),
+        "error": None,
+    }
+    return StudyView(**(values | changes))
+
+
+@pytest.fixture(name="study")
+def study_fixture():
+    return study
+
+
+@pytest.fixture(name="trial")
+def trial_fixture():
+    return trial
+
+
+@pytest.fixture(name="finalist")
+def finalist_fixture():
+    return finalist
+
+
+@pytest.fixture(name="latency")
+def latency_fixture():
+    return latency

@@ -1,0 +1,99 @@
+"""What a study says at its end."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cli.summary import best_within, closing_lines, print_summary
+from cli.tables import front_table, latency_text, speed_up
+
+
+def text_of(*things):
+    console = Console(file=io.StringIO(), width=200)
+    for thing in things:
+        console.print(thing)
+    return console.file.getvalue()
+
+
+def test_a_latency_says_where_it_comes_from_and_what_speaks_against_it(latency):
+    assert latency_text(latency(3.1)) == "3.1 ms measured"
+    assert latency_text(latency(3.1, verdict="noisy")) == "3.1 ms measured, noisy"
+    compiled = latency(3.1).model_copy(update={"source": "compiler"})
+    assert latency_text(compiled) == "3.1 ms compiler"
+    assert latency_text(None) == "–"
+
+
+def test_latencies_of_different_machines_are_not_compared(study, latency):
+    assert speed_up(study(), latency(3.0)) == pytest.approx(4.0)
+    assert speed_up(study(), latency(3.0, hardware_key="elsewhere")) is None
+    assert speed_up(study(references={}), latency(3.0)) is None
+
+
+def test_the_fastest_within_reach_of_the_teacher_is_told(study, trial, finalist):
+    trials = [
+        trial(1, finalist=finalist(report=0.735, ms=6.0)),
+        trial(2, finalist=finalist(report=0.712, ms=4.0)),
+        trial(3, finalist=finalist(report=0.670, ms=2.0)),
+        trial(4, finalist=finalist(report=0.500, ms=1.0)),
+    ]
+    assert best_within(3, study(), trials).trial.number == 2
+    assert best_within(8, study(), trials).trial.number == 3
+    three, eight = closing_lines(study(), trials)
+    assert three.startswith(
+        "best within 3 points of the teacher: 3.00x its speed (trial 2, accuracy 0.712 against 0.740"
+    )
+    assert eight.startswith("best within 8 points of the teacher: 6.00x its speed (trial 3")
+    assert "4 ms measured" in three
+
+
+def test_exactly_three_points_are_within_three_points(study, trial, finalist):
+    assert best_within(3, study(teacher_report=0.74), [trial(1, finalist=finalist(report=0.71, ms=4.0))])
+
+
+def test_nobody_within_reach_is_said_and_flash_values_do_not_count(study, trial, finalist):
+    trials = [trial(1, value=0.74, finalist=finalist(report=0.6, ms=1.0)), trial(2, value=0.9)]
+    assert list(closing_lines(study(), trials)) == [
+        "best within 3 points of the teacher: none",
+        "best within 8 points of the teacher: none",
+    ]
+
+
+def test_a_finalist_measured_elsewhere_is_not_called_faster(study, trial, finalist):
+    assert best_within(3, study(), [trial(1, finalist=finalist(report=0.74, ms=1.0, hardware_key="elsewhere"))]) is None
+
+
+def test_the_front_stands_against_the_teacher(study, trial):
+    text = text_of(
+        front_table(study(), [trial(1, value=0.70, ms=4.0), trial(2, value=0.6, ms=2.0), trial(3, on_front=False)])
+    )
+    rows = [line for line in text.splitlines() if "2x96" in line]
+    assert len(rows) == 2
+    assert "2 ms measured, provisional" in rows[0]
+    assert "6.00x" in rows[0]
+    assert "-15.0 points" in rows[0]
+
+
+def test_the_summary_tells_everything_once(study, trial, finalist, tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    trials = [
+        trial(1, finalist=finalist(report=0.72, ms=4.0)),
+        trial(2, origin="baseline: half-depth", on_front=False),
+    ]
+    print_summary(console, study(notes=("a note",)), trials, {1: tmp_path / "trial-1"}, "http://127.0.0.1:8787")
+    text = console.file.getvalue()
+    for part in (
+        "0.720 [0.700, 0.740]",
+        str(tmp_path / "trial-1"),
+        "tf-idf + logistic regression",
+        "0.707 [0.687, 0.727]",
+        "majority class",
+        "half-depth (2x96 a3x32 f384)",
+        "a note",
+        "http://127.0.0.1:8787/studies/demo",
+        "from transformers import pipeline",
+        f'classify = pipeline("text-classification", "{tmp_path / "trial-1"}", trust_remote_code=True)',
+    ):
+        assert part in text
+    assert Path(tmp_path).name in text

