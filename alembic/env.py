@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import Connection, Enum
 
 from service.settings import Settings
-from service.store.columns import Instant, Json
+from service.store.columns import Instant, Json, Words
 from service.store.engine import open_engine, writing
 from service.store.tables import Table
 
@@ -17,6 +17,8 @@ def render(kind: str, value: Any, _context: Any) -> str | Literal[False]:
     """How a new migration writes our column types: as what the database has, so that it outlives our classes."""
     if kind == "type" and isinstance(value, Instant):
         return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(value, Words):
+        return "sa.Text()"
     if kind == "type" and isinstance(value, Json):
         return "sa.JSON()"
     if kind == "type" and isinstance(value, Enum):

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 from service.errors import SettingsError
 
 HOME_VARIABLE = "STILLHOUSE_HOME"
 DATABASE_VARIABLE = "STILLHOUSE_DATABASE_URL"
 LEASE_VARIABLE = "STILLHOUSE_LEASE_S"
+HOST = "127.0.0.1"
+PORT = 8787
+LEASE_S = 30.0
+MAX_ATTEMPTS = 3
 SCHEMES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
 
@@ -31,10 +34,10 @@ class Settings:
 
     home: Path
     database_url: str
-    lease_s: float = 30.0
-    max_attempts: int = 3
-    host: str = "127.0.0.1"
-    port: int = 8787
+    lease_s: float = LEASE_S
+    max_attempts: int = MAX_ATTEMPTS
+    host: str = HOST
+    port: int = PORT
 
     def __post_init__(self) -> None:
         if not self.database_url.startswith(SCHEMES):
@@ -59,16 +62,32 @@ class Settings:
         return self.home / "artefacts"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
-        """The settings that the environment names; what is `given` comes first.
+    def from_environment(
+        cls,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        home: Path | str | None = None,
+        database_url: str | None = None,
+        lease_s: float | None = None,
+        max_attempts: int = MAX_ATTEMPTS,
+        host: str = HOST,
+        port: int = PORT,
+    ) -> Settings:
+        """The settings that the environment names; what is given here comes first.
 
         Without any, home is `.stillhouse` in the working directory and the database a SQLite file in it.
         """
-        home = Path(given.pop("home", None) or environment.get(HOME_VARIABLE) or ".stillhouse").resolve()
-        url = given.pop("database_url", None) or environment.get(DATABASE_VARIABLE) or sqlite_url(home)
-        if LEASE_VARIABLE in environment:
-            given.setdefault("lease_s", _seconds(LEASE_VARIABLE, environment[LEASE_VARIABLE]))
-        return cls(home=home, database_url=url, **given)
+        folder = Path(home or environment.get(HOME_VARIABLE) or ".stillhouse").resolve()
+        if lease_s is None:
+            lease_s = _seconds(environment, LEASE_VARIABLE, LEASE_S)
+        return cls(
+            home=folder,
+            database_url=database_url or environment.get(DATABASE_VARIABLE) or sqlite_url(folder),
+            lease_s=lease_s,
+            max_attempts=max_attempts,
+            host=host,
+            port=port,
+        )
 
 
 def sqlite_url(home: Path) -> str:
@@ -76,9 +95,10 @@ def sqlite_url(home: Path) -> str:
     return f"sqlite:///{home / 'stillhouse.db'}"
 
 
-def _seconds(name: str, text: str) -> float:
+def _seconds(environment: Mapping[str, str], name: str, otherwise: float) -> float:
+    text = environment.get(name)
     try:
-        return float(text)
+        return otherwise if text is None else float(text)
     except ValueError:
         raise SettingsError(f"{name}: must be a number of seconds, got {text!r}") from None
 

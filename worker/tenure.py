@@ -30,6 +30,9 @@ from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
+NEWS_S = 2.0
+"""How long news of a job may wait where the next renewal would come later."""
+
 TICK_S = 0.5
 """How often the loop looks for a checkpoint to send."""
 
@@ -93,26 +96,24 @@ class Tenure:
         self._thread = threading.Thread(target=self._run, name=f"job-{grant.job}", daemon=True)
         self._result: Outcome | Failure | None = None
         self._lost = False
+        self._interval_s = grant.lease_s / 3
+        self._renewed_s = time.monotonic()
+        self._told: tuple[Progress | None, str | None] = (None, None)
 
     def hold(self, *, grace_s: float = GRACE_S) -> Ending:
         """Run the job and keep its lease until it ends, is lost, or the worker shall end."""
         self._thread.start()
-        interval_s = self._grant.lease_s / 3
-        due_s = time.monotonic() + interval_s
         stop_by_s: float | None = None
         try:
             while self._thread.is_alive():
-                self._shutdown.wait(min(TICK_S, interval_s, due_s - time.monotonic()))
-                self._checkpoints.advance()
-                if time.monotonic() >= due_s and not self._lost:
-                    self._renew()
-                    due_s = time.monotonic() + interval_s
+                self._shutdown.wait(min(TICK_S, self._interval_s))
+                self._keep()
                 if self._shutdown.asked:
                     self._reporter.stop = True
                     stop_by_s = stop_by_s or time.monotonic() + grace_s
                     if time.monotonic() > stop_by_s:
                         return self._give_up()
-            self._settle(interval_s)
+            self._settle()
         finally:
             if not self._thread.is_alive():
                 self._checkpoints.close()
@@ -129,10 +130,17 @@ class Tenure:
         finally:
             self._shutdown.ring()
 
-    def _renew(self) -> None:
-        renewal = Renewal(
-            attempt=self._grant.attempt, progress=self._reporter.latest, checkpoint=self._checkpoints.newest
-        )
+    def _keep(self) -> None:
+        """Send checkpoints on; renew the lease when it is time, and sooner where there is news."""
+        self._checkpoints.advance()
+        news = (self._reporter.latest, self._checkpoints.newest)
+        wait_s = self._interval_s if news == self._told else min(self._interval_s, NEWS_S)
+        if not self._lost and time.monotonic() >= self._renewed_s + wait_s:
+            self._renewed_s, self._told = time.monotonic(), news
+            self._renew(*news)
+
+    def _renew(self, progress: Progress | None, checkpoint: str | None) -> None:
+        renewal = Renewal(attempt=self._grant.attempt, progress=progress, checkpoint=checkpoint)
         try:
             renewed = self._jobs.renew(self._grant.job, renewal)
         except ProblemError as error:
@@ -152,16 +160,11 @@ class Tenure:
         self._lost = True
         self._reporter.stop = True
 
-    def _settle(self, interval_s: float) -> None:
+    def _settle(self) -> None:
         """After an interruption: see that the last checkpoint arrives, and keep the lease meanwhile."""
-        if self._result is not None or self._lost:
-            return
-        due_s = time.monotonic() + interval_s
-        while not self._checkpoints.advance():
-            self._shutdown.wait(0.05)
-            if time.monotonic() >= due_s:
-                self._renew()
-                due_s = time.monotonic() + interval_s
+        while self._result is None and not self._lost and not self._checkpoints.advance():
+            self._shutdown.wait(min(0.05, self._interval_s))
+            self._keep()
 
     def _close(self) -> Ending:
         if self._lost:

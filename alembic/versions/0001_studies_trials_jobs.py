@@ -44,7 +44,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_studies_state"), "studies", ["state"], unique=False)
     op.create_table(
         "workers",
-        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("kinds", sa.JSON(), nullable=False),
         sa.Column("targets", sa.JSON(), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from protocol.jobs import Grant, LeaseRequest, Release, Renewal, Renewed, Report
@@ -13,6 +14,8 @@ from service.api.dependencies import Parts, PartsOf, ReadUnit
 from service.operations import jobs, views
 
 router = APIRouter(tags=["jobs"])
+
+JobId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 @router.post(
@@ -36,14 +39,14 @@ async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Gran
 
 
 @router.post("/jobs/{job}:renew")
-def renew(job: int, message: Renewal, parts: PartsOf) -> Renewed:
+def renew(job: JobId, message: Renewal, parts: PartsOf) -> Renewed:
     """Keeps the lease, and says whether the job is still wanted."""
     with parts.store.write() as uow:
         return jobs.renew(uow, parts.settings, job, message)
 
 
 @router.post("/jobs/{job}:report", status_code=200)
-def report(job: int, message: Report, parts: PartsOf) -> dict[str, str]:
+def report(job: JobId, message: Report, parts: PartsOf) -> dict[str, str]:
     """Ends the attempt. The same report may be sent any number of times."""
     with parts.store.write() as uow:
         jobs.report(uow, parts.settings, job, message)
@@ -51,7 +54,7 @@ def report(job: int, message: Report, parts: PartsOf) -> dict[str, str]:
 
 
 @router.post("/jobs/{job}:release", status_code=200)
-def release(job: int, message: Release, parts: PartsOf) -> dict[str, str]:
+def release(job: JobId, message: Release, parts: PartsOf) -> dict[str, str]:
     """Gives the job back; the attempt does not count."""
     with parts.store.write() as uow:
         jobs.release(uow, job, message)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
 
 from protocol.views import CreateStudy, FrontView, PreviewView, StudyView, TrialView
 from service.api.dependencies import PartsOf, ReadUnit
@@ -40,7 +42,7 @@ def list_trials(name: str, uow: ReadUnit) -> tuple[TrialView, ...]:
 
 
 @router.get("/studies/{name}/trials/{number}")
-def get_trial(name: str, number: int, uow: ReadUnit) -> TrialView:
+def get_trial(name: str, number: Annotated[int, Path(ge=1, lt=2**31)], uow: ReadUnit) -> TrialView:
     return views.trial_view(uow, name, number)
 
 

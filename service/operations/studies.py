@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from protocol.study import TAGS, StudySpec, differences
+from protocol.study import NAME_PATTERN, TAGS, StudySpec, differences
 from protocol.views import PreviewView, StudyState
 from search_space import parameter_columns
 from service.errors import InvalidError, NotFoundError, StudyDiffersError
@@ -66,7 +67,7 @@ def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
 
 def get_study(uow: UnitOfWork, name: str) -> Study:
     """Raises: NotFoundError."""
-    study = uow.studies.find(name)
+    study = uow.studies.find(name) if re.fullmatch(NAME_PATTERN, name) else None
     if study is None:
         raise NotFoundError(f"there is no study {name!r}")
     return study

@@ -10,7 +10,7 @@ import enum
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 from distillation.values import Fidelity
@@ -19,7 +19,7 @@ from protocol.jobs import CurvePoint, JobKind, JobState, Prepared, Progress, Sco
 from protocol.study import StudySpec
 from protocol.views import FinalistState, StudyState, TrialState
 from search_space import Architecture
-from service.store.columns import ClosedSet, Frozen, Identity, Instant, Json
+from service.store.columns import ClosedSet, Frozen, Identity, Instant, Json, Words
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -31,7 +31,7 @@ _NAMES = {
 
 class Table(MappedAsDataclass, DeclarativeBase, kw_only=True):
     metadata = MetaData(naming_convention=_NAMES)
-    type_annotation_map = {enum.Enum: ClosedSet, datetime: Instant, str: Text}  # noqa: RUF012
+    type_annotation_map = {enum.Enum: ClosedSet, datetime: Instant, str: Words}  # noqa: RUF012
 
 
 class Study(Table):
@@ -185,7 +185,7 @@ class Worker(Table):
 
     __tablename__ = "workers"
 
-    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
     kinds: Mapped[tuple[JobKind, ...]] = mapped_column(Json(tuple[JobKind, ...]))
     targets: Mapped[tuple[str, ...]] = mapped_column(Json(tuple[str, ...]))
     seen_at: Mapped[datetime]

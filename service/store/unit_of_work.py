@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from service.clock import Clock, utc_now
-from service.errors import StoreUnavailableError
+from service.errors import StorageFullError, StoreUnavailableError
 from service.store.artefacts import ArtefactRepository
 from service.store.engine import open_engine, reading, writing
 from service.store.jobs import JobRepository
@@ -72,11 +72,17 @@ class Store:
         self._engine.dispose()
 
 
+_FULL = ("disk is full", "no space left")
+"""How SQLite and PostgreSQL say it."""
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeoutError) as error:
+        if any(words in str(error).lower() for words in _FULL):
+            raise StorageFullError(f"the database cannot grow: {_first_line(error)}") from error
         raise StoreUnavailableError(f"the database did not answer: {_first_line(error)}") from error
     except DBAPIError as error:
         if error.connection_invalidated:

@@ -13,6 +13,12 @@ from service.store.unit_of_work import Store
 from service.suggester import Suggester
 
 
+def until(happened):
+    end = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < end
+
+
 def problem(answer) -> Problem:
     assert answer.headers["content-type"] == MEDIA_TYPE
     found = Problem.model_validate_json(answer.content)
@@ -94,6 +100,8 @@ def test_malformed_study_is_refused_key_by_key(http, spec):
         ("GET", "/v1/nothing", None, 404, "not_found"),
         ("DELETE", "/v1/studies", None, 405, "method_not_allowed"),
         ("POST", "/v1/jobs/5:renew", {"attempt": 1}, 404, "not_found"),
+        ("POST", "/v1/jobs/99999999999999999999:renew", {"attempt": 1}, 422, "invalid"),
+        ("GET", "/v1/studies/a%00b", None, 404, "not_found"),
         ("POST", "/v1/jobs/five:renew", {"attempt": 1}, 422, "invalid"),
         ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["measure"], "protocol_version": 0}, 409, "upgrade_needed"),
         ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["paint"], "protocol_version": 1}, 422, "invalid"),
@@ -138,8 +146,7 @@ def test_long_poll_is_granted_what_comes_up_meanwhile(http, http_worker, spec):
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    while not http.get("/v1/workers").json():  # until it has asked
-        pass
+    until(lambda: http.get("/v1/workers").json())
     queued = time.monotonic()
     http.post("/v1/studies", json={"spec": spec})
     waiting.join(20)
@@ -158,15 +165,13 @@ def test_waiting_workers_leave_the_service_responsive(http, spec):
     threads = [threading.Thread(target=ask) for _ in range(60)]
     for thread in threads:
         thread.start()
-    while not http.get("/v1/workers").json():
-        pass
-    started = time.monotonic()
+    until(lambda: http.get("/v1/workers").json())
     assert http.post("/v1/studies", json={"spec": spec}).status_code == 201
-    responded_s = time.monotonic() - started
+    still_waiting = len(threads) - len(answers)
     for thread in threads:
         thread.join(20)
     assert [answer.status_code for answer in answers] == [204] * 60
-    assert responded_s < 1.4
+    assert still_waiting > 40
 
 
 def test_artefact_goes_up_and_comes_down(http, answers):

@@ -183,6 +183,12 @@ def test_failure_that_no_retry_mends_ends_the_job_at_once(worker):
     assert "no such column: 'label'" in study.error
 
 
+def test_message_with_a_character_that_no_database_takes_is_stored(worker):
+    worker.create()
+    worker.fail(worker.lease(), FailureReason.INVALID, "not\0text")
+    assert "not\ufffdtext" in worker.study().error
+
+
 def test_checkpoint_travels_to_the_next_attempt(worker, clock):
     searching(worker)
     worker.work(JobKind.MEASURE)
