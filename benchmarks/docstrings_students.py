@@ -41,7 +41,8 @@ def main() -> None:
     profile = DeviceProfile(batch=8, length=recipe.max_length, threads=1)
     teacher_s = latency_s(architecture_of(teacher.config), teacher, profile)
     print(f"\nrecipe: {recipe}\nlatency: {profile}\nteacher: {1e3 * teacher_s:.2f} ms\n")
-    print(f"{'student':28} {'parameters':>10} {'steps':>5} {'selection':>9} {'train s':>7} {'ms':>6} {'speed-up':>8}  curve")
+    titles = f"{'student':28} {'parameters':>10} {'steps':>5} {'selection':>9} {'train s':>7} {'ms':>6} {'speed-up':>8}"
+    print(f"{titles}  curve")
     for architecture in students(options.students, architecture_of(teacher.config)):
         student_s = latency_s(architecture, teacher, profile)
         for steps in options.steps:
@@ -60,7 +61,7 @@ def parsed() -> argparse.Namespace:
         return [int(number) for number in value.split(",")]
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks"), help="prepared data is kept here")
+    parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks"), help="keeps the prepared data")
     parser.add_argument("--students", default="1x96,1x192,2x96,2x192,3x144", help="layers x hidden size, by commas")
     parser.add_argument("--steps", type=numbers, default=[150, 200, 600])
     parser.add_argument("--threads", type=int, default=2)
@@ -86,9 +87,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         weight_decay=options.weight_decay,
         warmup=options.warmup,
         temperature=options.temperature,
-        weights=Weights(
-            logits=options.logits, hidden_states=options.hidden_states, hard_labels=options.hard_labels
-        ),
+        weights=Weights(logits=options.logits, hidden_states=options.hidden_states, hard_labels=options.hard_labels),
         initialisation=options.initialisation,
     )
 
@@ -100,8 +99,8 @@ def prepared(options: argparse.Namespace, recipe: Recipe) -> Path:
     summary = folder / "summary.json"
     if not summary.is_file():
         made = prepare(TASK, built_in, recipe, folder, seed=options.seed, observer=Stages())
-        rows = {"teacher": made.teacher, **made.baselines}
-        summary.write_text(json.dumps({"seconds": made.seconds, "rows": {name: asdict(row) for name, row in rows.items()}}))
+        rows = {name: asdict(row) for name, row in {"teacher": made.teacher, **made.baselines}.items()}
+        summary.write_text(json.dumps({"seconds": made.seconds, "rows": rows}))
     values = json.loads(summary.read_text())
     print(f"prepared in {values['seconds']:.0f} s: {folder}")
     for name, row in values["rows"].items():
@@ -131,15 +130,15 @@ def trained(
     folder: Path,
 ) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as scratch:
-        made = distil(
-            data, teacher, architecture, recipe, steps=recipe.steps, seed=options.seed, folder=Path(scratch)
-        )
+        made = distil(data, teacher, architecture, recipe, steps=recipe.steps, seed=options.seed, folder=Path(scratch))
     published = report(made.model, read_report(folder / DATA), recipe) if options.report else None
     curve = " ".join(f"{point.value:.3f}" for point in made.curve)
     return {"selection": made.selection, "seconds": made.seconds, "curve": curve, "report": published}
 
 
-def latency_s(architecture: Architecture, teacher: StillhouseForSequenceClassification, profile: DeviceProfile) -> float:
+def latency_s(
+    architecture: Architecture, teacher: StillhouseForSequenceClassification, profile: DeviceProfile
+) -> float:
     return measure(architecture, head_of(teacher.config), profile, Effort.QUICK, seed=0).p50.value_s
 
 

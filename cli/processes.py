@@ -10,6 +10,7 @@ from types import FrameType
 from cli.errors import BadInputError, CliError, ExitCode
 from cli.logs import log_to_stderr
 from cli.supervised import when_orphaned
+from cli.waiting import passive_waiting
 from client import ClientError, ProblemError
 from hardware.lock import computing
 from hardware.values import Device
@@ -35,7 +36,8 @@ def run_worker(
     shutdown.on_signals()
     if supervised:
         when_orphaned(shutdown.ask)
-    from worker.main import work
+    with passive_waiting():
+        from worker.main import work
 
     try:
         work(settings, shutdown)
@@ -61,7 +63,8 @@ def run_suggester(home: Path, *, database_url: str | None, supervised: bool) -> 
         settings = Settings.from_environment(home=home, database_url=database_url)
     except SettingsError as error:
         raise BadInputError(str(error)) from error
-    suggester.run_suggester(settings, lambda: computing(Device.CPU), stop)
+    with passive_waiting():  # all along: Ax is imported when it is first needed
+        suggester.run_suggester(settings, lambda: computing(Device.CPU), stop)
     return ExitCode.DONE
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,7 +89,7 @@ def prepare(
     stage("baselines")
     baselines = _baselines(data, report)
     stage("the teacher")
-    model = _teacher(data, teacher, recipe, folder, seed, observer, torch.device(device))
+    model = make_teacher(data, teacher, recipe, seed=seed, observer=observer, device=torch.device(device))
     stage("evaluating the teacher")
     scores = _scores(data, report, _classifier(model, data, recipe.max_length))
     write_teacher(folder / TEACHER, model, data.tokenizer)
@@ -134,22 +132,6 @@ def _own_tokenizer(corpus: Corpus, recipe: Recipe) -> PreTrainedTokenizerBase:
     # From train alone: what is held out shapes nothing.
     texts = [text for example in corpus.splits.train.examples for text in example.texts]
     return train_tokenizer(texts, max_length=recipe.max_length)
-
-
-def _teacher(
-    data: PreparedData,
-    teacher: Teacher,
-    recipe: Recipe,
-    folder: Path,
-    seed: int,
-    observer: Observer,
-    device: torch.device,
-) -> StillhouseForSequenceClassification:
-    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".teacher."))
-    try:
-        return make_teacher(data, teacher, recipe, seed=seed, scratch=scratch, observer=observer, device=device)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _baselines(data: PreparedData, report: ReportData) -> dict[str, Scores]:

@@ -44,7 +44,6 @@ def make_teacher(
     recipe: Recipe,
     *,
     seed: int,
-    scratch: Path,
     observer: Observer,
     device: torch.device,
 ) -> StillhouseForSequenceClassification:
@@ -64,7 +63,7 @@ def make_teacher(
             return model
         course = _fine_tuning(data, teacher, recipe)
     observer.stage("training the teacher")
-    _train(model, data, course, seed=seed, scratch=scratch, observer=observer, device=device)
+    _train(model, data, course, seed=seed, observer=observer, device=device)
     move(model, torch.device("cpu"))
     return model
 
@@ -163,7 +162,6 @@ def _train(
     course: Course,
     *,
     seed: int,
-    scratch: Path,
     observer: Observer,
     device: torch.device,
 ) -> None:
@@ -184,4 +182,4 @@ def _train(
         seed=seed,
         device=device,
     )
-    train(training, folder=scratch, resume=None, observer=observer)
+    train(training, folder=None, resume=None, observer=observer)

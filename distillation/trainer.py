@@ -59,17 +59,18 @@ class Trained:
 def train(
     training: Training,
     *,
-    folder: Path,
+    folder: Path | None,
     resume: Path | None,
     observer: Observer,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Trained:
-    """Trains the model in place, writing checkpoints to `folder`, from the checkpoint `resume` where one is given.
+    """Trains the model in place, from the checkpoint `resume` where one is given.
 
-    torch's global random state is left as it was.
+    Checkpoints are written to `folder`; without one a stopped training begins anew. torch's global random state is
+    left as it was.
 
     Raises:
-        Interrupted: the observer asked for it; a checkpoint has been written.
+        Interrupted: the observer asked for it; a checkpoint has been written first.
         DivergedError: the loss or its gradient is no longer finite.
         CheckpointError: `resume` is not of this training.
         SaveError: a checkpoint could not be written.
@@ -97,7 +98,7 @@ class _Loop:
         self,
         training: Training,
         optimiser: Optimizer,
-        folder: Path,
+        folder: Path | None,
         observer: Observer,
         checkpoint_every_s: float,
     ) -> None:
@@ -159,6 +160,8 @@ class _Loop:
         return quality
 
     def _checkpoint(self, step: int, seconds: float) -> None:
+        if self._folder is None:
+            return
         progress = self._progress(step, seconds)
         self._observer.checkpointed(save_checkpoint(self._folder, self._modules, self._optimiser, progress))
 

@@ -65,14 +65,20 @@ class PrepareWork(Message):
     seed: int
 
 
+class Reference(Message):
+    """An architecture that others are compared with, and the effort to measure it with."""
+
+    architecture: Architecture
+    effort: Effort
+
+
 class CalibrateWork(Message):
     """Measures reference architectures by name: the teacher, and the smallest and largest of the space."""
 
     kind: Literal[JobKind.CALIBRATE] = JobKind.CALIBRATE
-    architectures: dict[str, Architecture]
+    references: dict[str, Reference]
     head: Head
     profile: DeviceProfile
-    effort: Effort
     seed: int
 
 

@@ -68,7 +68,9 @@ def test_the_web_process_never_loads_a_numerical_framework():
 def test_every_dependency_is_pinned(pytestconfig, extra):
     settings = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text())
     pins = {
-        line.split("==")[0] for line in (pytestconfig.rootpath / "constraints.txt").read_text().splitlines() if "==" in line
+        line.split("==")[0]
+        for line in (pytestconfig.rootpath / "constraints.txt").read_text().splitlines()
+        if "==" in line
     }
     wanted = settings["project"]["dependencies"] + settings["project"]["optional-dependencies"][extra]
     for requirement in wanted:

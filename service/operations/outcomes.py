@@ -75,20 +75,20 @@ def _prepared(uow: UnitOfWork, study: Study, outcome: Prepared) -> None:
     except SearchSpaceError as error:
         fail_study(uow, study, f"search_space: {error}")
         return
-    queue_calibrate(uow, study, references(space, outcome.architecture))
+    queue_calibrate(uow, study, references(study.spec.budget, space, outcome.architecture))
     study.state = StudyState.CALIBRATING
 
 
 def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
     facts = prepared(study)
     space = effective_space(study.spec, facts)
-    expected = references(space, facts.architecture)
+    expected = references(study.spec.budget, space, facts.architecture)
     if outcome.measurements.keys() != expected.keys():
         raise InvalidError(f"a calibration measures {', '.join(expected)}; got {', '.join(outcome.measurements)}")
     for name, measurement in outcome.measurements.items():
         _store_measurement(uow, study, None, MeasurementRole.REFERENCE, measurement, name)
     smallest, largest = outcome.measurements["smallest"], outcome.measurements["largest"]
-    impossible = nobody_meets(study.spec.constraints, expected["smallest"], smallest)
+    impossible = nobody_meets(study.spec.constraints, expected["smallest"].architecture, smallest)
     if impossible:
         fail_study(uow, study, impossible)
         return

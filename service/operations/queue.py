@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from distillation.values import Fidelity, flash_steps
-from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, Prepared, PrepareWork, Work
+from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, Prepared, PrepareWork, Reference, Work
 from protocol.study import StudySpec
-from search_space import Architecture
 from service.store.tables import Job, Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -16,13 +15,12 @@ def queue_prepare(uow: UnitOfWork, study: Study) -> None:
     _add(uow, study, None, work)
 
 
-def queue_calibrate(uow: UnitOfWork, study: Study, architectures: dict[str, Architecture]) -> None:
+def queue_calibrate(uow: UnitOfWork, study: Study, references: dict[str, Reference]) -> None:
     spec = study.spec
     work = CalibrateWork(
-        architectures=architectures,
+        references=references,
         head=prepared(study).head,
         profile=spec.target,
-        effort=spec.budget.final_measuring,
         seed=spec.seed,
     )
     _add(uow, study, None, work)

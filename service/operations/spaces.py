@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from distillation.values import Initialisation
-from protocol.jobs import Prepared
-from protocol.study import StudySpec
+from protocol.jobs import Prepared, Reference
+from protocol.study import Budget, StudySpec
 from search_space import Architecture, SearchSpace, parameter_columns
 from search_space.space import FIXED, SEARCHABLE
 
@@ -29,13 +29,16 @@ def effective_space(spec: StudySpec, prepared: Prepared) -> SearchSpace:
     return replace(space, **{name: getattr(prepared.architecture, name) for name in FIXED})
 
 
-def references(space: SearchSpace, teacher: Architecture) -> dict[str, Architecture]:
-    """The architectures that are measured before the search: by their parameters the smallest and the largest."""
+def references(budget: Budget, space: SearchSpace, teacher: Architecture) -> dict[str, Reference]:
+    """What is measured before the search: the teacher as the finalists will be, that are compared with it; the
+    smallest and the largest architecture, by parameters, as the trials.
+    """
     parameters = parameter_columns(space.columns)
+    smallest, largest = (space.architecture(int(end(parameters))) for end in (np.argmin, np.argmax))
     return {
-        "teacher": teacher,
-        "smallest": space.architecture(int(np.argmin(parameters))),
-        "largest": space.architecture(int(np.argmax(parameters))),
+        "teacher": Reference(architecture=teacher, effort=budget.final_measuring),
+        "smallest": Reference(architecture=smallest, effort=budget.measuring),
+        "largest": Reference(architecture=largest, effort=budget.measuring),
     }
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 WORDS = {
-    "weather": "rain cloud storm wind sun snow frost thunder fog sky".split(),
-    "kitchen": "bread oven salt knife soup butter onion plate spoon flour".split(),
-    "garden": "rose spade seed hedge lawn soil fence blossom weed tree".split(),
+    "weather": ["rain", "cloud", "storm", "wind", "sun", "snow", "frost", "thunder", "fog", "sky"],
+    "kitchen": ["bread", "oven", "salt", "knife", "soup", "butter", "onion", "plate", "spoon", "flour"],
+    "garden": ["rose", "spade", "seed", "hedge", "lawn", "soil", "fence", "blossom", "weed", "tree"],
 }
-FILLER = "the a of and near with over under every some old new very quite".split()
+FILLER = ["the", "a", "of", "and", "near", "with", "over", "under", "every", "some", "old", "new", "very", "quite"]
 
 STUDY = """\
 name: small
@@ -49,7 +49,15 @@ def write_bert(folder: Path) -> None:
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     folder.mkdir()
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *FILLER, *(word for words in WORDS.values() for word in words)]
+    vocabulary = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *FILLER,
+        *(word for words in WORDS.values() for word in words),
+    ]
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
     BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
     config = BertConfig(

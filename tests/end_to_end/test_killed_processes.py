@@ -93,7 +93,9 @@ def test_killing_everything_loses_no_trial(stillhouse, study_file):
     assert second.returncode == 0, output + stillhouse.logs()
     assert len(after) == 4
     for number, trial in before.items():
-        assert after[number] == trial.model_copy(update={"finalist": after[number].finalist, "on_front": after[number].on_front})
+        assert after[number] == trial.model_copy(
+            update={"finalist": after[number].finalist, "on_front": after[number].on_front}
+        )
 
 
 def test_killing_the_supervisor_leaves_no_process_behind(stillhouse, study_file):

@@ -133,7 +133,7 @@ class Answering:
             case JobKind.PREPARE:
                 return prepared(self.artefact)
             case JobKind.CALIBRATE:
-                found = {name: measurement(shape, work.effort) for name, shape in work.architectures.items()}
+                found = {name: measurement(one.architecture, one.effort) for name, one in work.references.items()}
                 return Calibrated(measurements=found)
             case JobKind.MEASURE if grant.trial == BROKEN_TRIAL:
                 return Failure(reason=FailureReason.INVALID, message=HOSTILE)

@@ -20,7 +20,12 @@ def test_a_study_file_becomes_a_checkpoint_that_transformers_loads(stillhouse, s
         "assert 'encoders' not in sys.modules\n"
     )
     loaded = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=stillhouse.environment, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=stillhouse.environment,
+        check=False,
     )
     assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout.strip().splitlines()[-1] in {"weather", "kitchen", "garden"}

@@ -8,6 +8,18 @@ import venv
 import pytest
 
 pytestmark = pytest.mark.chaos
+ROOMS = [
+    "search_space",
+    "encoders",
+    "distillation",
+    "hardware",
+    "optimization",
+    "protocol",
+    "service",
+    "client",
+    "worker",
+    "cli",
+]
 
 
 def test_a_wheel_carries_everything_it_needs(tmp_path, pytestconfig):
@@ -34,7 +46,6 @@ def test_a_wheel_carries_everything_it_needs(tmp_path, pytestconfig):
         "import cli.main, service.app\n"
         "from importlib.metadata import packages_distributions\n"
         "owners = packages_distributions()\n"
-        "rooms = 'search_space encoders distillation hardware optimization protocol service client worker cli'.split()\n"
-        "assert all(set(owners[room]) == {'stillhouse'} for room in rooms), owners\n"
+        f"assert all(set(owners[room]) == {{'stillhouse'}} for room in {ROOMS!r}), owners\n"
     )
     run(python, "-c", code, env=environment)

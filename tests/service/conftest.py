@@ -205,7 +205,10 @@ class Answers:
             case PrepareWork():
                 return self.prepared()
             case CalibrateWork():
-                measured = {name: self._measurement(one, work) for name, one in work.architectures.items()}
+                measured = {
+                    name: measurement(self.latency_s(one.architecture), work.profile, one.effort)
+                    for name, one in work.references.items()
+                }
                 return Calibrated(measurements=measured)
             case MeasureWork():
                 return Measured(measurement=self._measurement(work.architecture, work))

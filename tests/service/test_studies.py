@@ -92,10 +92,11 @@ def test_calibration_measures_the_teacher_and_the_ends_of_the_space(worker):
     worker.create(constraints=["parameters <= 100k"])
     worker.work(JobKind.PREPARE)
     work = worker.lease().work
-    sizes = {name: parameter_count(architecture) for name, architecture in work.architectures.items()}
-    assert work.architectures["teacher"] == worker.answers.teacher
+    sizes = {name: parameter_count(reference.architecture) for name, reference in work.references.items()}
+    assert work.references["teacher"].architecture == worker.answers.teacher
     assert sizes["smallest"] < sizes["largest"] <= 100_000 < sizes["teacher"]
-    assert work.effort == "search"
+    efforts = {name: reference.effort for name, reference in work.references.items()}
+    assert efforts == {"teacher": "search", "smallest": "quick", "largest": "quick"}
     assert work.head.classes == 2
 
 
@@ -103,7 +104,7 @@ def test_space_is_clipped_to_what_can_be_sliced_from_the_teacher(worker):
     worker.answers.teacher = replace(worker.answers.teacher, layers=2, hidden_size=32, heads=2)
     worker.create()
     worker.work(JobKind.PREPARE)
-    largest = worker.lease().work.architectures["largest"]
+    largest = worker.lease().work.references["largest"].architecture
     assert (largest.layers, largest.hidden_size, largest.heads) == (2, 32, 2)
 
 
@@ -111,7 +112,7 @@ def test_space_is_not_clipped_for_students_that_start_at_random(worker):
     worker.answers.teacher = replace(worker.answers.teacher, layers=2, hidden_size=32, heads=2)
     worker.create(distillation={"initialisation": "random"})
     worker.work(JobKind.PREPARE)
-    largest = worker.lease().work.architectures["largest"]
+    largest = worker.lease().work.references["largest"].architecture
     assert (largest.layers, largest.hidden_size, largest.heads) == (4, 64, 4)
     assert largest.vocabulary_size == 100
 

@@ -12,7 +12,7 @@ from distillation.teacher import built_in_recipe
 from distillation.values import Dataset, Fidelity, Recipe, Task, Teacher
 from hardware.values import DeviceProfile, Effort, Verdict
 from protocol.artefact import manifest_of
-from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, PrepareWork
+from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, PrepareWork, Reference
 from worker.errors import Interrupted, WorkerError
 from worker.failures import failure_of
 from worker.runners.calibrate import CalibrateRunner
@@ -134,9 +134,8 @@ def test_a_finalist_is_reported_measured_and_exported(workplace, finalize_work, 
 
 
 def test_architectures_are_measured_by_name(workplace, recorder, grant, student, head):
-    work = CalibrateWork(
-        architectures={"smallest": student, "teacher": student}, head=head, profile=PROFILE, effort=Effort.QUICK, seed=0
-    )
+    reference = Reference(architecture=student, effort=Effort.QUICK)
+    work = CalibrateWork(references={"smallest": reference, "teacher": reference}, head=head, profile=PROFILE, seed=0)
     reporter = recorder()
     outcome = CalibrateRunner(workplace).run(grant(work), reporter)
     assert list(outcome.measurements) == ["smallest", "teacher"]

@@ -18,9 +18,11 @@ class CalibrateRunner:
     def run(self, grant: Grant, reporter: Reporter) -> Calibrated:
         work = work_of(grant, CalibrateWork)
         measurements = {}
-        for done, (name, architecture) in enumerate(work.architectures.items()):
+        for done, (name, reference) in enumerate(work.references.items()):
             if reporter.should_stop():
-                raise Interrupted(f"stopped after {done} of {len(work.architectures)} measurements")
-            reporter.progress(f"measuring the {name}", done, len(work.architectures))
-            measurements[name] = measure(architecture, work.head, work.profile, work.effort, seed=work.seed)
+                raise Interrupted(f"stopped after {done} of {len(work.references)} measurements")
+            reporter.progress(f"measuring the {name}", done, len(work.references))
+            measurements[name] = measure(
+                reference.architecture, work.head, work.profile, reference.effort, seed=work.seed
+            )
         return Calibrated(measurements=measurements)
