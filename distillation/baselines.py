@@ -27,7 +27,16 @@ def majority(train: TrainSplit) -> Classifier:
     return lambda split: np.full(len(split.examples), commonest, dtype=np.int64)
 
 
-def tf_idf(train: TrainSplit, selection: SelectionSplit, quality: Callable[[Integers, Integers], float]) -> Classifier:
+def tf_idf(train: TrainSplit) -> Classifier:
+    """Logistic regression on TF-IDF of words, with the library's settings."""
+    vectorizer = TfidfVectorizer()
+    features = vectorizer.fit_transform(_texts(train.examples))
+    return _classifier(vectorizer, LogisticRegression(max_iter=1000).fit(features, _labels(train.examples)))
+
+
+def tuned_tf_idf(
+    train: TrainSplit, selection: SelectionSplit, quality: Callable[[Integers, Integers], float]
+) -> Classifier:
     """Logistic regression on TF-IDF of words and pairs of words, its regularisation chosen on the selection split.
 
     Args:
@@ -41,9 +50,12 @@ def tf_idf(train: TrainSplit, selection: SelectionSplit, quality: Callable[[Inte
         for strength in REGULARISATION
     ]
     best = max(models, key=lambda model: quality(truth, model.predict(held_out)))
+    return _classifier(vectorizer, best)
 
+
+def _classifier(vectorizer: TfidfVectorizer, model: LogisticRegression) -> Classifier:
     def predict(split: AnySplit) -> Integers:
-        predictions: Integers = best.predict(vectorizer.transform(_texts(split.examples)))
+        predictions: Integers = model.predict(vectorizer.transform(_texts(split.examples)))
         return predictions
 
     return predict

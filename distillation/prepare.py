@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from distillation.baselines import Classifier, majority, tf_idf
+from distillation.baselines import Classifier, majority, tf_idf, tuned_tf_idf
 from distillation.batches import Encoded
 from distillation.data import PreparedData, ReportData, read_data, read_report, write_data
 from distillation.errors import Interrupted, TeacherError
@@ -108,7 +108,7 @@ def prepare(
             Split.REPORT: len(report.report.examples),
         },
         seconds=time.monotonic() - begin_s,
-        notes=(*data.notes, *_cut(data, recipe.max_length)),
+        notes=(*data.notes, *_cut(data, recipe.max_length), *_outdone(scores, baselines)),
     )
 
 
@@ -138,11 +138,22 @@ def _baselines(data: PreparedData, report: ReportData) -> dict[str, Scores]:
     metric, classes = data.task.metric, len(data.classes)
     methods = {
         "majority class": majority(data.train),
-        "TF-IDF + logistic regression": tf_idf(
+        "TF-IDF + logistic regression": tf_idf(data.train),
+        "TF-IDF + logistic regression, tuned": tuned_tf_idf(
             data.train, data.selection, lambda truth, predictions: score(metric, truth, predictions, classes)
         ),
     }
     return {name: _scores(data, report, method) for name, method in methods.items()}
+
+
+def _outdone(teacher: Scores, baselines: dict[str, Scores]) -> list[str]:
+    """A note for each baseline that the teacher does not beat."""
+    ours = teacher.report.value
+    return [
+        f"the teacher does not beat {name} on the report split: {ours:.3f} against {scores.report.value:.3f}"
+        for name, scores in baselines.items()
+        if scores.report.value >= ours
+    ]
 
 
 def _classifier(model: StillhouseForSequenceClassification, data: PreparedData, max_length: int) -> Classifier:

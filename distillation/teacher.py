@@ -97,13 +97,17 @@ def built_in_architecture(vocabulary_size: int, max_length: int) -> Architecture
 
 
 def built_in_recipe(max_length: int) -> Recipe:
-    """Its training; the embeddings, which start from nothing, learn faster than the rest."""
+    """Its training; the embeddings, which start from nothing, learn faster than the rest.
+
+    On `docstrings`: accuracy .782 on the selection split, where 800 steps with 1e-3 and 5e-3 reached .774. Dropout,
+    masked tokens, longer texts, an auxiliary masked-LM loss and twice the steps did not help.
+    """
     return Recipe(
-        steps=800,
+        steps=700,
         batch_size=64,
         max_length=max_length,
-        learning_rate=1e-3,
-        embedding_learning_rate=5e-3,
+        learning_rate=7e-4,
+        embedding_learning_rate=2e-3,
         weight_decay=0.01,
         warmup=0.1,
     )
