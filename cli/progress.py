@@ -26,19 +26,21 @@ class Events:
         self._trials: dict[int, TrialView] = {}
 
     def look(self, study: StudyView, trials: Sequence[TrialView]) -> Iterator[str]:
-        yield from self._of_study(study)
+        if self._study is None:
+            yield f"study {study.name}  {study.state}"
+        yield from self._of_preparation(study)
         for job in study.jobs:
             yield from self._of_job(job)
         for trial in trials:
             yield from self._of_trial(study, trial)
+        if self._study is not None and self._study.state != study.state:
+            yield f"study {study.name}  {study.state}"
         if self._study is not None and study.front_size and study.hypervolume != self._study.hypervolume:
             yield _front(study)
         self._study = study
 
-    def _of_study(self, study: StudyView) -> Iterator[str]:
+    def _of_preparation(self, study: StudyView) -> Iterator[str]:
         before = self._study
-        if before is None or before.state != study.state:
-            yield f"study {study.name}  {study.state}"
         if study.prepared is not None and (before is None or before.prepared is None):
             prepared = study.prepared
             metric = study.spec.task.metric

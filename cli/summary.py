@@ -58,7 +58,7 @@ def print_summary(
     for table in (front_table(study, trials), finalists_table(study, trials, shown), baselines_table(study, trials)):
         console.print(table)
         console.print()
-    for line in (*study.notes, *closing_lines(study, trials)):
+    for line in (*(f"note: {note}" for note in study.notes), *closing_lines(study, trials)):
         console.print(line, markup=False, highlight=False)
     console.print(f"\ndashboard: {address}/studies/{study.name}", markup=False, highlight=False)
     if folders:

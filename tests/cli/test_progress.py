@@ -26,11 +26,10 @@ def test_every_change_is_told_once(study, trial):
 
     searching = study(StudyState.SEARCHING, front_size=0, hypervolume=None)
     lines = list(events.look(searching, [trial(7, state=TrialState.MEASURING)]))
-    assert lines[0] == "study demo  searching"
-    assert lines[1].startswith("teacher  4x192")
+    assert lines[0].startswith("teacher  4x192")
     assert "tf-idf + logistic regression  accuracy 0.707 (report split)" in lines
     assert "teacher  latency 12 ms measured" in lines
-    assert lines[-1] == "trial 7  2x96 a3x32 f384  measuring"
+    assert lines[-2:] == ["trial 7  2x96 a3x32 f384  measuring", "study demo  searching"]
 
     done = study(StudyState.SEARCHING, hypervolume=0.5)
     lines = list(events.look(done, [trial(7, value=0.712, ms=3.1)]))
