@@ -43,6 +43,6 @@ clean: ## remove .venv and caches; studies in .stillhouse stay
 .venv/ready-demo .venv/ready-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing Stillhouse [$(EXTRAS)] into .venv (a few minutes the first time)"
 	@# torch first and by its exact version, so that no other package's range chooses another build
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@

@@ -98,7 +98,7 @@ class _Session:
         with closing(Client(self._address, patience_s=0)) as client:
             self._wait_for_service(client)
         with closing(Client(self._address)) as client:
-            study = _created(client, self._spec, self._options.again)
+            study = created(client, self._spec, self._options.again)
             _say(self._console, f"study {study.name}: {self._address}/studies/{study.name}")
             if study.ended_at is None or self._options.hold:
                 self._start("suggest")
@@ -146,7 +146,7 @@ class _Session:
 
     def _conclude(self, client: Client, study: StudyView) -> None:
         if study.state is StudyState.FAILED:
-            raise _failure(study, self._options)
+            raise failure(study, self._options)
         trials = client.studies.trials(study.name)
         folders = download_exports(client, trials, self._options.home / "exports" / study.name)
         print_summary(self._console, study, trials, folders, self._address)
@@ -161,7 +161,7 @@ class _Session:
             _say(self._console, "")
 
 
-def _created(client: Client, spec: StudySpec, again: bool) -> StudyView:
+def created(client: Client, spec: StudySpec, again: bool) -> StudyView:
     try:
         if again and _exists(client, spec.name) is not None:
             return _created_beside(client, spec)
@@ -197,7 +197,7 @@ def _exists(client: Client, name: str) -> StudyView | None:
         raise
 
 
-def _failure(study: StudyView, options: RunOptions) -> CliError:
+def failure(study: StudyView, options: RunOptions) -> CliError:
     message = f"study {study.name} failed: {study.error}\nOnce that is mended:\n    {_command(options, '--again')}"
     broke = any(f"{reason}: " in (study.error or "") for reason in _RETRIABLE)
     # A study that failed before its first trial, and not because something broke, cannot be done as it was asked for.

@@ -1,6 +1,11 @@
 """A study's course as lines."""
 
-from cli.progress import Events
+import io
+
+from rich.console import Console
+
+from cli.display import Display
+from cli.progress import Events, page
 from protocol.jobs import JobKind, JobState, Progress
 from protocol.views import RunningJob, StudyState, TrialState
 
@@ -50,3 +55,41 @@ def test_finalists_are_told_with_their_report(study, trial, finalist):
     events = Events()
     lines = list(events.look(study(), [trial(2, finalist=finalist(report=0.72, ms=4.0))]))
     assert lines[-1] == ("finalist 2  2x96 a3x32 f384  completed accuracy 0.720 (report split) latency 4 ms measured")
+
+
+def test_the_page_shows_where_the_study_stands_and_what_runs(study, trial):
+    running = RunningJob(
+        id=9,
+        kind=JobKind.MEASURE,
+        state=JobState.LEASED,
+        trial=3,
+        attempt=1,
+        worker="w",
+        progress=Progress(stage="measuring"),
+    )
+    console = Console(file=io.StringIO(), width=120)
+    counts = {"completed": 2, "measuring": 1}
+    console.print(page(study(StudyState.SEARCHING, jobs=(running,), trials=counts), [trial(1)], ["worker ended"]))
+    text = console.file.getvalue()
+    for part in (
+        "demo  searching",
+        "trials 2/32",
+        "front 2",
+        "hypervolume 0.5",
+        "about 1 min 30 s",
+        "measure trial 3: measuring",
+        "while a latency is taken this page rests",
+        "2x96 a3x32 f384",
+        "worker ended",
+    ):
+        assert part in text
+
+
+def test_a_terminal_gets_a_page_and_a_log_gets_lines(study, trial):
+    for is_terminal, expected in ((True, "trials 3/32"), (False, "trial 1  2x96 a3x32 f384  completed")):
+        console = Console(file=io.StringIO(), width=120, force_terminal=is_terminal)
+        with Display(console) as display:
+            display.tell("suggest ended with SIGKILL")
+            display.show(study(), [trial(1)])
+        assert expected in console.file.getvalue()
+        assert "suggest ended with SIGKILL" in console.file.getvalue()
