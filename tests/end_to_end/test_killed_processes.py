@@ -64,7 +64,7 @@ def test_a_killed_worker_loses_nothing(stillhouse, study_file):
     port = free_port()
     stillhouse.environment["STILLHOUSE_LEASE_S"] = "3"
     process = stillhouse.start("run", study_file(steps=4000, trials=3), "--port", str(port), "--no-hold")
-    client = Client(f"http://127.0.0.1:{port}")
+    client = connect(port)
     until(lambda: distilling(client, past=200), "a distillation under way")
     named(family(process), "worker").kill()
     output, _ = process.communicate(timeout=PATIENCE_S)
@@ -77,7 +77,7 @@ def test_killing_everything_loses_no_trial(stillhouse, study_file):
     stillhouse.environment["STILLHOUSE_LEASE_S"] = "3"
     path = study_file(steps=3000, trials=4)
     process = stillhouse.start("run", path, "--port", str(port), "--no-hold")
-    client = Client(f"http://127.0.0.1:{port}")
+    client = connect(port)
     until(lambda: ended_trials(client) and distilling(client, past=100), "one trial ended and one under way")
     before = ended_trials(client)
     children = family(process)
@@ -101,7 +101,7 @@ def test_killing_everything_loses_no_trial(stillhouse, study_file):
 def test_killing_the_supervisor_leaves_no_process_behind(stillhouse, study_file):
     port = free_port()
     process = stillhouse.start("run", study_file(steps=4000), "--port", str(port), "--no-hold")
-    client = Client(f"http://127.0.0.1:{port}")
+    client = connect(port)
     until(lambda: distilling(client, past=50), "a distillation under way")
     children = family(process)
     assert len(children) >= 3
@@ -115,7 +115,7 @@ def test_interrupting_stops_every_process_and_the_same_command_continues(stillho
     port = free_port()
     path = study_file(steps=2000, trials=3)
     process = stillhouse.start("run", path, "--port", str(port), "--no-hold")
-    client = Client(f"http://127.0.0.1:{port}")
+    client = connect(port)
     until(lambda: distilling(client, past=50), "a distillation under way")
     children = family(process)
     process.send_signal(signal.SIGINT)
