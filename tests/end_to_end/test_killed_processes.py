@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
@@ -19,6 +19,13 @@ from protocol.views import StudyState, StudyView, TrialView
 
 pytestmark = pytest.mark.chaos
 PATIENCE_S = 240.0
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[int], Client]]:
+    """Clients of the service on a port, closed at the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda port: stack.enter_context(Client(f"http://127.0.0.1:{port}"))
 
 
 def free_port() -> int:
@@ -60,7 +67,7 @@ def ended_trials(client: Client) -> dict[int, TrialView]:
     return {trial.number: trial for trial in client.studies.trials("small") if trial.state.ended}
 
 
-def test_a_killed_worker_loses_nothing(stillhouse, study_file):
+def test_a_killed_worker_loses_nothing(stillhouse, study_file, connect):
     port = free_port()
     stillhouse.environment["STILLHOUSE_LEASE_S"] = "3"
     process = stillhouse.start("run", study_file(steps=4000, trials=3), "--port", str(port), "--no-hold")
@@ -72,7 +79,7 @@ def test_a_killed_worker_loses_nothing(stillhouse, study_file):
     assert "3" in output
 
 
-def test_killing_everything_loses_no_trial(stillhouse, study_file):
+def test_killing_everything_loses_no_trial(stillhouse, study_file, connect):
     port = free_port()
     stillhouse.environment["STILLHOUSE_LEASE_S"] = "3"
     path = study_file(steps=3000, trials=4)
@@ -98,7 +105,7 @@ def test_killing_everything_loses_no_trial(stillhouse, study_file):
         )
 
 
-def test_killing_the_supervisor_leaves_no_process_behind(stillhouse, study_file):
+def test_killing_the_supervisor_leaves_no_process_behind(stillhouse, study_file, connect):
     port = free_port()
     process = stillhouse.start("run", study_file(steps=4000), "--port", str(port), "--no-hold")
     client = connect(port)
@@ -111,7 +118,7 @@ def test_killing_the_supervisor_leaves_no_process_behind(stillhouse, study_file)
     assert not alive
 
 
-def test_interrupting_stops_every_process_and_the_same_command_continues(stillhouse, study_file):
+def test_interrupting_stops_every_process_and_the_same_command_continues(stillhouse, study_file, connect):
     port = free_port()
     path = study_file(steps=2000, trials=3)
     process = stillhouse.start("run", path, "--port", str(port), "--no-hold")
