@@ -158,8 +158,7 @@ def test_an_older_export_is_replaced_and_anything_else_is_not(tmp_path, architec
 
 def test_a_full_disk_leaves_nothing(tmp_path, model, tokenizer, full_disk):
     parent = tmp_path / "exports"
-    full_disk(2_500)
-    with pytest.raises(ExportError, match=r"cannot export to .*student"):
+    with full_disk(2_500), pytest.raises(ExportError, match=r"cannot export to .*student"):
         export(model, tokenizer, parent / "student")
     assert names(parent) == set()
 

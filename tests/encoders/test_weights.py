@@ -32,8 +32,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, full_disk):
     path = tmp_path / "linear.safetensors"
     old, loaded = nn.Linear(4, 3), nn.Linear(4, 3)
     save_weights(old, path)
-    full_disk(2_000)
-    with pytest.raises(OSError, match="cannot write weights"):
+    with full_disk(2_000), pytest.raises(OSError, match="cannot write weights"):
         save_weights(nn.Linear(400, 300), path)
     assert [found.name for found in tmp_path.iterdir()] == ["linear.safetensors"]
     load_weights(loaded, path)
