@@ -16,7 +16,7 @@ from distillation.errors import TeacherError
 from distillation.evaluation import estimate, predict
 from distillation.observer import Observer, Unobserved
 from distillation.trainer import CHECKPOINT_EVERY_S, Training, move, train
-from distillation.values import FLASH_FLOOR, CurvePoint, Estimate, Initialisation, Recipe
+from distillation.values import CurvePoint, Estimate, Initialisation, Recipe
 from encoders.build import architecture_of, build, head_of
 from encoders.initialisation import initialise_from_teacher
 from encoders.modeling_stillhouse import StillhouseForSequenceClassification
@@ -35,11 +35,6 @@ class Distilled:
     curve: tuple[CurvePoint, ...]
     steps: int
     seconds: float
-
-
-def flash_steps(recipe: Recipe, share: float, floor: int = FLASH_FLOOR) -> int:
-    """Steps of a flash distillation: this share of the full ones, but at least `floor`, and never more than full."""
-    return min(recipe.steps, max(round(share * recipe.steps), floor))
 
 
 def distil(

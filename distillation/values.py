@@ -115,7 +115,7 @@ class Recipe:
             raise ValueError(f"warmup is a share of the steps in [0, 1), got {self.warmup}")
 
 
-def flash_steps(recipe: Recipe, share: float, floor: int) -> int:
+def flash_steps(recipe: Recipe, share: float, floor: int = FLASH_FLOOR) -> int:
     """Steps of a flash distillation: this share of the full ones, at least `floor` of them, never more than all."""
     return min(recipe.steps, max(math.ceil(share * recipe.steps), floor))
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distillation.distil import distil, flash_steps, report
+from distillation.distil import distil, report
 from distillation.errors import CheckpointError, DivergedError, Interrupted, SaveError, TeacherError
-from distillation.values import Initialisation, Recipe, Weights
+from distillation.values import Initialisation, Recipe, Weights, flash_steps
 from encoders.build import architecture_of, build
 from encoders.errors import InitialisationError
 from encoders.values import Head
