@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol, cast
 
 from encoders.values import Head
@@ -31,7 +32,8 @@ class Stopwatch(Protocol):
 class Prepared:
     """An architecture ready to be timed. Each `call` runs the next of `INPUTS` inputs through the model.
 
-    `load_s` is the time to build the model and the inputs on the device, `compile_s` to compile it ahead of time.
+    `load_s` is the time to build or read the model and to make the inputs on the device, `compile_s` to compile it
+    ahead of time.
     """
 
     call: Callable[[], None]
@@ -43,11 +45,21 @@ class Prepared:
 class Backend(Protocol):
     """One runtime on one kind of device."""
 
-    def prepare(self, architecture: Architecture, head: Head, profile: DeviceProfile, seed: int) -> Prepared:
-        """Build the architecture with random weights and its inputs with random ids, both from `seed`.
+    def prepare(
+        self,
+        architecture: Architecture,
+        head: Head,
+        profile: DeviceProfile,
+        seed: int,
+        checkpoint: Path | None = None,
+    ) -> Prepared:
+        """Read the model in the folder `checkpoint`, or build one with random weights; its inputs have random ids.
 
-        Sets the runtime's number of threads for the whole process, so it is called in a process of its own, before
-        anything else of the runtime.
+        What is random comes from `seed`. Sets the runtime's number of threads for the whole process, so it is called in
+        a process of its own, before anything else of the runtime.
+
+        Raises:
+            CheckpointError: the checkpoint is of another architecture or head.
         """
         ...
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from encoders.values import Head
 from hardware.attempt import undisturbed
@@ -29,28 +30,29 @@ def measure(
     profile: DeviceProfile,
     effort: Effort,
     *,
+    checkpoint: Path | None = None,
     seed: int = 0,
     lock: Callable[[Device], AbstractContextManager[None]] = measuring,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Measurement:
-    """The latency of `architecture` with random weights on this machine.
+    """The latency on this machine of the model in the folder `checkpoint`, else of one with random weights.
 
-    Waits for the device's lock. Then, for calls below 30 ms on a quiet machine, takes a bit more than 1 s (`quick`),
-    15 s (`search`) or 5 minutes (`report`); slower calls take longer, because each process needs its samples, and a
-    busy machine up to some retries more. The first call of this process also loads the runtime.
+    Either is of this architecture and head. Waits for the device's lock, then takes at least the time that the effort's
+    plan asks for; slow calls take longer, because each process needs its samples, and a busy machine up to some retries
+    more. The first call of this process also loads the runtime.
 
     Raises:
         UnsupportedProfileError: this machine cannot measure the profile, or the architecture is too short for it.
         OutOfMemoryError: it does not fit.
         HangError: a process did not end within its limit and was killed.
-        MeasurementError: a process died, or the model raised.
+        MeasurementError: a process died, the checkpoint does not fit, or the model raised.
     """
     _check(architecture, profile)
     plan = PLANS[effort]
     with lock(profile.device), fork_server((backend_module(profile),)) as server:
 
         def target() -> Round:
-            return _round(server, architecture, head, profile, plan.rules, seed)
+            return _round(server, architecture, head, profile, plan.rules, seed, checkpoint)
 
         def reference() -> Round:
             fitting = replace(REFERENCE, max_positions=max(REFERENCE.max_positions, profile.length))
@@ -71,7 +73,13 @@ def _check(architecture: Architecture, profile: DeviceProfile) -> None:
 
 
 def _round(
-    server: ForkServer, architecture: Architecture, head: Head, profile: DeviceProfile, rules: Rules, seed: int
+    server: ForkServer,
+    architecture: Architecture,
+    head: Head,
+    profile: DeviceProfile,
+    rules: Rules,
+    seed: int,
+    checkpoint: Path | None = None,
 ) -> Round:
     request = {
         "architecture": architecture.to_dict(),
@@ -79,6 +87,7 @@ def _round(
         "profile": asdict(profile),
         "rules": asdict(rules),
         "seed": seed,
+        "checkpoint": None if checkpoint is None else str(checkpoint.absolute()),
     }
     limit_s = LOAD_ALLOWANCE_S + rules.warm_most_s + rules.most_s
     return Round(**server.call("hardware.round:run", request, limit_s=limit_s))

@@ -7,6 +7,7 @@ import resource
 import statistics
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from encoders.values import Head
@@ -78,6 +79,7 @@ def relative_width(estimate: Quantile) -> float:
 def run(request: dict[str, Any]) -> dict[str, Any]:
     """Time what `request` describes in this process, which should be a fresh one; plain values in and out."""
     profile = DeviceProfile(**request["profile"])
+    checkpoint = request["checkpoint"]
     pin(profile.threads)
     round_ = timed(
         backend(profile),
@@ -86,15 +88,23 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         profile,
         Rules(**request["rules"]),
         seed=request["seed"],
+        checkpoint=None if checkpoint is None else Path(checkpoint),
     )
     return asdict(round_)
 
 
 def timed(
-    runtime: Backend, architecture: Architecture, head: Head, profile: DeviceProfile, rules: Rules, *, seed: int
+    runtime: Backend,
+    architecture: Architecture,
+    head: Head,
+    profile: DeviceProfile,
+    rules: Rules,
+    *,
+    seed: int,
+    checkpoint: Path | None = None,
 ) -> Round:
     """Load, first call, warm-up, then each call timed alone until the rules have enough."""
-    prepared = runtime.prepare(architecture, head, profile, seed)
+    prepared = runtime.prepare(architecture, head, profile, seed, checkpoint)
     first_call_s = prepared.stopwatch.seconds(prepared.call)
     # Pauses of the garbage collector are the surrounding program's, not the model's.
     gc.collect()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 import time
+from pathlib import Path
 
 import torch
 
-from encoders.build import build
+from encoders.build import architecture_of, build, head_of
+from encoders.errors import CheckpointError
+from encoders.huggingface import load_pretrained
+from encoders.modeling_stillhouse import StillhouseForSequenceClassification
 from encoders.values import Head
 from hardware.backend import INPUTS, Prepared, WallClock
 from hardware.values import DeviceProfile, Dtype
@@ -19,10 +23,17 @@ DTYPES = {Dtype.FLOAT32: torch.float32, Dtype.BFLOAT16: torch.bfloat16}
 class TorchCpu:
     """The dense model in eager mode, as a process serves it that does nothing else."""
 
-    def prepare(self, architecture: Architecture, head: Head, profile: DeviceProfile, seed: int) -> Prepared:
+    def prepare(
+        self,
+        architecture: Architecture,
+        head: Head,
+        profile: DeviceProfile,
+        seed: int,
+        checkpoint: Path | None = None,
+    ) -> Prepared:
         torch.set_num_threads(profile.threads)
         start = time.perf_counter()
-        model = build(architecture, head, seed=seed)
+        model = build(architecture, head, seed=seed) if checkpoint is None else _read(checkpoint, architecture, head)
         torch.nn.Module.to(model, DTYPES[profile.dtype])
         inputs = itertools.cycle(_inputs(architecture, profile, seed))
 
@@ -32,6 +43,14 @@ class TorchCpu:
                 _ = model(input_ids=input_ids_BL, attention_mask=mask_BL).logits
 
         return Prepared(call=call, stopwatch=WallClock(), load_s=time.perf_counter() - start)
+
+
+def _read(checkpoint: Path, architecture: Architecture, head: Head) -> StillhouseForSequenceClassification:
+    model = load_pretrained(str(checkpoint)).model
+    held = architecture_of(model.config), head_of(model.config)
+    if held != (architecture, head):
+        raise CheckpointError(f"{checkpoint} holds {held[0]} with {held[1]}, not {architecture} with {head}")
+    return model
 
 
 def _inputs(architecture: Architecture, profile: DeviceProfile, seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

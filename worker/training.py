@@ -26,6 +26,14 @@ from worker.workplace import Workplace
 log = logging.getLogger(__name__)
 
 
+def resumed_checkpoint(workplace: Workplace, work: jobs.DistillWork | jobs.FinalizeWork, folder: Path) -> Path | None:
+    """The checkpoint of an earlier attempt at this work, fetched into the folder."""
+    if work.checkpoint is None:
+        return None
+    workplace.artefacts.download_folder(work.checkpoint, folder / "resumed")
+    return folder / "resumed"
+
+
 def train_student(
     workplace: Workplace,
     work: jobs.DistillWork | jobs.FinalizeWork,
@@ -70,7 +78,7 @@ def train_student(
         raise Interrupted(str(error)) from error
 
 
-# Trials of one study share data and teacher: reading them takes seconds, and a worker has one job at a time.
+# Trials of one study share data and teacher, and a worker has one job at a time: neither is read anew for each.
 
 
 @lru_cache(maxsize=1)

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from encoders.errors import CheckpointError
 from encoders.values import Head
 from hardware.backend import INPUTS, WallClock, supports
 from hardware.cores import available_cores
@@ -66,6 +69,53 @@ def test_torch_call_runs_the_model_on_rotating_inputs(dtype: Dtype, monkeypatch:
     assert all(ids.shape == (2, 16) and ids.max() < 50 for ids in seen)
     assert len({tuple(ids.flatten().tolist()) for ids in seen}) == INPUTS
     assert torch.equal(seen[0], seen[INPUTS])
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A model of TINY on disk, as exports hold it."""
+    from encoders.build import build
+    from encoders.weights import save_weights
+
+    model = build(TINY, Head(classes=3), seed=7)
+    model.config.save_pretrained(tmp_path)
+    save_weights(model, tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def test_torch_runs_the_weights_of_a_checkpoint(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from encoders.build import build
+    from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+    from hardware.torch_cpu import BACKEND
+
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    forward = StillhouseForSequenceClassification.forward
+
+    def watched(self: StillhouseForSequenceClassification, *args: object, **kwargs: object) -> object:
+        output = forward(self, *args, **kwargs)
+        seen.append((kwargs["input_ids"], output.logits))
+        return output
+
+    threads = torch.get_num_threads()
+    try:
+        prepared = BACKEND.prepare(TINY, Head(classes=3), DeviceProfile(length=16), seed=1, checkpoint=checkpoint)
+    finally:
+        torch.set_num_threads(threads)
+    with monkeypatch.context() as patch:
+        patch.setattr(StillhouseForSequenceClassification, "forward", watched)
+        prepared.call()
+    [(ids, logits)] = seen
+    assert torch.equal(build(TINY, Head(classes=3), seed=7)(input_ids=ids).logits, logits)
+
+
+def test_torch_refuses_a_checkpoint_of_another_architecture(checkpoint: Path) -> None:
+    from hardware.torch_cpu import BACKEND
+
+    other = replace(TINY, layers=2)
+    with pytest.raises(CheckpointError, match=r"holds .*layers=1.*not .*layers=2"):
+        BACKEND.prepare(other, Head(classes=3), DeviceProfile(length=16), seed=1, checkpoint=checkpoint)
 
 
 def test_wall_clock_times_one_call() -> None:

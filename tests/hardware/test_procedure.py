@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psutil
 import pytest
@@ -123,6 +124,12 @@ def test_length_beyond_the_positions_is_refused_with_both_numbers() -> None:
 def test_profile_that_this_machine_cannot_measure_is_refused_with_the_reason() -> None:
     with pytest.raises(UnsupportedProfileError, match="1000 threads"):
         measure(TINY, HEAD, replace(PROFILE, threads=1000), Effort.QUICK)
+
+
+def test_checkpoint_is_read_in_the_measuring_process(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "other"}')
+    with pytest.raises(MeasurementError, match="'other' are not supported"):
+        measure(TINY, HEAD, PROFILE, Effort.QUICK, checkpoint=tmp_path)
 
 
 def test_model_that_cannot_be_built_is_a_measurement_error() -> None:

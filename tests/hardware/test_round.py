@@ -4,6 +4,7 @@ import gc
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -103,7 +104,9 @@ class ScriptedBackend:
     def __init__(self, script: Script) -> None:
         self._script = script
 
-    def prepare(self, architecture: Architecture, head: Head, profile: DeviceProfile, seed: int) -> Prepared:
+    def prepare(
+        self, architecture: Architecture, head: Head, profile: DeviceProfile, seed: int, checkpoint: Path | None = None
+    ) -> Prepared:
         return prepared(self._script)
 
 

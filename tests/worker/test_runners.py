@@ -10,6 +10,7 @@ from distillation.data import read_data
 from distillation.errors import DataError
 from distillation.teacher import built_in_recipe
 from distillation.values import Dataset, Fidelity, Recipe, Task, Teacher
+from hardware.procedure import measure
 from hardware.values import DeviceProfile, Effort, Verdict
 from protocol.artefact import manifest_of
 from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, PrepareWork, Reference
@@ -107,6 +108,13 @@ def test_a_checkpoint_of_another_training_is_not_resumed_but_costs_no_job(
 
 
 def test_a_finalist_is_reported_measured_and_exported(workplace, finalize_work, recorder, grant, tmp_path, monkeypatch):
+    measured = []
+
+    def watched(*arguments, checkpoint, **options):
+        measured.append({path.name: path.read_bytes() for path in checkpoint.iterdir()})
+        return measure(*arguments, checkpoint=checkpoint, **options)
+
+    monkeypatch.setattr("worker.runners.finalize.measure", watched)
     reporter = recorder()
     outcome = FinalizeRunner(workplace).run(grant(finalize_work()), reporter)
     assert outcome.report.low <= outcome.report.value <= outcome.report.high
@@ -120,6 +128,8 @@ def test_a_finalist_is_reported_measured_and_exported(workplace, finalize_work, 
     assert PROFILE.label in card
     assert '"steps": 40' in card
     assert json.loads((export / "config.json").read_text())["model_type"] == "stillhouse"
+    # What was measured is what the user takes away; only the card, which tells the latency, came later.
+    assert measured == [{path.name: path.read_bytes() for path in export.iterdir() if path.name != "README.md"}]
 
     # A second attempt that has the checkpoint of the ended training neither trains nor looks at the report split again.
     ended = reporter.checkpoints[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from encoders.weights import save_weights
 from protocol.jobs import Distilled, DistillWork, Grant
 from worker.runner import Reporter, work_of
-from worker.training import curve_of, score_of, train_student
+from worker.training import curve_of, resumed_checkpoint, score_of, train_student
 from worker.workplace import Workplace
 
 
@@ -17,12 +17,8 @@ class DistillRunner:
 
     def run(self, grant: Grant, reporter: Reporter) -> Distilled:
         work = work_of(grant, DistillWork)
-        artefacts = self._workplace.artefacts
         with self._workplace.folder(grant) as folder:
-            checkpoint = None
-            if work.checkpoint is not None:
-                checkpoint = folder / "resumed"
-                artefacts.download_folder(work.checkpoint, checkpoint)
+            checkpoint = resumed_checkpoint(self._workplace, work, folder)
             student = train_student(self._workplace, work, reporter, folder=folder, checkpoint=checkpoint)
             reporter.progress("uploading")
             weights = folder / "model.safetensors"
@@ -32,5 +28,5 @@ class DistillRunner:
                 curve=curve_of(student.curve),
                 steps=student.steps,
                 seconds=student.seconds,
-                weights=artefacts.upload_file(weights),
+                weights=self._workplace.artefacts.upload_file(weights),
             )

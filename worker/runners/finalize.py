@@ -1,14 +1,13 @@
-"""`finalize`: a finalist distilled in full, reported on, measured and exported."""
+"""`finalize`: a finalist distilled in full, reported on, exported, and measured as exported."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from distillation.data import read_report
 from distillation.distil import report
-from distillation.errors import CheckpointError
 from encoders.build import architecture_of, head_of, labels_of
-from encoders.errors import CheckpointError as WeightsError
 from encoders.export import export
 from hardware.procedure import measure
 from hardware.values import Measurement
@@ -17,9 +16,11 @@ from worker.card import model_card
 from worker.errors import Interrupted
 from worker.finished import Finished, Training, load_finished, save_finished
 from worker.runner import Reporter, work_of
-from worker.training import curve_of, prepared_data, score_of, teacher_model, train_student
+from worker.training import curve_of, prepared_data, resumed_checkpoint, score_of, teacher_model, train_student
 from worker.turns import computing_in_turns
 from worker.workplace import Workplace
+
+log = logging.getLogger(__name__)
 
 
 class FinalizeRunner:
@@ -30,22 +31,25 @@ class FinalizeRunner:
 
     def run(self, grant: Grant, reporter: Reporter) -> Finalized:
         work = work_of(grant, FinalizeWork)
-        artefacts = self._workplace.artefacts
         with self._workplace.folder(grant) as folder:
-            checkpoint = None
-            if work.checkpoint is not None:
-                checkpoint = folder / "resumed"
-                artefacts.download_folder(work.checkpoint, checkpoint)
+            checkpoint = resumed_checkpoint(self._workplace, work, folder)
             finished = self._resumed(work, checkpoint) or self._trained(work, reporter, folder, checkpoint)
             if reporter.should_stop():
                 raise Interrupted("stopped after the training")
+            reporter.progress("exporting")
+            exported = self._exported(work, finished, folder)
             reporter.progress("measuring")
             measurement = measure(
-                work.architecture, head_of(finished.model.config), work.profile, work.effort, seed=work.seed
+                work.architecture,
+                head_of(finished.model.config),
+                work.profile,
+                work.effort,
+                checkpoint=exported,
+                seed=work.seed,
             )
-            reporter.progress("exporting")
-            exported = self._exported(work, finished, measurement, folder)
             training = finished.training
+            (exported / "README.md").write_text(self._card(work, training, measurement), encoding="utf-8")
+            reporter.progress("uploading")
             return Finalized(
                 selection=training.selection,
                 report=training.report,
@@ -53,7 +57,7 @@ class FinalizeRunner:
                 steps=training.steps,
                 seconds=training.seconds,
                 measurement=measurement,
-                export=artefacts.upload_folder(exported),
+                export=self._workplace.artefacts.upload_folder(exported),
             )
 
     def _resumed(self, work: FinalizeWork, checkpoint: Path | None) -> Finished | None:
@@ -63,7 +67,8 @@ class FinalizeRunner:
         config = teacher_model(self._workplace.artefacts.shared_folder(work.teacher)).config
         try:
             return load_finished(checkpoint, work.architecture, head_of(config), labels_of(config))
-        except (WeightsError, CheckpointError, ValueError):
+        except ValueError as error:  # weights that do not fit, or a description that does not parse
+            log.warning("the training that had ended is of no use: %s", error)
             return None
 
     def _trained(self, work: FinalizeWork, reporter: Reporter, folder: Path, checkpoint: Path | None) -> Finished:
@@ -86,19 +91,23 @@ class FinalizeRunner:
         reporter.checkpoint(folder / "finished")
         return finished
 
-    def _exported(self, work: FinalizeWork, finished: Finished, measurement: Measurement, folder: Path) -> Path:
+    def _exported(self, work: FinalizeWork, finished: Finished, folder: Path) -> Path:
+        """The export, still without its card: that tells the latency of what is exported."""
+        data = prepared_data(self._workplace.artefacts.shared_folder(work.data))
+        target = folder / "export"
+        with computing_in_turns():
+            export(finished.model, data.tokenizer, target)
+        return target
+
+    def _card(self, work: FinalizeWork, training: Training, measurement: Measurement) -> str:
         artefacts = self._workplace.artefacts
         data = prepared_data(artefacts.shared_folder(work.data))
         teacher = teacher_model(artefacts.shared_folder(work.teacher))
-        card = model_card(
+        return model_card(
             work,
-            finished.training,
+            training,
             measurement,
             task=data.task,
             classes=data.classes,
             teacher=architecture_of(teacher.config),
         )
-        target = folder / "export"
-        with computing_in_turns():
-            export(finished.model, data.tokenizer, target, card)
-        return target
