@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from pydantic import Field
 from protocol.errors import ProtocolError
 
 ArtefactId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_ID = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
 
 
@@ -43,14 +45,16 @@ def read_manifest(content: bytes) -> dict[str, str]:
     """The manifest in these bytes.
 
     Raises:
-        ProtocolError: not a manifest, or a path that leaves the folder.
+        ProtocolError: not a manifest, a path that leaves the folder, or something else than the id of a file.
     """
     try:
         files = json.loads(content)["files"]
-        checked = {str(PurePosixPath(path)): str(identity) for path, identity in files.items()}
+        checked = {str(PurePosixPath(path)): identity for path, identity in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProtocolError("the artefact is not a folder's manifest") from error
-    for path in checked:
+    for path, identity in checked.items():
+        if not isinstance(identity, str) or _ID.fullmatch(identity) is None:
+            raise ProtocolError(f"the manifest names no artefact for {path!r}: {identity!r}")
         parts = PurePosixPath(path).parts
         if not parts or PurePosixPath(path).is_absolute() or ".." in parts or "\\" in path or "\0" in path:
             raise ProtocolError(f"the manifest names a path outside its folder: {path!r}")

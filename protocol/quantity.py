@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 
@@ -29,7 +30,13 @@ def parse_quantity(text: str, unit: str) -> float:
     if suffix not in factors:
         known = ", ".join(repr(name) if name else "none" for name in factors)
         raise QuantityError(f"{text.strip()!r} has the unit {suffix or 'none'!r}; expected one of {known}")
-    return float(Decimal(number.replace("_", "")) * Decimal(factors[suffix]))
+    try:
+        value = float(Decimal(number.replace("_", "")) * Decimal(factors[suffix]))
+    except ArithmeticError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise QuantityError(f"{text.strip()!r} is too large for a number")
+    return value
 
 
 def format_seconds(value_s: float) -> str:
@@ -40,7 +47,7 @@ def format_seconds(value_s: float) -> str:
 def format_count(value: float) -> str:
     """A count as people read it: 25.4M."""
     for factor, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= factor:
+        if value >= 0.9995 * factor:  # 999,999 is 1M, not 1000k
             return f"{value / factor:.3g}{suffix}"
     return f"{value:g}"
 

@@ -14,7 +14,7 @@ from hardware.values import DeviceProfile, Effort
 from optimization.values import Constraint, Direction, Objective, StrategyName
 from protocol.metrics import metric_info
 from protocol.quantity import parse_quantity
-from search_space import Choice, IntegerRange, SearchSpace, SearchSpaceError, preset
+from search_space import Architecture, Choice, IntegerRange, SearchSpace, SearchSpaceError, preset
 from search_space.space import SEARCHABLE
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -112,6 +112,11 @@ class ShapeSpec(_Strict):
     head_size: int
     ffn_size: int
 
+    @model_validator(mode="after")
+    def _check(self) -> ShapeSpec:
+        Architecture(vocabulary_size=1, **self.model_dump())  # raises where no encoder can have such a size
+        return self
+
 
 class Budget(_Strict):
     """What a study may spend.
@@ -153,7 +158,9 @@ class StudySpec(_Strict):
     def _fill_objectives(cls, values: Any) -> Any:
         if isinstance(values, dict) and not values.get("objectives"):
             task = values.get("task")
-            metric = task.get("metric", "accuracy") if isinstance(task, dict) else "accuracy"
+            metric = task.get("metric") if isinstance(task, dict) else None
+            if not isinstance(metric, str):  # the task says itself what is wrong with it
+                metric = "accuracy"
             values = values | {"objectives": {metric: Direction.MAXIMIZE, "latency_p50": Direction.MINIMIZE}}
         return values
 

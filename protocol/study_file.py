@@ -44,6 +44,9 @@ def parse_study(text: str, *, origin: str, default_name: str) -> StudySpec:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise StudyFileError(f"{origin}:{line}: not YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise StudyFileError(f"{origin}:{line}: not YAML: {error.reason}") from error
     if not isinstance(values, dict):
         raise StudyFileError(f"{origin}:1: a study is a mapping of keys to values")
     values.setdefault("name", default_name)
@@ -59,21 +62,28 @@ def _as_json(values: object, origin: str) -> str:
         return json.dumps(values, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise StudyFileError(
-            f"{origin}: holds a value that a study cannot have (a date, or no finite number)"
+            f"{origin}: holds a value that a study cannot have (a date, no finite number, or itself)"
         ) from error
 
 
-def _repeated(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield key
-            seen.add(key.value)
-            yield from _repeated(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _repeated(value)
+def _repeated(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    """Keys that their mapping holds already. An alias may hold itself, so every node is looked at once."""
+    nodes, looked_at = [root], set()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in looked_at:
+            continue
+        looked_at.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        yield key
+                    seen.add(key.value)
+                nodes.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
 
 
 def _explain(problem: ErrorDetails, root: yaml.Node, origin: str) -> str:

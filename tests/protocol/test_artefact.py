@@ -28,6 +28,12 @@ def test_a_manifest_that_leaves_its_folder_is_refused(path):
         read_manifest(content)
 
 
+@pytest.mark.parametrize("identity", ["../../etc/passwd", "A" * 64, "0" * 63, "", 3])
+def test_a_manifest_that_names_no_artefact_is_refused(identity):
+    with pytest.raises(ProtocolError, match="no artefact"):
+        read_manifest(manifest_bytes({"a": identity}))
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"files": 3}', b"\xff"])
 def test_bytes_that_are_no_manifest_are_refused(content):
     with pytest.raises(ProtocolError, match="not a folder's manifest"):

@@ -98,11 +98,21 @@ def test_differences_name_the_settings_that_changed():
         ("task: {dataset: docstrings}", "study.yaml:3: key 'task' is given twice"),
         ("name: Über Study", "study.yaml:3: name:"),
         ("seed: 2026-01-01", "a value that a study cannot have"),
+        ("constraints: [parameters <= 1e99999999999999999999]", "study.yaml:3: constraints.0: "),
+        ("baselines:\n  nil: {layers: 0, hidden_size: 8, heads: 1, head_size: 8, ffn_size: 8}", ":4: baselines.nil"),
+        ("? [a]\n: 1", "study.yaml:3: not YAML"),
+        ("seed: &a [*a]", "a value that a study cannot have"),
+        ("seed: \x07", "study.yaml:3: not YAML"),
         ("budget: [", "study.yaml:3: not YAML"),
     ],
 )
 def test_mistakes_are_named_with_line_key_and_meaning(addition, expected):
     assert expected in complaint(SMALLEST + addition)
+
+
+def test_a_metric_that_is_no_word_is_named():
+    text = complaint("teacher: built-in\ntask:\n  dataset: docstrings\n  metric: [accuracy]\n")
+    assert text.startswith("study.yaml:4: task.metric: ")
 
 
 def test_every_mistake_is_told_at_once():
