@@ -29,7 +29,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(modules: list[str]) -> int:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle; it closes our input
+    # A terminal and a service manager signal the whole group: that is the client's to handle, which closes our input.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     channel = os.dup(1)
     os.dup2(2, 1)
     try:

@@ -34,7 +34,7 @@ A backend then sets its runtime's own number of threads in the fresh process.
 class ForkServer:
     """A server with these modules imported, and no threads.
 
-    A fresh process from here costs milliseconds, where importing torch costs seconds. Not for two threads at once.
+    A fresh process from here need not import them again. Not for two threads at once.
     """
 
     def __init__(self, modules: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import statistics
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,6 +14,9 @@ from hardware.quantile import quantile
 from hardware.round import Rules, relative_width
 from hardware.spread import log_variance
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+
+KEPT_SAMPLES = 10_000
+"""Samples of a process that a measurement carries: a report of fast calls would have several hundred thousand."""
 
 
 def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effort, now: datetime) -> Measurement:
@@ -38,7 +42,7 @@ def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effor
         log_variance=log_variance(medians, _disturbance(attempt)),
         hardware_key=hardware_key(stamp),
         environment=stamp,
-        samples_s=samples_s,
+        samples_s=[_kept(samples) for samples in samples_s],
         measured_at=now.isoformat(),
         notes=notes,
         reference_shift=attempt.shift,
@@ -82,6 +86,14 @@ def _disturbance(attempt: Attempt) -> float:
     """
     shared = [-math.log(max(round_.busy, 0.01)) for round_ in attempt.rounds if round_.contended]
     return max([0.0, *shared, abs(attempt.shift) if attempt.moved and attempt.shift is not None else 0.0])
+
+
+def _kept(samples_s: list[float]) -> list[float]:
+    if len(samples_s) <= KEPT_SAMPLES:
+        return samples_s
+    # At random, not every k-th: the inputs rotate, and of eight a step of eight would keep the calls of one.
+    chosen = random.Random(0).sample(range(len(samples_s)), KEPT_SAMPLES)  # noqa: S311 (no secret)
+    return [samples_s[call] for call in sorted(chosen)]
 
 
 def _across(estimates: list[Quantile]) -> Quantile:

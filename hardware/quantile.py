@@ -10,9 +10,6 @@ from hardware.values import Quantile
 
 CONFIDENCE = 0.95
 
-MINIMUM_SAMPLES = {0.5: 100, 0.9: 64, 0.99: 662}
-"""Fewest samples from which a quantile is worth reporting."""
-
 
 def quantile(samples: Sequence[float], q: float) -> Quantile:
     """The `q` quantile of `samples`, in any order, with its 95 % interval.

@@ -120,8 +120,9 @@ class Measurement:
     `compile_s` are medians over the processes and never inside the latency. `peak_memory_bytes` is the largest resident
     set of a measuring process: runtime, weights and activations together. `log_variance` is the variance of the
     logarithm of `p50.value_s` as an observation: what it would vary by if all were measured again. `hardware_key`
-    hashes the environment: values under different keys are never compared. `samples_s` holds the raw samples of every
-    process, in order; nothing is trimmed. `notes` say why the verdict is not `steady`; `reference_shift` is the
+    hashes the environment: values under different keys are never compared. `samples_s` holds raw samples of every
+    process, in order: all of them, or of more than 10,000 so many, chosen at random. The rest of the measurement comes
+    from all of them; nothing is trimmed. `notes` say why the verdict is not `steady`; `reference_shift` is the
     logarithm of the reference architecture's latency after / before, `voided` the rounds and attempts thrown away.
     """
 

@@ -127,6 +127,13 @@ def test_dead_server_is_told_not_waited_for(server: ForkServer) -> None:
     assert not server.alive
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_to_the_whole_process_group_is_left_to_the_client(server: ForkServer, number: signal.Signals) -> None:
+    os.kill(server.pid, number)
+    assert evaluated(server, f"__import__('os').kill(__import__('os').getpid(), {int(number)}) or 7") == 7
+    assert evaluated(server, "6 * 7") == 42
+
+
 def test_interrupted_call_leaves_no_process(server: ForkServer) -> None:
     process = psutil.Process(server.pid)
 

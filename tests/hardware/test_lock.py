@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -131,6 +132,17 @@ def test_stream_of_measurements_does_not_keep_a_computation_out(start: Start) ->
     taken = spans(*crowd, computation)
     last_computed = max(number for number, span in enumerate(taken) if span[0] == "computing")
     assert last_computed < len(taken) / 2
+
+
+def test_other_users_can_take_the_locks_whatever_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    before = os.umask(0o077)
+    try:
+        with computing(Device.CPU):
+            pass
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [0o644, 0o644]
 
 
 @pytest.mark.parametrize("kind", ["measuring", "computing"])
