@@ -40,14 +40,13 @@ with quiet():
     from ax.generation_strategy.generation_strategy import GenerationStrategy
     from ax.generation_strategy.generator_spec import GeneratorSpec
 
-# At its first use BoTorch would compile a C++ kernel into the user's cache: half a minute of a core while latencies are
-# being measured, for 0.2 s per suggestion; and if that process is killed, its lock file hangs every later one.
+# At its first use BoTorch would compile a C++ kernel into the user's cache, while latencies are being measured; and if
+# that process is killed, its lock file hangs every later one (docs/adr/0004).
 logei._load_attempted = True
 
 OPTIMISER = {"num_restarts": 8, "raw_samples": 256}
-"""Effort of the search for the best acquisition value. What is found moves to the nearest valid architecture anyway:
-Ax's own 20 and 1024 reached .908 / .928 of the hypervolume at 16 / 24 trials in 1.9 s of processor time per suggestion,
-these .908 / .925 in 0.9 s (10 seeds, 5 dimensions, 2,688 points; a Sobol sequence alone .894 / .906)."""
+"""Effort of the search for the best acquisition value: less than Ax's own 20 and 1024, since what is found moves to the
+nearest valid architecture anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +173,7 @@ def _metrics(
 
 
 def _modelled(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> list[Constraint]:
-    """The constraints that Ax is to know.
+    """The constraints that Ax is to know: of those that bound a metric on the same side, the tightest.
 
     Not those on parameters, which the space already keeps; on a metric that no trial has yet; or, which Ax refuses,
     on a lone objective or against an objective's own direction. A trial that breaks one of those still ends infeasible.
@@ -189,7 +188,11 @@ def _modelled(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> list[Con
             return False
         return any(_has(trial, constraint.metric) for trial in trials)
 
-    return [constraint for constraint in study.constraints if is_known(constraint)]
+    tightest: dict[tuple[str, bool], Constraint] = {}
+    for constraint in sorted(study.constraints, key=lambda one: one.bound if one.at_least else -one.bound):
+        if is_known(constraint):
+            tightest[constraint.metric, constraint.at_least] = constraint
+    return list(tightest.values())
 
 
 def _distinct_rows(coordinates: Coordinates, points: Iterable[Points], free: npt.NDArray[np.bool_]) -> list[int]:

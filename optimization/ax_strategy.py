@@ -23,8 +23,8 @@ FEWEST_COMPLETED = 2
 class AxStrategy:
     """The first trials come from a Sobol sequence, later ones from Ax's model of all trials so far.
 
-    Ax is told every dimension as a real number, since its optimiser of mixed spaces takes several times as long; what
-    it proposes becomes the nearest valid architecture that was not tried. It is rebuilt from the trials at every call.
+    Ax is told every dimension as a real number, since it optimises those by gradients; what it proposes becomes the
+    nearest valid architecture that was not tried. It is rebuilt from the trials at every call.
     When Ax fails, the suggestion comes from the Sobol sequence, and its `strategy` says why.
     """
 

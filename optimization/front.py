@@ -56,9 +56,8 @@ def infer_reference(objectives: Sequence[Objective], rows: Sequence[Row]) -> dic
     """The worst value seen of each metric, pushed out by 10 % of the range seen; to be inferred once and stored.
 
     Pushed out so that the extremes of the front have a volume too. All rows count, not only the front, since a front
-    found later may be wider than the first one. Where all values are equal
-    (a single row) the push is 10 % of the value, or 0.1 when it is 0. A latency's range is about its worst value
-    when the latencies differ by orders of magnitude, so its reference then is about 1.1 times the worst.
+    found later may be wider than the first one. Where all values are equal (a single row) the push is 10 % of the
+    value, or 0.1 when it is 0.
 
     Raises:
         OptimizationError: no rows; a row misses a metric or holds one that is not a finite number.

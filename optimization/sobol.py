@@ -30,7 +30,7 @@ class SobolStrategy:
         count = min(count, int(free.sum()))
         rows: list[int] = []
         for row in _order(study.space, study.seed):
-            if len(rows) == count:
+            if len(rows) >= count:
                 break
             if free[row]:
                 free[row] = False

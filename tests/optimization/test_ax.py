@@ -70,6 +70,14 @@ def test_models_a_constrained_metric_that_is_no_objective(study, metrics):
     assert "size_bytes" in suggestion.predicted
 
 
+def test_of_two_bounds_on_one_side_the_tighter_counts(study, metrics):
+    looser = [replace(constraint, bound=2 * constraint.bound) for constraint in study.constraints]
+    trials = completed(study.space.sample(8, np.random.default_rng(4)), metrics)
+    given = replace(study, constraints=(looser[0], *study.constraints, looser[1]))
+    assert AxStrategy().suggest(given, trials, 1) == AxStrategy().suggest(study, trials, 1)
+    assert AxStrategy().suggest(given, trials, 1)[0].strategy == "ax"
+
+
 def test_a_metric_that_never_changes_is_no_obstacle(study, metrics):
     shapes = study.space.sample(6, np.random.default_rng(5))
     trials = completed(shapes, lambda shape: metrics(shape) | {"accuracy": 0.5})

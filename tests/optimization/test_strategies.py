@@ -76,6 +76,7 @@ class TestEveryStrategy:
     def test_nothing_asked_nothing_suggested(self, name, study, history):
         trials = history(study.space.sample(8, np.random.default_rng(1)))
         assert strategy(name).suggest(study, trials, 0) == []
+        assert strategy(name).suggest(study, trials, -1) == []
 
     def test_a_space_of_one_point_is_suggested_once(self, name, study):
         one = SearchSpace(
