@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
 from distillation.batches import Integers
+from distillation.errors import DataError
 from distillation.splits import AnySplit, Example, SelectionSplit, TrainSplit
 
 Classifier = Callable[[AnySplit], Integers]
@@ -18,7 +20,7 @@ REGULARISATION = (1.0, 4.0, 16.0)
 """Inverse strengths that the selection split chooses from."""
 
 TOLERANCE = 1e-3
-"""Ten times the library's default: several times faster, and accuracy changed by less than 0.5 points."""
+"""Ten times the library's default: one fit for each strength, and nothing hangs on their last digits."""
 
 
 def majority(train: TrainSplit) -> Classifier:
@@ -28,9 +30,13 @@ def majority(train: TrainSplit) -> Classifier:
 
 
 def tf_idf(train: TrainSplit) -> Classifier:
-    """Logistic regression on TF-IDF of words, with the library's settings."""
+    """Logistic regression on TF-IDF of words, with the library's settings.
+
+    Raises:
+        DataError: the texts hold no words.
+    """
     vectorizer = TfidfVectorizer()
-    features = vectorizer.fit_transform(_texts(train.examples))
+    features = _features(vectorizer, train)
     return _classifier(vectorizer, LogisticRegression(max_iter=1000).fit(features, _labels(train.examples)))
 
 
@@ -41,9 +47,12 @@ def tuned_tf_idf(
 
     Args:
         quality: of (truth, predictions); higher is better.
+
+    Raises:
+        DataError: no word is in two texts.
     """
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
-    features = vectorizer.fit_transform(_texts(train.examples))
+    features = _features(vectorizer, train)
     held_out, truth = vectorizer.transform(_texts(selection.examples)), _labels(selection.examples)
     models = [
         LogisticRegression(C=strength, max_iter=1000, tol=TOLERANCE).fit(features, _labels(train.examples))
@@ -51,6 +60,14 @@ def tuned_tf_idf(
     ]
     best = max(models, key=lambda model: quality(truth, model.predict(held_out)))
     return _classifier(vectorizer, best)
+
+
+def _features(vectorizer: TfidfVectorizer, train: TrainSplit) -> csr_matrix:
+    try:
+        features: csr_matrix = vectorizer.fit_transform(_texts(train.examples))
+    except ValueError as error:  # texts of other signs than words, or too few texts
+        raise DataError(f"too few words in the train texts ({error})") from error
+    return features
 
 
 def _classifier(vectorizer: TfidfVectorizer, model: LogisticRegression) -> Classifier:

@@ -71,8 +71,8 @@ def harvest(
     missing = tuple(name for name, folder in folders.items() if folder is None)
     if len(packages) - len(missing) < FEWEST_CLASSES:
         raise DataError(
-            f"dataset: docstrings needs at least {FEWEST_CLASSES} of these packages installed: {', '.join(packages)};"
-            f" missing are {', '.join(missing)}"
+            f"task.dataset: docstrings needs at least {FEWEST_CLASSES} of these packages installed:"
+            f" {', '.join(packages)}; missing are {', '.join(missing)}"
         )
     gathered: dict[str, list[str]] = {}
     for name, folder in folders.items():
@@ -131,7 +131,7 @@ def docstrings_of(source: str) -> Iterator[str]:
 
 
 def _walk(node: ast.AST) -> Iterator[str]:
-    # Statements only: walking every expression as well takes five times as long.
+    # Statements only: expressions are most of a tree, and hold no docstrings.
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         docstring = ast.get_docstring(node, clean=False)
         if docstring:

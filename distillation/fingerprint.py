@@ -11,7 +11,7 @@ from distillation.docstrings import versions
 from distillation.sources import local_files
 from distillation.values import BUILT_IN, DOCSTRINGS, Recipe, Task, Teacher
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same inputs are prepared differently."""
 
 
@@ -21,7 +21,7 @@ def fingerprint(task: Task, teacher: Teacher, recipe: Recipe, seed: int) -> str:
     Local files count by their content, hub names as they are written, and `docstrings` by the installed versions.
 
     Raises:
-        DataError: a local file of the task is not there.
+        DataError: the dataset is a folder without a train file.
     """
     files = [*local_files(task), *_teacher_files(teacher)]
     parts = {
@@ -47,6 +47,6 @@ def _hash(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        # Reading the dataset says what is missing, and under which key.
-        return "missing"
+    except OSError:
+        # Reading the dataset says what is wrong with the file, and under which key.
+        return "unreadable"

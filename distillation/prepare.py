@@ -12,9 +12,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from distillation.baselines import Classifier, majority, tf_idf, tuned_tf_idf
-from distillation.batches import Encoded
+from distillation.batches import Encoded, Integers
 from distillation.data import PreparedData, ReportData, read_data, read_report, write_data
-from distillation.errors import Interrupted, TeacherError
+from distillation.errors import DataError, Interrupted, TeacherError
 from distillation.evaluation import estimate, predict, score
 from distillation.fingerprint import fingerprint
 from distillation.observer import Observer, Unobserved
@@ -87,7 +87,7 @@ def prepare(
     write_data(folder / DATA, corpus, task, tokenizer or _own_tokenizer(corpus, recipe))
     data, report = read_data(folder / DATA), read_report(folder / DATA)
     stage("baselines")
-    baselines = _baselines(data, report)
+    baselines, missing = _baselines(data, report)
     stage("the teacher")
     model = make_teacher(data, teacher, recipe, seed=seed, observer=observer, device=torch.device(device))
     stage("evaluating the teacher")
@@ -108,7 +108,7 @@ def prepare(
             Split.REPORT: len(report.report.examples),
         },
         seconds=time.monotonic() - begin_s,
-        notes=(*data.notes, *_cut(data, recipe.max_length), *_outdone(scores, baselines)),
+        notes=(*data.notes, *_cut(data, recipe.max_length), *missing, *_outdone(scores, baselines)),
     )
 
 
@@ -134,16 +134,24 @@ def _own_tokenizer(corpus: Corpus, recipe: Recipe) -> PreTrainedTokenizerBase:
     return train_tokenizer(texts, max_length=recipe.max_length)
 
 
-def _baselines(data: PreparedData, report: ReportData) -> dict[str, Scores]:
-    metric, classes = data.task.metric, len(data.classes)
-    methods = {
-        "majority class": majority(data.train),
-        "TF-IDF + logistic regression": tf_idf(data.train),
-        "TF-IDF + logistic regression, tuned": tuned_tf_idf(
-            data.train, data.selection, lambda truth, predictions: score(metric, truth, predictions, classes)
-        ),
+def _baselines(data: PreparedData, report: ReportData) -> tuple[dict[str, Scores], list[str]]:
+    """The baselines' scores, and a note for each that this data has none of."""
+
+    def quality(truth: Integers, predictions: Integers) -> float:
+        return score(data.task.metric, truth, predictions, len(data.classes))
+
+    methods: dict[str, Callable[[], Classifier]] = {
+        "majority class": lambda: majority(data.train),
+        "TF-IDF + logistic regression": lambda: tf_idf(data.train),
+        "TF-IDF + logistic regression, tuned": lambda: tuned_tf_idf(data.train, data.selection, quality),
     }
-    return {name: _scores(data, report, method) for name, method in methods.items()}
+    scores, missing = {}, []
+    for name, method in methods.items():
+        try:
+            scores[name] = _scores(data, report, method())
+        except DataError as error:
+            missing.append(f"no baseline {name}: {error}")
+    return scores, missing
 
 
 def _outdone(teacher: Scores, baselines: dict[str, Scores]) -> list[str]:

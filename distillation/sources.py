@@ -44,6 +44,12 @@ def read_corpus(task: Task, announce: Announce) -> Corpus:
     for name in ("train", "selection", "report"):
         if not getattr(corpus.splits, name).examples:
             raise DataError(f"task.dataset: {task.dataset.source} has too few examples: none is left for {name}")
+    labels = {example.label for example in corpus.splits.train.examples}
+    if len(labels) == 1:
+        raise DataError(
+            f"task.dataset: {task.dataset.source} has too few examples: all that are left for train are of class"
+            f" {corpus.classes[labels.pop()]!r}"
+        )
     return corpus
 
 
@@ -128,14 +134,14 @@ def _labelled(train: Table, report: Table | None, task: Task) -> Corpus:
 
 
 def _classes(table: Table, columns: Columns) -> tuple[str, ...]:
-    values = {row.cells[columns.label] for row in table.rows}
+    values = {row.cells[columns.label].strip() for row in table.rows}
     if len(values) < 2 or len(values) > max(2, len(table.rows) / 2):
         raise DataError(
             f"task.label: column {table.columns[columns.label]!r} of {table.name} has {len(values)} different values in"
             f" {len(table.rows)} rows; a class label has at least two, and far fewer than rows"
         )
     try:
-        return tuple(sorted(values, key=int))
+        return tuple(sorted(values, key=lambda value: (int(value), value)))
     except ValueError:
         return tuple(sorted(values))
 
@@ -145,10 +151,10 @@ def _examples(table: Table, columns: Columns, classes: Sequence[str]) -> list[Ex
     examples = []
     for row in table.rows:
         texts = tuple(row.cells[column].strip() for column in columns.text)
-        label = row.cells[columns.label]
+        label = row.cells[columns.label].strip()
         if not all(texts):
             raise DataError(f"{row.place}: the text is empty")
-        if not label.strip():
+        if not label:
             raise DataError(f"{row.place}: there is no label")
         if label not in index:
             raise DataError(f"{row.place}: the label {label!r} is not in the train split")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 from distillation.errors import DataError
 
 LONGEST_HEADER_CELL = 40
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ def read_table(path: Path, key: str) -> Table:
     """
     if not path.exists():
         raise DataError(f"{key}: there is no file {path}")
+    if path.is_dir():
+        raise DataError(f"{key}: {path} is a folder; name a .csv, .tsv or .jsonl file")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{key}: {path} is not one of {', '.join(READERS)}")
@@ -52,9 +57,12 @@ def read_table(path: Path, key: str) -> Table:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}, line {line}: not UTF-8") from error
+        raise DataError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from error
     except OSError as error:
         raise DataError(f"{key}: cannot read {path}: {error.strerror}") from error
+    if (zero := text.find("\0")) >= 0:
+        line = text.count("\n", 0, zero) + 1
+        raise DataError(f"{path}, line {line}: a zero byte, as in UTF-16 and never in text; save the file as UTF-8")
     table = reader(path, text)
     if not table.rows:
         raise DataError(f"{key}: {path} has no rows")
@@ -155,9 +163,12 @@ def _object(line: str, place: str) -> dict[str, Any]:
 
 
 def _cell(value: object, column: str, place: str) -> str:
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise DataError(f"{place}: {column} must be text or a number, got {type(value).__name__}")
+    if not isinstance(value, str | int | float):
+        raise DataError(f"{place}: {column} must be text or a number, got {type(value).__name__}")
+    text = str(value)
+    if broken := _SURROGATE.search(text):  # JSON can write what UTF-8 cannot
+        raise DataError(f"{place}: {column} holds half a character (\\u{ord(broken[0]):04x}); remove it")
+    return text
 
 
 def _is_number(cell: str) -> bool:

@@ -59,7 +59,7 @@ class Matching(StrEnum):
 
 
 FLASH_FLOOR = 200
-"""Fewest steps of a flash distillation, unless the study says otherwise: after 25 steps students were at chance."""
+"""Fewest steps of a flash distillation, unless the study says otherwise: a small share of few steps teaches nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +107,9 @@ class Recipe:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "embedding_learning_rate", "gradient_clip", "temperature"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}")
+            _require_positive(name, getattr(self, name))
+        if not math.isfinite(self.weight_decay) or self.weight_decay < 0:
+            raise ValueError(f"weight_decay must be a number of at least 0, got {self.weight_decay}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of the steps in [0, 1), got {self.warmup}")
 
@@ -174,5 +173,12 @@ class Teacher:
     learning_rate: float = 5e-5
 
     def __post_init__(self) -> None:
-        if not self.epochs > 0 or not self.learning_rate > 0 or self.batch_size < 1:
-            raise ValueError("epochs and learning_rate must be above 0, batch_size at least 1")
+        for name in ("epochs", "learning_rate"):
+            _require_positive(name, getattr(self, name))
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+def _require_positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a number above 0, got {value}")

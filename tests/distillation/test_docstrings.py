@@ -117,7 +117,7 @@ def test_missing_packages_are_left_out_and_named(installed):
 
 def test_fewer_than_three_packages_are_an_error_that_names_the_missing(installed):
     package(installed, "stillalpha", texts("a", 2))
-    with pytest.raises(DataError, match=r"dataset: docstrings needs at least 3.*missing are stillbeta, stillgamma"):
+    with pytest.raises(DataError, match=r"task\.dataset: docstrings needs at least 3.*are stillbeta, stillgamma"):
         harvest(NAMES)
 
 

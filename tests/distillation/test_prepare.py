@@ -129,6 +129,23 @@ def test_texts_that_are_cut_are_noted(table, bert, tmp_path):
     assert "100.0% of the train texts are longer than 6 tokens and cut there" in made.notes
 
 
+@pytest.mark.parametrize("text", [lambda at: chr(0x1F600 + at), lambda at: f"word{at}"])
+def test_a_baseline_that_finds_no_words_is_left_out_with_a_note(table, bert, tmp_path, text):
+    table.write_text("sentence\tlabel\n" + "".join(f"{text(at)}\t{'xy'[at % 2]}\n" for at in range(60)))
+    made = prepare(task(table), tuned(bert), RECIPE, tmp_path / "out", seed=0)
+    tuned_one = "TF-IDF + logistic regression, tuned"
+    assert tuned_one not in made.baselines
+    assert "majority class" in made.baselines
+    assert any(note.startswith(f"no baseline {tuned_one}: ") for note in made.notes)
+
+
+def test_a_report_file_that_cannot_be_read_has_a_fingerprint_and_is_named_on_reading(table, tmp_path):
+    named = Task(dataset=Dataset(source=str(table), report=str(tmp_path)))
+    assert fingerprint(named, Teacher(model=BUILT_IN), RECIPE, 0)
+    with pytest.raises(DataError, match=r"task\.dataset\.report: .* is a folder; name a \.csv, \.tsv or \.jsonl file"):
+        prepare(named, Teacher(model=BUILT_IN), RECIPE, tmp_path / "out", seed=0)
+
+
 def test_bad_input_names_its_key_and_leaves_nothing(table, bert, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(DataError, match=r"task\.dataset: there is no file"):

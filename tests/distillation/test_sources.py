@@ -58,6 +58,15 @@ def test_labels_of_integers_are_ordered_as_numbers(tmp_path):
     assert corpus.classes == ("-1", "9", "10")
 
 
+def test_labels_that_are_the_same_number_have_one_order(tmp_path):
+    labels = ("1", "01", "001", "0001", "+1", "00001", "000001", "+01")
+    assert read(write(tmp_path / "a.tsv", labels=labels)).classes == tuple(sorted(labels))
+
+
+def test_space_around_a_label_is_none_of_it(tmp_path):
+    assert read(write(tmp_path / "a.tsv", labels=("no", "yes ", " yes"))).classes == ("no", "yes")
+
+
 def test_pairs_keep_both_texts(tmp_path):
     rows = [f"{at}\tpremise number {at}\tclaim number {at}\t{'yn'[at % 2]}" for at in range(60)]
     (tmp_path / "a.tsv").write_text("index\tsentence1\tsentence2\tlabel\n" + "\n".join(rows))
@@ -76,6 +85,11 @@ def test_pairs_keep_both_texts(tmp_path):
             r"task\.label: column 'label' .* has 20 different values in 20 rows",
         ),
         ("sentence\tlabel\nsome words\tyes\nother words\tno\n", r"task\.dataset: .* too few examples"),
+        (
+            # Number 3 is the only one of its class, and in the report split.
+            "sentence\tlabel\n" + "".join(f"some words {at}\t{'ny'[at == 3]}\n" for at in range(40)),
+            r"task\.dataset: .* too few examples: all that are left for train are of class 'n'",
+        ),
     ],
 )
 def test_unusable_rows_are_named(tmp_path, content, message):
