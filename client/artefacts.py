@@ -12,6 +12,7 @@ from client.cache import Cache, filled, write_verified
 from client.errors import ArtefactError
 from client.transport import Transport
 from protocol.artefact import file_id, manifest_bytes, manifest_of, read_manifest
+from protocol.errors import ProtocolError
 
 _BLOCK = 1 << 20
 
@@ -65,7 +66,10 @@ class Artefacts:
         Raises:
             ArtefactError: it is no folder, or there is something else at `folder`.
         """
-        manifest = read_manifest(self._read(identity))
+        try:
+            manifest = read_manifest(self._read(identity))
+        except ProtocolError as error:
+            raise ArtefactError(f"artefact {identity[:12]} is no folder: {error}") from error
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             if folder.is_dir() and manifest_of(folder) == manifest:
                 return

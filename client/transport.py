@@ -39,12 +39,13 @@ class Transport:
         self._pause = pause
         self._root = base_url.rstrip("/")
         try:
-            # A proxy that the environment names is for other machines, never for this one.
-            self._http = httpx.Client(timeout=_TIMEOUT, transport=wire, trust_env=not _is_local(self._root))
-            if httpx.URL(self._root).scheme not in ("http", "https"):
-                raise InvalidAddress(f"{base_url!r} is not an address of a service; write http://HOST:PORT")
+            url = httpx.URL(self._root)
         except httpx.InvalidURL as error:
             raise InvalidAddress(f"{base_url!r} is not an address of a service: {error}") from error
+        if url.scheme not in ("http", "https") or not url.host:
+            raise InvalidAddress(f"{base_url!r} is not an address of a service; write http://HOST:PORT")
+        # A proxy that the environment names is for other machines, never for this one.
+        self._http = httpx.Client(timeout=_TIMEOUT, transport=wire, trust_env=not _is_local(url.host))
 
     def close(self) -> None:
         self._http.close()
@@ -163,8 +164,7 @@ def _cause(error: httpx.TransportError) -> str:
     return str(error) or type(error).__name__
 
 
-def _is_local(url: str) -> bool:
-    host = httpx.URL(url).host
+def _is_local(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -129,6 +129,13 @@ def test_a_file_replaces_the_one_that_was_there(client, tmp_path):
     assert (tmp_path / "b").read_text() == "new"
 
 
+def test_a_file_is_no_folder(client, tmp_path):
+    (tmp_path / "a").write_text("text")
+    identity = client.artefacts.upload_file(tmp_path / "a")
+    with pytest.raises(ArtefactError, match="is no folder: the artefact is not a folder's manifest"):
+        client.artefacts.download_folder(identity, tmp_path / "back")
+
+
 def test_an_empty_or_missing_folder_is_no_artefact(client, tmp_path):
     with pytest.raises(ArtefactError, match="no file"):
         client.artefacts.upload_folder(tmp_path / "missing")

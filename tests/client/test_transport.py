@@ -107,7 +107,7 @@ def test_another_program_on_the_port_is_recognised(answer):
         client.studies.get("demo")
 
 
-@pytest.mark.parametrize("address", ["localhost:8787", "ftp://host", "http://host:port", ""])
+@pytest.mark.parametrize("address", ["localhost:8787", "ftp://host", "http://host:port", "http://", ""])
 def test_an_address_that_is_none_is_refused_at_once(address):
     with pytest.raises(ClientError, match="address"):
         Client(address)
