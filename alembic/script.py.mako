@@ -7,7 +7,6 @@ Follows: ${down_revision | comma,n}
 from __future__ import annotations
 
 import sqlalchemy as sa
-
 from alembic import op
 ${imports if imports else ""}
 

@@ -205,13 +205,16 @@ class Failure(Message):
 # --- the words of a lease
 
 
+Target = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,31}/[a-z0-9_-]{1,31}$")]
+
+
 class LeaseRequest(Message):
-    """What a worker can do. `targets` are `device/runtime` pairs that it can measure; it waits at most `wait_s`."""
+    """What a worker can do. `targets` are the `device/runtime` that it can measure on; it waits at most `wait_s`."""
 
     worker: Annotated[str, Field(min_length=1, max_length=200)]
     protocol_version: int
-    kinds: tuple[JobKind, ...]
-    targets: tuple[str, ...] = ()
+    kinds: Annotated[tuple[JobKind, ...], Field(max_length=100)]
+    targets: Annotated[tuple[Target, ...], Field(max_length=100)] = ()
     wait_s: Annotated[float, Field(ge=0, le=60)] = 20.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 
 class ServiceError(Exception):
@@ -23,66 +24,48 @@ class RequestError(ServiceError):
     The message is for people; `errors` has one line for each thing that is wrong.
     """
 
-    status = 500
-    code = "internal"
+    status: ClassVar[int]
+    code: ClassVar[str]
+
+    def __init_subclass__(cls, *, status: int, code: str) -> None:
+        cls.status, cls.code = status, code
 
     def __init__(self, detail: str, *, errors: Sequence[str] = ()) -> None:
         super().__init__(detail)
         self.errors = list(errors)
 
 
-class NotFoundError(RequestError):
-    status = 404
-    code = "not_found"
+class NotFoundError(RequestError, status=404, code="not_found"):
+    """There is nothing of this name or number."""
 
 
-class StudyDiffersError(RequestError):
+class StudyDiffersError(RequestError, status=409, code="study_differs"):
     """The name is taken by a study with other settings; `errors` names them."""
 
-    status = 409
-    code = "study_differs"
 
-
-class LeaseLostError(RequestError):
+class LeaseLostError(RequestError, status=409, code="lease_lost"):
     """The job is no longer this attempt's."""
 
-    status = 409
-    code = "lease_lost"
 
-
-class UpgradeNeededError(RequestError):
+class UpgradeNeededError(RequestError, status=409, code="upgrade_needed"):
     """Worker and service speak different versions of the protocol."""
 
-    status = 409
-    code = "upgrade_needed"
+
+class InvalidError(RequestError, status=422, code="invalid"):
+    """What was sent cannot be understood, or does not fit what it answers."""
 
 
-class InvalidError(RequestError):
-    status = 422
-    code = "invalid"
-
-
-class UnknownArtefactError(RequestError):
+class UnknownArtefactError(RequestError, status=422, code="unknown_artefact"):
     """A message names an artefact that was never uploaded."""
 
-    status = 422
-    code = "unknown_artefact"
 
-
-class HashMismatchError(RequestError):
+class HashMismatchError(RequestError, status=422, code="hash_mismatch"):
     """The content is not what its name says."""
 
-    status = 422
-    code = "hash_mismatch"
 
-
-class StoreUnavailableError(RequestError):
+class StoreUnavailableError(RequestError, status=503, code="store_unavailable"):
     """The database does not answer, or is busy for too long; the request may be sent again."""
 
-    status = 503
-    code = "store_unavailable"
 
-
-class StorageFullError(RequestError):
-    status = 507
-    code = "storage_full"
+class StorageFullError(StoreUnavailableError, status=507, code="storage_full"):
+    """There is no room left; what goes on by itself tries again, as with any store that is unavailable."""

@@ -16,6 +16,7 @@ LEASE_VARIABLE = "STILLHOUSE_LEASE_S"
 HOST = "127.0.0.1"
 PORT = 8787
 LEASE_S = 30.0
+LONGEST_LEASE_S = 86_400.0
 MAX_ATTEMPTS = 3
 SCHEMES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
@@ -51,8 +52,8 @@ class Settings:
             )
         if not 0 <= self.port <= 65_535:
             raise SettingsError(f"port must be in 0 ... 65535, got {self.port}")
-        if not self.lease_s > 0:
-            raise SettingsError(f"lease_s must be above 0, got {self.lease_s}")
+        if not 0 < self.lease_s <= LONGEST_LEASE_S:
+            raise SettingsError(f"lease_s must be above 0 and at most {LONGEST_LEASE_S:g}, got {self.lease_s}")
         if self.max_attempts < 1:
             raise SettingsError(f"max_attempts must be at least 1, got {self.max_attempts}")
 

@@ -90,6 +90,8 @@ class Suggester:
             needy = [study.id for study in uow.studies.in_states(StudyState.SEARCHING) if has_need(uow, study)]
             coming = uow.studies.in_states(*BEFORE_SEARCHING, StudyState.SEARCHING)
             strategies = {study.spec.strategy for study in coming}
+            kept = {study.id for study in coming} & self._spaces.keys()
+        self._spaces = {identity: self._spaces[identity] for identity in kept}
         if not needy:
             self._warm_up(strategies)
         served = [self._supply(identity) for identity in needy]

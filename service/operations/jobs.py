@@ -68,7 +68,7 @@ def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest) -> Grant |
     return Grant(
         job=job.id,
         attempt=job.attempt,
-        study=uow.studies.names([job.study_id])[job.study_id],
+        study=uow.studies.name(job.study_id),
         trial=None if trial is None else trial.number,
         expires_at=expires_at,
         lease_s=settings.lease_s,

@@ -62,20 +62,6 @@ def front_view(uow: UnitOfWork, name: str) -> FrontView:
     return view_front(study, uow.trials.of(study.id))
 
 
-def measurement_samples(uow: UnitOfWork, name: str, number: int) -> list[list[float]]:
-    """The raw latencies of a trial's first measurement in seconds, one list per process; empty while there is none.
-
-    Raises:
-        NotFoundError: there is no such study or trial.
-    """
-    study = get_study(uow, name)
-    trial = uow.trials.find(study.id, number)
-    if trial is None:
-        raise NotFoundError(f"study {name!r} has no trial {number}")
-    rows = uow.studies.measurements(study.id, trial.id, samples=True)
-    return next((row.samples_s for row in rows if row.role is MeasurementRole.TRIAL), [])
-
-
 def worker_views(uow: UnitOfWork) -> tuple[WorkerView, ...]:
     return tuple(
         WorkerView(name=worker.name, kinds=worker.kinds, targets=worker.targets, seen_at=worker.seen_at)
@@ -86,7 +72,7 @@ def worker_views(uow: UnitOfWork) -> tuple[WorkerView, ...]:
 def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
     trials = uow.trials.of(study.id)
     counts = uow.trials.counts(study.id)
-    jobs = uow.jobs.open([study.id])
+    jobs = uow.jobs.open(study.id)
     numbers = {trial.id: trial.number for trial in trials}
     alive = uow.workers.alive(uow.now - timedelta(seconds=ALIVE_S))
     return StudyView(
@@ -97,7 +83,7 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         created_at=study.created_at,
         ended_at=study.ended_at,
         prepared=study.prepared,
-        references={row.name: _latency_view(row) for row in uow.studies.references([study.id]) if row.name},
+        references={row.name: _latency_view(row) for row in uow.studies.references(study.id) if row.name},
         trials={str(state): count for state, count in counts.items()},
         finalists={str(state): count for state, count in uow.trials.finalist_counts(study.id).items()},
         jobs=tuple(_running_job(job, numbers) for job in jobs),
@@ -140,7 +126,7 @@ class _Known:
             if row.trial_id is not None:
                 self.measurements[row.trial_id][row.role] = row
         self.finalists: dict[int, Finalist] = {row.trial_id: row for row in uow.trials.finalists(study.id)}
-        self.jobs = _leased(uow.jobs.open([study.id]))
+        self.jobs = _leased(uow.jobs.open(study.id))
 
 
 def _leased(jobs: Sequence[Job]) -> dict[int, Job]:

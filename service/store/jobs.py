@@ -103,9 +103,9 @@ class JobRepository:
         )
         return [(study, job) for study, job in self._session.execute(statement)]
 
-    def open(self, studies: Sequence[int]) -> Sequence[Job]:
-        """The queued and leased jobs of these studies, the oldest first."""
-        statement = select(Job).where(Job.study_id.in_(studies), Job.state.in_(OPEN)).order_by(Job.id)
+    def open(self, study: int) -> Sequence[Job]:
+        """The queued and leased jobs of the study, the oldest first."""
+        statement = select(Job).where(Job.study_id == study, Job.state.in_(OPEN)).order_by(Job.id)
         return self._session.scalars(statement).all()
 
     def cancel(self, study: int, now: datetime) -> None:

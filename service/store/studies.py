@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy.orm import Session
 
 from protocol.views import StudyState
 from service.store.tables import MeasurementRole, MeasurementRow, Study
@@ -32,9 +32,9 @@ class StudyRepository:
     def get(self, identity: int) -> Study:
         return self._session.get_one(Study, identity)
 
-    def names(self, identities: Sequence[int]) -> dict[int, str]:
-        rows = self._session.execute(select(Study.id, Study.name).where(Study.id.in_(identities)))
-        return {row.id: row.name for row in rows}
+    def name(self, identity: int) -> str:
+        """Without reading all that is known of the study."""
+        return self._session.execute(select(Study.name).where(Study.id == identity)).scalar_one()
 
     def lock(self, identity: int) -> Study:
         """The study, for this transaction alone to change: what follows from two reports follows one by one."""
@@ -76,23 +76,12 @@ class StudyRepository:
     def add_measurement(self, row: MeasurementRow) -> None:
         self._session.add(row)
 
-    def references(self, identities: Sequence[int]) -> Sequence[MeasurementRow]:
-        """The measured references of these studies, the oldest first."""
+    def references(self, identity: int) -> Sequence[MeasurementRow]:
+        """The measured references of the study, the oldest first."""
         return self._session.scalars(
             select(MeasurementRow)
-            .where(MeasurementRow.study_id.in_(identities), MeasurementRow.role == MeasurementRole.REFERENCE)
+            .where(MeasurementRow.study_id == identity, MeasurementRow.role == MeasurementRole.REFERENCE)
             .order_by(MeasurementRow.id)
-        ).all()
-
-    def measurements(self, identity: int, trial: int, *, samples: bool = False) -> Sequence[MeasurementRow]:
-        """Everything that was measured of one trial, the oldest first."""
-        statement = (
-            select(MeasurementRow)
-            .where(MeasurementRow.study_id == identity, MeasurementRow.trial_id == trial)
-            .order_by(MeasurementRow.id)
-        )
-        return self._session.scalars(
-            statement.options(undefer(MeasurementRow.samples_s)) if samples else statement
         ).all()
 
 

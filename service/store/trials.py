@@ -23,14 +23,6 @@ class TrialRepository:
     def get(self, identity: int) -> Trial:
         return self._session.get_one(Trial, identity)
 
-    def numbers(self, identities: Sequence[int]) -> dict[int, int]:
-        """The trials' numbers within their studies."""
-        rows = self._session.execute(select(Trial.id, Trial.number).where(Trial.id.in_(identities)))
-        return {row.id: row.number for row in rows}
-
-    def find(self, study: int, number: int) -> Trial | None:
-        return self._session.scalars(select(Trial).where(Trial.study_id == study, Trial.number == number)).one_or_none()
-
     def of(self, study: int, *states: TrialState) -> Sequence[Trial]:
         """The study's trials by number; all of them unless states are given."""
         statement = select(Trial).where(Trial.study_id == study).order_by(Trial.number)
@@ -38,7 +30,8 @@ class TrialRepository:
 
     def counts(self, study: int) -> dict[TrialState, int]:
         """How many of the study's trials are in each state."""
-        statement = select(Trial.state, func.count()).where(Trial.study_id == study).group_by(Trial.state)
+        statement = select(Trial.state, func.count()).where(Trial.study_id == study)
+        statement = statement.group_by(Trial.state).order_by(Trial.state)
         return {row[0]: row[1] for row in self._session.execute(statement)}
 
     def next_number(self, study: int) -> int:
@@ -71,10 +64,17 @@ class TrialRepository:
         return self._session.get_one(Finalist, trial)
 
     def finalists(self, study: int) -> Sequence[Finalist]:
-        return self._session.scalars(select(Finalist).join(Trial).where(Trial.study_id == study)).all()
+        """The study's finalists by the number of their trial."""
+        statement = select(Finalist).join(Trial).where(Trial.study_id == study).order_by(Trial.number)
+        return self._session.scalars(statement).all()
 
     def finalist_counts(self, study: int) -> dict[FinalistState, int]:
+        """How many of the study's finalists are in each state."""
         statement = (
-            select(Finalist.state, func.count()).join(Trial).where(Trial.study_id == study).group_by(Finalist.state)
+            select(Finalist.state, func.count())
+            .join(Trial)
+            .where(Trial.study_id == study)
+            .group_by(Finalist.state)
+            .order_by(Finalist.state)
         )
         return {row[0]: row[1] for row in self._session.execute(statement)}

@@ -12,6 +12,8 @@ from protocol.views import FrontView, PreviewView, StudyState, StudyView, TrialV
 from service.store.unit_of_work import Store
 from service.suggester import Suggester
 
+LEASE = {"worker": "w", "kinds": ["measure"], "protocol_version": 1}
+
 
 def until(happened):
     end = time.monotonic() + 20
@@ -105,6 +107,8 @@ def test_malformed_study_is_refused_key_by_key(http, spec):
         ("POST", "/v1/jobs/five:renew", {"attempt": 1}, 422, "invalid"),
         ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["measure"], "protocol_version": 0}, 409, "upgrade_needed"),
         ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["paint"], "protocol_version": 1}, 422, "invalid"),
+        ("POST", "/v1/jobs:lease", {**LEASE, "targets": ["cpu/torch\0"]}, 422, "invalid"),
+        ("POST", "/v1/jobs:lease", {**LEASE, "targets": ["cpu/torch"] * 100_000}, 422, "invalid"),
         ("GET", "/v1/artefacts/" + "a" * 64, None, 404, "not_found"),
         ("GET", "/v1/artefacts/..%2F..%2Fetc%2Fpasswd", None, 404, "not_found"),
         ("PUT", "/v1/artefacts/" + "A" * 64, None, 422, "invalid"),

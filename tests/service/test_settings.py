@@ -47,6 +47,8 @@ def test_anything_but_loopback_is_refused(host):
     [
         ({"port": 70_000}, "port"),
         ({"lease_s": 0}, "lease_s"),
+        ({"lease_s": float("inf")}, "lease_s"),
+        ({"lease_s": float("nan")}, "lease_s"),
         ({"max_attempts": 0}, "max_attempts"),
         ({"database_url": "mysql://root:secret@here/db"}, "must start with sqlite"),
     ],

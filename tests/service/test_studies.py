@@ -10,7 +10,7 @@ from search_space import Architecture, parameter_count
 from service.errors import InvalidError, NotFoundError, StudyDiffersError
 from service.operations.studies import parse_spec, preview
 from service.operations.trials import add_trial
-from service.operations.views import front_view, measurement_samples, study_view, study_views, trial_view
+from service.operations.views import front_view, study_view, study_views, trial_view
 
 
 def searching(worker, **changes):
@@ -207,7 +207,8 @@ def test_distilled_trial_is_completed_with_its_metrics(worker, clock):
     assert trial.metrics["parameters"] == parameter_count(trial.architecture)
     assert trial.evaluation.curve[-1].step == trial.evaluation.steps == 200
     with worker.store.read() as uow:
-        assert measurement_samples(uow, "demo", 1) == [[trial.latency.p50_s] * 5, [trial.latency.p50_s * 1.01] * 5]
+        (measured,) = uow.trials.measurements(1)
+        assert measured.samples_s == [[trial.latency.p50_s] * 5, [trial.latency.p50_s * 1.01] * 5]
 
 
 def test_distilled_trial_below_a_bound_on_quality_is_infeasible(worker):

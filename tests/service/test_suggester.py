@@ -6,6 +6,7 @@ import pytest
 
 from protocol.jobs import FailureReason, JobKind
 from protocol.views import FinalistState, StudyState, TrialState
+from service.errors import StorageFullError
 from service.operations.views import front_view
 from service.suggester import LEASE_S, Suggester, run_suggester
 
@@ -200,6 +201,29 @@ def test_suggestions_of_a_lost_lease_are_dropped(worker, store, clock):
 
     assert not Suggester(store, guard).step()
     assert len(worker.trials()) == 1
+
+
+def test_suggester_outlives_a_full_disk(settings, worker):
+    searching(worker)
+    stop = threading.Event()
+    full = iter([True])
+
+    @contextmanager
+    def guard():
+        if next(full, False):
+            raise StorageFullError("the database cannot grow")
+        yield
+        stop.set()
+
+    run_suggester(settings, guard, stop)
+    assert len(worker.trials()) == 2
+
+
+def test_suggester_forgets_the_spaces_of_studies_that_it_no_longer_supplies(worker, suggester):
+    searching(worker)
+    search(worker, suggester)
+    suggester.step()
+    assert suggester._spaces == {}
 
 
 def test_suggester_runs_until_it_is_told_to_stop(settings, worker):
