@@ -41,6 +41,8 @@ def run_worker(
 
     try:
         work(settings, shutdown)
+    except WorkerSetupError as error:
+        raise BadInputError(str(error)) from error
     except ProblemError as error:
         raise BadInputError(f"the service at {url} refuses this worker: {error}") from error
     except ClientError as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from client import ClientError, ProblemError
 from protocol.jobs import PROTOCOL_VERSION, Grant, JobKind, LeaseRequest, Release
@@ -69,10 +69,9 @@ class Loop:
     def _work_on(self, grant: Grant) -> Ending:
         trial = "" if grant.trial is None else f", trial {grant.trial}"
         log.info("job %d attempt %d: %s for %s%s", grant.job, grant.attempt, grant.work.kind, grant.study, trial)
-        outbox = self._work / f"{grant.job}-{grant.attempt}.outbox"
-        checkpoints = Checkpoints(outbox, self._upload)
-        ending = Tenure(grant, self._runners[grant.work.kind], self._jobs, checkpoints, self._shutdown).hold()
-        shutil.rmtree(outbox, ignore_errors=True)
+        with TemporaryDirectory(dir=self._work, prefix="outbox-", ignore_cleanup_errors=True) as outbox:
+            checkpoints = Checkpoints(Path(outbox), self._upload)
+            ending = Tenure(grant, self._runners[grant.work.kind], self._jobs, checkpoints, self._shutdown).hold()
         log.info("job %d: %s", grant.job, ending)
         return ending
 

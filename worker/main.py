@@ -14,6 +14,7 @@ from hardware.backend import supports
 from hardware.cores import available_cores
 from hardware.values import Device, DeviceProfile, Runtime
 from protocol.jobs import JobKind
+from worker.errors import WorkerSetupError
 from worker.loop import Loop
 from worker.runners.registry import runners
 from worker.settings import WorkerSettings
@@ -33,6 +34,7 @@ def work(settings: WorkerSettings, shutdown: Shutdown) -> None:
     """Serve jobs until `shutdown`; the process may have to end with a job's thread still running, and then does.
 
     Raises:
+        WorkerSetupError: it may only measure, and cannot.
         ProblemError: the service refuses this worker.
     """
     threads = settings.threads or len(available_cores())
@@ -40,6 +42,9 @@ def work(settings: WorkerSettings, shutdown: Shutdown) -> None:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     targets = measurable()
     kinds = tuple(kind for kind in settings.kinds if targets or kind not in MEASURING)
+    if not kinds:
+        reason = supports(DeviceProfile())
+        raise WorkerSetupError(f"nothing can be done here of {_words(settings.kinds)}: {reason}")
     with Client(
         settings.url, patience_s=PATIENCE_S, cache=settings.home / "cache" / "artefacts", pause=shutdown.pause
     ) as client:

@@ -7,8 +7,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from protocol.jobs import Grant
@@ -34,7 +35,7 @@ class Workplace:
 
     home: Path
     artefacts: ArtefactsPort
-    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    threads: int
 
     @property
     def work(self) -> Path:
@@ -46,14 +47,14 @@ class Workplace:
 
     @contextmanager
     def folder(self, grant: Grant) -> Iterator[Path]:
-        """An empty folder for this attempt at the job, removed when the block ends."""
-        folder = self.work / f"{grant.job}-{grant.attempt}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        """An empty folder for this attempt at the job, removed when the block ends.
+
+        Nobody else's: two workers of one home may serve two services, whose jobs have the same numbers.
+        """
+        self.work.mkdir(parents=True, exist_ok=True)
+        name = f"{grant.job}-{grant.attempt}-"
+        with TemporaryDirectory(dir=self.work, prefix=name, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
 
     @contextmanager
     def occupied(self) -> Iterator[None]:

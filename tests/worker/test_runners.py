@@ -8,6 +8,7 @@ import pytest
 from client import ClientError
 from distillation.data import read_data
 from distillation.errors import DataError
+from distillation.prepare import fingerprint
 from distillation.teacher import built_in_recipe
 from distillation.values import Dataset, Fidelity, Recipe, Task, Teacher
 from hardware.procedure import measure
@@ -210,6 +211,28 @@ def test_a_second_study_over_the_same_task_needs_no_new_teacher(
     third = recorder()
     assert PrepareRunner(workplace).run(grant(prepare_work, attempt=3), third).classes == first.classes
     assert "training the teacher" in third.stages
+
+
+def test_what_another_worker_kept_meanwhile_is_taken_and_not_replaced(
+    workplace, prepare_work, recorder, grant, monkeypatch
+):
+    short = dataclasses.replace(built_in_recipe(16), steps=5)
+    monkeypatch.setattr("distillation.teacher.built_in_recipe", lambda max_length: short)
+
+    class Overtaken(recorder):
+        def progress(self, stage, done=0, total=0):
+            if stage == "evaluating the teacher" and not others:
+                others.append(PrepareRunner(workplace).run(grant(prepare_work, attempt=2), recorder()))
+                inodes.append(card.stat().st_ino)
+
+    others, inodes = [], []
+    card = (
+        workplace.prepared(fingerprint(prepare_work.task, prepare_work.teacher, prepare_work.recipe, prepare_work.seed))
+        / "teacher"
+        / "config.json"
+    )
+    assert PrepareRunner(workplace).run(grant(prepare_work), Overtaken()) == others[0]
+    assert card.stat().st_ino == inodes[0]
 
 
 def test_an_interrupted_preparation_leaves_nothing_half_prepared(workplace, prepare_work, recorder, grant):

@@ -206,6 +206,25 @@ def test_a_checkpoint_that_cannot_be_sent_costs_nothing_but_itself(hold, tmp_pat
     assert hold(Api(), body, upload=upload) is Ending.REPORTED
 
 
+def test_an_outcome_does_not_wait_for_a_checkpoint_on_its_way(hold, tmp_path):
+    sending, end = threading.Event(), threading.Event()
+    waited = []
+
+    def upload(folder):
+        sending.set()
+        waited.append(end.wait(1))
+        return "a" * 64
+
+    def body(reporter):
+        reporter.checkpoint(write(tmp_path / "checkpoint"))
+        assert sending.wait(SOON_S)
+        return OUTCOME
+
+    assert hold(Api(), body, upload=upload) is Ending.REPORTED
+    assert waited == []
+    end.set()
+
+
 def test_a_lost_lease_stops_the_job_and_says_nothing_more(hold):
     def lost(renewal):
         raise refusal("lease_lost")

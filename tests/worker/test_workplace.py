@@ -14,12 +14,11 @@ def test_what_killed_workers_left_is_removed_by_the_first_one_only(tmp_path):
             assert left.exists()
 
 
-def test_a_job_starts_in_an_empty_folder_and_leaves_none(workplace, grant, some_work):
-    mine = grant(some_work)
-    stale = workplace.work / "1-1"
-    stale.mkdir(parents=True)
-    (stale / "old").write_text("")
-    with workplace.folder(mine) as folder:
-        assert folder == stale
-        assert list(folder.iterdir()) == []
-    assert not folder.exists()
+def test_a_job_starts_in_an_empty_folder_of_its_own_and_leaves_none(workplace, grant, some_work):
+    with workplace.folder(grant(some_work)) as folder:
+        (folder / "checkpoint").write_text("")
+        # Another worker of this home has a job of the same number, from another service.
+        with workplace.folder(grant(some_work)) as other:
+            assert list(other.iterdir()) == []
+        assert (folder / "checkpoint").exists()
+    assert list(workplace.work.iterdir()) == []

@@ -38,8 +38,7 @@ class PrepareRunner:
         outcome = _read(kept)
         if outcome is None:
             with self._workplace.folder(grant) as folder:
-                outcome = self._prepare(work, folder, reporter)
-                _keep(folder, kept)
+                outcome = _keep(folder, self._prepare(work, folder, reporter), kept)
         reporter.progress("uploading")
         for name in (DATA, TEACHER):
             self._workplace.artefacts.upload_folder(kept / name)
@@ -91,11 +90,21 @@ def _read(kept: Path) -> Prepared | None:
     return None
 
 
-def _keep(folder: Path, kept: Path) -> None:
-    """Move what was prepared to where it is kept, all or nothing."""
+def _keep(folder: Path, outcome: Prepared, kept: Path) -> Prepared:
+    """Move what was prepared to where it is kept, all or nothing; returns the outcome that is kept.
+
+    That is another worker's if it was faster: it may be uploading those very files.
+    """
     kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(kept, ignore_errors=True)
-    folder.rename(kept)
+    try:
+        folder.rename(kept)
+    except OSError:  # something is there
+        found = _read(kept)
+        if found is not None:
+            return found
+        shutil.rmtree(kept, ignore_errors=True)
+        folder.rename(kept)
+    return outcome
 
 
 def _id_of(folder: Path) -> str:
