@@ -23,6 +23,8 @@ BATCH_SIZE = 128
 CONFIDENCE_Z = 1.959963984540054
 """Quantile of the normal distribution that leaves 2.5 % on either side."""
 RESAMPLES = 2000
+MOST_CELLS = 2_000_000
+"""Of the confusion matrices that are drawn at once: those of many classes are large."""
 
 
 def predict(model: StillhouseForSequenceClassification, texts: Encoded, device: torch.device) -> Integers:
@@ -59,7 +61,8 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     z = CONFIDENCE_Z
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At shares of 0 and 1 the bounds are these, but for rounding.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def accuracy(counts: Floats) -> Floats:
@@ -112,7 +115,11 @@ def _bootstrap(metric: Metric, counts: Floats, seed: int) -> tuple[float, float]
     # Drawing examples with replacement is drawing the cells of the confusion matrix.
     total = int(counts.sum())
     random = np.random.default_rng(seed)
-    drawn = random.multinomial(total, (counts / total).ravel(), size=RESAMPLES)
-    values = _formula(metric)(drawn.reshape(RESAMPLES, *counts.shape).astype(np.float64))
+    at_once = max(1, MOST_CELLS // counts.size)
+    values: list[float] = []
+    while len(values) < RESAMPLES:
+        size = min(at_once, RESAMPLES - len(values))
+        drawn = random.multinomial(total, (counts / total).ravel(), size=size)
+        values.extend(_formula(metric)(drawn.reshape(size, *counts.shape).astype(np.float64)))
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,6 +29,21 @@ def test_wilson_interval_is_the_published_example():
     # Newcombe, Statistics in Medicine 17 (1998), table I: 81 of 263 and 0 of 20.
     assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_wilson_interval_holds_its_share_at_the_ends_too(share):
+    assert all(low <= share <= high for low, high in (wilson(share, count) for count in range(1, 100)))
+
+
+def test_many_classes_need_little_memory():
+    truth = np.arange(600) % 300
+    tracemalloc.start()
+    found = estimate(Metric.MACRO_F1, truth, np.where(np.arange(600) % 5, truth, 0), 300)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.low < found.value < found.high
+    assert peak_bytes < 100e6
 
 
 @pytest.mark.parametrize("metric", list(Metric))
