@@ -5,6 +5,7 @@ Nothing is pickled. On the CPU a resumed training ends with bit-equal weights (w
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -49,9 +50,23 @@ def save_checkpoint(folder: Path, modules: Mapping[str, nn.Module], optimiser: O
     with whole_folder(target) as place:
         save_file(_tensors(modules, optimiser), place / TENSORS)
         write_json(place / DESCRIPTION, {"schema_version": SCHEMA_VERSION, **asdict(progress)})
-    for old in sorted(folder.glob("checkpoint-*"))[:-KEPT]:
+    for old in checkpoints_in(folder)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """What `save_checkpoint` has left there, the newest first."""
+    return sorted(folder.glob("checkpoint-*"), reverse=True)
+
+
+def training_name(module: nn.Module, *parts: object) -> str:
+    """A name for a training: differs where the module's weights or the parts (values of JSON) differ."""
+    weights = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        weights.update(name.encode())
+        weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return hashlib.sha256(json.dumps([weights.hexdigest(), *parts], sort_keys=True).encode()).hexdigest()
 
 
 def load_checkpoint(folder: Path, modules: Mapping[str, nn.Module], optimiser: Optimizer, *, training: str) -> Progress:
@@ -66,9 +81,9 @@ def load_checkpoint(folder: Path, modules: Mapping[str, nn.Module], optimiser: O
         for name, module in modules.items():
             module.load_state_dict(_below(tensors, f"{name}."))
         _restore_optimiser(optimiser, _below(tensors, "optimiser."))
+        torch.set_rng_state(tensors["random.cpu"])
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{folder} is not a whole checkpoint of this training: {error}") from error
-    torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
     return progress
@@ -99,11 +114,13 @@ def _progress(folder: Path, training: str) -> Progress:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} is not a whole checkpoint: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} must hold an object")
     if values.get("schema_version") != SCHEMA_VERSION:
         raise CheckpointError(
             f"{path} is of version {values.get('schema_version')}, this program reads {SCHEMA_VERSION}"
         )
-    if values["training"] != training:
+    if values.get("training") != training:
         raise CheckpointError(
             f"{folder} is of another training: data, teacher, architecture, recipe, steps or seed differ"
         )

@@ -1,8 +1,9 @@
-"""The weighted sum of losses that a training minimises."""
+"""The weighted sum of losses that a training minimises: the mean of a batch.
+
+A criterion is a module: what it learns is trained and checkpointed beside the model.
+"""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +13,6 @@ from distillation.losses import hard_labels, hidden_states, soft_labels
 from distillation.matching import Pairs, match
 from distillation.values import Recipe
 from encoders.modeling_stillhouse import StillhouseForSequenceClassification
-
-
-class Criterion(Protocol):
-    """The mean loss of a batch. A module: what it learns is trained and checkpointed beside the model."""
-
-    def __call__(self, model: StillhouseForSequenceClassification, batch: Batch) -> Tensor: ...
 
 
 class LabelCriterion(nn.Module):
@@ -35,7 +30,7 @@ class LabelCriterion(nn.Module):
 class TeacherCriterion(nn.Module):
     """w_logits * soft labels + w_hidden * hidden states, mean over the matched pairs + w_hard * labels.
 
-    The teacher computes on the student's batch, without gradients. Where it is wider than the student, each matched
+    The teacher computes on the student's batch, without gradients. Where their widths differ, each matched
     state of the student passes through a linear map of its own, which is learned and not part of the student.
     """
 

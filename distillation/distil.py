@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from distillation.batches import Encoded, TrainingBatches
+from distillation.checkpoint import training_name
 from distillation.criterion import TeacherCriterion
 from distillation.data import PreparedData, ReportData
 from distillation.errors import TeacherError
@@ -76,7 +75,7 @@ def distil(
     selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)
     classes = len(data.classes)
     training = Training(
-        name=_name(data, teacher, architecture, recipe, steps, seed),
+        name=training_name(teacher, data.content_hash, architecture.key, asdict(recipe), steps, seed),
         model=student,
         criterion=TeacherCriterion(teacher, student, recipe),
         batches=TrainingBatches(
@@ -124,20 +123,3 @@ def _check(
         raise TeacherError(
             f"the teacher tells {head_of(teacher.config).classes} classes apart, but the data has {len(data.classes)}"
         )
-
-
-def _name(
-    data: PreparedData,
-    teacher: StillhouseForSequenceClassification,
-    architecture: Architecture,
-    recipe: Recipe,
-    steps: int,
-    seed: int,
-) -> str:
-    """Differs where anything differs that the student depends on."""
-    weights = hashlib.sha256()
-    for name, tensor in teacher.state_dict().items():
-        weights.update(name.encode())
-        weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    parts = [data.content_hash, weights.hexdigest(), architecture.key, asdict(recipe), steps, seed]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

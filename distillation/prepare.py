@@ -21,6 +21,7 @@ from distillation.observer import Observer, Unobserved
 from distillation.sources import Corpus, read_corpus
 from distillation.splits import AnySplit
 from distillation.teacher import make_teacher, write_teacher
+from distillation.trainer import CHECKPOINT_EVERY_S
 from distillation.values import BUILT_IN, Estimate, Recipe, Split, Task, Teacher
 from distillation.vocabulary import train_tokenizer
 from encoders.build import architecture_of, head_of
@@ -46,7 +47,10 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What a study knows before its first trial. `splits` are numbers of examples; `architecture` is the teacher's."""
+    """What a study knows before its first trial. `splits` are numbers of examples; `architecture` is the teacher's.
+
+    `seconds` are those of this call, not of attempts before it.
+    """
 
     classes: tuple[str, ...]
     vocabulary_size: int
@@ -69,8 +73,15 @@ def prepare(
     seed: int,
     observer: Observer | None = None,
     device: str = "cpu",
+    checkpoints: Path | None = None,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Prepared:
     """Writes `folder/data` and `folder/teacher`. Of `recipe` only `max_length` counts.
+
+    Args:
+        checkpoints: a folder outside `folder` that outlives this call, where it shall be possible to stop it: called
+            again with equal arguments, the teacher's training goes on where it stopped (see `make_teacher`), and what
+            is quick is done again. The caller removes it.
 
     Raises:
         DataError: the dataset cannot be read.
@@ -89,7 +100,16 @@ def prepare(
     stage("baselines")
     baselines, missing = _baselines(data, report)
     stage("the teacher")
-    model = make_teacher(data, teacher, recipe, seed=seed, observer=observer, device=torch.device(device))
+    model = make_teacher(
+        data,
+        teacher,
+        recipe,
+        seed=seed,
+        observer=observer,
+        device=torch.device(device),
+        checkpoints=checkpoints,
+        checkpoint_every_s=checkpoint_every_s,
+    )
     stage("evaluating the teacher")
     scores = _scores(data, report, _classifier(model, data, recipe.max_length))
     write_teacher(folder / TEACHER, model, data.tokenizer)

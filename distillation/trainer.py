@@ -162,8 +162,5 @@ class _Loop:
     def _checkpoint(self, step: int, seconds: float) -> None:
         if self._folder is None:
             return
-        progress = self._progress(step, seconds)
+        progress = Progress(training=self._training.name, step=step, seconds=seconds, curve=self._curve)
         self._observer.checkpointed(save_checkpoint(self._folder, self._modules, self._optimiser, progress))
-
-    def _progress(self, step: int, seconds: float) -> Progress:
-        return Progress(training=self._training.name, step=step, seconds=seconds, curve=self._curve)

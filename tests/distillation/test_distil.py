@@ -137,6 +137,10 @@ def test_a_damaged_checkpoint_is_refused(run, recorder):
     tensors.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="not a whole checkpoint"):
         run(resume=made)
+    for broken in ("[]", "{}", '{"schema_version": 1, "training": 3}'):
+        (made / "state.json").write_text(broken)
+        with pytest.raises(CheckpointError):
+            run(resume=made)
     (made / "state.json").unlink()
     with pytest.raises(CheckpointError, match="not a whole checkpoint"):
         run(resume=made)

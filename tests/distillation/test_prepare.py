@@ -105,6 +105,58 @@ def test_equal_inputs_give_the_same_data_and_teacher(table, bert, tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
+def stopped(folder, recorder, *arguments, after=3, **named):
+    """An attempt that was stopped after so many steps of the teacher's training."""
+    stopping = recorder(stop_after=after)
+    with pytest.raises(Interrupted, match="stopped after"):
+        prepare(*arguments, folder / "out", observer=stopping, checkpoints=folder / "checkpoints", **named)
+    return stopping
+
+
+def weights(folder):
+    return (folder / "teacher" / "model.safetensors").read_bytes()
+
+
+def test_a_stopped_teacher_goes_on_from_its_checkpoint_and_ends_with_the_same_bits(table, bert, tmp_path, recorder):
+    inputs = (task(table), tuned(bert), RECIPE)
+    whole = prepare(*inputs, tmp_path / "whole", seed=0)
+    for after in (3, 2):
+        stopped(tmp_path, recorder, *inputs, after=after, seed=0)
+    watching = recorder()
+    resumed = prepare(
+        *inputs, tmp_path / "out", seed=0, observer=watching, checkpoints=tmp_path / "checkpoints", checkpoint_every_s=0
+    )
+    assert watching.steps[0][0] == 6
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+    assert replace(resumed, seconds=whole.seconds) == whole
+    assert len(watching.checkpoints) == len(watching.steps) - 1
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 7}, {"learning_rate": 1e-3}, {"rows": 1}])
+def test_a_checkpoint_of_another_teacher_is_removed_and_not_gone_on_from(table, bert, tmp_path, recorder, change):
+    stopped(tmp_path, recorder, task(table), tuned(bert), RECIPE, seed=0)
+    seed, teacher = change.pop("seed", 0), tuned(bert)
+    if change.pop("rows", 0):
+        table.write_text(table.read_text() + "one more day of rain\twet\n")
+    else:
+        teacher = replace(teacher, **change)
+    again = stopped(tmp_path, recorder, task(table), teacher, RECIPE, after=1, seed=seed)
+    assert [step for step, *_ in again.steps] == [1]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-00000001"]
+
+
+def test_a_damaged_checkpoint_of_a_teacher_is_removed_and_the_one_before_it_taken(table, bert, tmp_path, recorder):
+    inputs = (task(table), tuned(bert), RECIPE)
+    prepare(*inputs, tmp_path / "whole", seed=0)
+    stopped(tmp_path, recorder, *inputs, seed=0, checkpoint_every_s=0)
+    older, newest = sorted((tmp_path / "checkpoints").iterdir())
+    (newest / "state.safetensors").write_bytes(b"half")
+    watching = recorder()
+    prepare(*inputs, tmp_path / "out", seed=0, observer=watching, checkpoints=tmp_path / "checkpoints")
+    assert watching.steps[0][0] == int(older.name.split("-")[1]) + 1
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+
+
 def test_the_tasks_metric_is_the_one_reported(table, bert, tmp_path):
     made = prepare(task(table, metric=Metric.MATTHEWS), tuned(bert), RECIPE, tmp_path / "out", seed=0)
     assert made.baselines["majority class"].report.value == 0
