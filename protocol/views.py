@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from distillation.values import Fidelity
 from protocol.jobs import CurvePoint, JobKind, JobState, Prepared, Progress, Score
@@ -36,6 +36,11 @@ class TrialState(StrEnum):
     def ended(self) -> bool:
         return self not in (TrialState.PENDING, TrialState.MEASURING, TrialState.DISTILLING)
 
+    @property
+    def spent(self) -> bool:
+        """Whether such a trial ended and counts against the budget: a failed one is replaced by another."""
+        return self.ended and self is not TrialState.FAILED
+
 
 class FinalistState(StrEnum):
     FINALIZING = "finalizing"
@@ -44,7 +49,7 @@ class FinalistState(StrEnum):
 
 
 class View(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
 
 
 class LatencyView(View):
@@ -81,6 +86,8 @@ class FinalistView(View):
     latency: LatencyView | None
     export: str | None
     error: str | None
+    folder: str | None = None
+    """Where the export lies as a plain folder on the service's machine; None where nobody put it into its home."""
 
 
 class TrialView(View):
@@ -104,7 +111,7 @@ class TrialView(View):
 
 
 class FrontPoint(View):
-    """`trials` ended when the front's hypervolume was `hypervolume`."""
+    """So many `trials` were spent when the front's hypervolume was `hypervolume`."""
 
     trials: int
     hypervolume: float
@@ -150,6 +157,12 @@ class StudyView(View):
     remaining_s: float | None
     notes: tuple[str, ...]
     error: str | None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def spent_trials(self) -> int:
+        """How many of the budget's trials ended: the one number that every screen shows."""
+        return sum(count for state, count in self.trials.items() if TrialState(state).spent)
 
 
 class PreviewView(View):

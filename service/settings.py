@@ -62,6 +62,11 @@ class Settings:
         """The folder of the artefacts' files."""
         return self.home / "artefacts"
 
+    @property
+    def exports(self) -> Path:
+        """The folder into which `stillhouse run` and `stillhouse export` put finalists: `STUDY/trial-NUMBER`."""
+        return self.home / "exports"
+
     @classmethod
     def from_environment(
         cls,

@@ -36,14 +36,14 @@ def get_study(name: str, uow: ReadUnit) -> StudyView:
 
 
 @router.get("/studies/{name}/trials")
-def list_trials(name: str, uow: ReadUnit) -> tuple[TrialView, ...]:
+def list_trials(name: str, uow: ReadUnit, parts: PartsOf) -> tuple[TrialView, ...]:
     """The study's trials by number."""
-    return views.trial_views(uow, name)
+    return views.trial_views(uow, name, parts.settings.exports)
 
 
 @router.get("/studies/{name}/trials/{number}")
-def get_trial(name: str, number: Annotated[int, Path(ge=1, lt=2**31)], uow: ReadUnit) -> TrialView:
-    return views.trial_view(uow, name, number)
+def get_trial(name: str, number: Annotated[int, Path(ge=1, lt=2**31)], uow: ReadUnit, parts: PartsOf) -> TrialView:
+    return views.trial_view(uow, name, number, parts.settings.exports)
 
 
 @router.get("/studies/{name}/front")

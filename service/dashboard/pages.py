@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from protocol.views import StudyView
 from service.dashboard.assets import HERE, plotly_address
-from service.dashboard.wording import hypervolume_text, is_over, remaining_time, spent_trials, time_taken
+from service.dashboard.wording import hypervolume_text, is_over, remaining_time, time_taken
 from service.errors import NotFoundError
 from service.operations.views import study_view, study_views
 
@@ -34,7 +34,6 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters |= {
-    "spent": spent_trials,
     "over": is_over,
     "remaining": remaining_time,
     "taken": time_taken,

@@ -5,15 +5,9 @@ from __future__ import annotations
 import math
 
 from protocol.quantity import format_duration
-from protocol.views import StudyState, StudyView, TrialState
+from protocol.views import StudyState, StudyView
 
 NONE = "–"
-
-
-def spent_trials(study: StudyView) -> int:
-    """Trials that ended and count against the budget: failed ones are replaced."""
-    spent = (TrialState.COMPLETED, TrialState.INFEASIBLE, TrialState.STOPPED)
-    return sum(study.trials.get(state, 0) for state in spent)
 
 
 def is_over(study: StudyView) -> bool:

@@ -34,15 +34,15 @@ def view_front(study: Study, trials: Sequence[Trial]) -> FrontView:
 
 
 def _history(study: Study, trials: Sequence[Trial]) -> tuple[FrontPoint, ...]:
-    """One point for each trial that ended, in the order in which they did."""
+    """One point for each trial that was spent, in the order in which they ended."""
     if study.reference is None:
         return ()
     objectives = study.spec.objectives
-    ended = sorted((trial for trial in trials if trial.state.ended), key=lambda trial: (_end(trial), trial.number))
+    spent = sorted((trial for trial in trials if trial.state.spent), key=lambda trial: (_end(trial), trial.number))
     best: list[dict[str, float]] = []
     volume = 0.0
     points = []
-    for count, trial in enumerate(ended, start=1):
+    for count, trial in enumerate(spent, start=1):
         if trial.state is TrialState.COMPLETED:
             rows = [*best, trial.metrics]
             best = [rows[place] for place in front(objectives, rows)]

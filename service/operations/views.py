@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from distillation.values import Fidelity
 from protocol.jobs import JobState
@@ -39,18 +40,22 @@ def study_view(uow: UnitOfWork, name: str) -> StudyView:
     return _study_view(uow, get_study(uow, name))
 
 
-def trial_views(uow: UnitOfWork, name: str) -> tuple[TrialView, ...]:
-    """The study's trials by number.
+def trial_views(uow: UnitOfWork, name: str, exports: Path) -> tuple[TrialView, ...]:
+    """The study's trials by number. `exports` is the folder in which finalists may lie.
 
     Raises:
         NotFoundError: there is no such study.
     """
-    return _trial_views(uow, get_study(uow, name))
+    study = get_study(uow, name)
+    trials = uow.trials.of(study.id)
+    best = set(front_numbers(study, trials))
+    known = _Known(uow, study)
+    return tuple(_trial_view(study, trial, known, exports / name, trial.number in best) for trial in trials)
 
 
-def trial_view(uow: UnitOfWork, name: str, number: int) -> TrialView:
+def trial_view(uow: UnitOfWork, name: str, number: int, exports: Path) -> TrialView:
     """Raises: NotFoundError."""
-    for view in trial_views(uow, name):
+    for view in trial_views(uow, name, exports):
         if view.number == number:
             return view
     raise NotFoundError(f"study {name!r} has no trial {number}")
@@ -63,10 +68,7 @@ def front_view(uow: UnitOfWork, name: str) -> FrontView:
 
 
 def worker_views(uow: UnitOfWork) -> tuple[WorkerView, ...]:
-    return tuple(
-        WorkerView(name=worker.name, kinds=worker.kinds, targets=worker.targets, seen_at=worker.seen_at)
-        for worker in uow.workers.all()
-    )
+    return tuple(WorkerView.model_validate(worker) for worker in uow.workers.all())
 
 
 def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
@@ -107,13 +109,6 @@ def _running_job(job: Job, numbers: dict[int, int]) -> RunningJob:
     )
 
 
-def _trial_views(uow: UnitOfWork, study: Study) -> tuple[TrialView, ...]:
-    trials = uow.trials.of(study.id)
-    best = set(front_numbers(study, trials))
-    known = _Known(uow, study)
-    return tuple(_trial_view(study, trial, known, trial.number in best) for trial in trials)
-
-
 class _Known:
     """What is stored about the trials of a study, by trial."""
 
@@ -133,7 +128,7 @@ def _leased(jobs: Sequence[Job]) -> dict[int, Job]:
     return {job.trial_id: job for job in jobs if job.trial_id is not None and job.state is JobState.LEASED}
 
 
-def _trial_view(study: Study, trial: Trial, known: _Known, on_front: bool) -> TrialView:
+def _trial_view(study: Study, trial: Trial, known: _Known, exports: Path, on_front: bool) -> TrialView:
     job = known.jobs.get(trial.id)
     finalist = known.finalists.get(trial.id)
     return TrialView(
@@ -146,7 +141,7 @@ def _trial_view(study: Study, trial: Trial, known: _Known, on_front: bool) -> Tr
         metrics=trial.metrics,
         evaluation=_evaluation_view(known.evaluations[trial.id].get(Fidelity.FLASH)),
         latency=_latency_or_none(known.measurements[trial.id].get(MeasurementRole.TRIAL)),
-        finalist=None if finalist is None else _finalist_view(finalist, known),
+        finalist=None if finalist is None else _finalist_view(finalist, known, exports / f"trial-{trial.number}"),
         progress=None if job is None else job.progress,
         reason=trial.reason,
         on_front=on_front,
@@ -155,27 +150,19 @@ def _trial_view(study: Study, trial: Trial, known: _Known, on_front: bool) -> Tr
     )
 
 
-def _finalist_view(finalist: Finalist, known: _Known) -> FinalistView:
+def _finalist_view(finalist: Finalist, known: _Known, folder: Path) -> FinalistView:
     return FinalistView(
         state=finalist.state,
         evaluation=_evaluation_view(known.evaluations[finalist.trial_id].get(Fidelity.FULL)),
         latency=_latency_or_none(known.measurements[finalist.trial_id].get(MeasurementRole.EXPORT)),
         export=finalist.export,
         error=finalist.error,
+        folder=str(folder) if folder.is_dir() else None,
     )
 
 
 def _evaluation_view(row: Evaluation | None) -> EvaluationView | None:
-    if row is None:
-        return None
-    return EvaluationView(
-        fidelity=row.fidelity,
-        selection=row.selection,
-        report=row.report,
-        curve=row.curve,
-        steps=row.steps,
-        seconds=row.seconds,
-    )
+    return None if row is None else EvaluationView.model_validate(row)
 
 
 def _latency_or_none(row: MeasurementRow | None) -> LatencyView | None:

@@ -312,7 +312,7 @@ class Operations:
 
     def trials(self, name: str = "demo") -> tuple[TrialView, ...]:
         with self.store.read() as uow:
-            return views.trial_views(uow, name)
+            return views.trial_views(uow, name, self.settings.exports)
 
 
 @pytest.fixture

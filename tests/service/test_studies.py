@@ -85,7 +85,7 @@ def test_unknown_study_and_trial_are_named(worker):
         study_view(uow, "nothing")
     worker.create()
     with pytest.raises(NotFoundError, match="no trial 4"), worker.store.read() as uow:
-        trial_view(uow, "demo", 4)
+        trial_view(uow, "demo", 4, worker.settings.exports)
 
 
 def test_calibration_measures_the_teacher_and_the_ends_of_the_space(worker):
@@ -265,6 +265,16 @@ def test_front_and_its_history_start_with_the_third_completed_trial(worker, cloc
     volumes = [point.hypervolume for point in view.history]
     assert volumes == sorted(volumes)
     assert volumes[-1] == view.hypervolume == worker.study().hypervolume > volumes[0]
+
+
+def test_failed_trial_counts_neither_against_the_budget_nor_in_the_history(worker):
+    searching(worker, baselines={f"b{number}": shape(16 * number) for number in (1, 2, 3, 4)})
+    worker.fail(worker.lease(), FailureReason.DIVERGED)
+    worker.work()
+    assert worker.study().trials == {"completed": 3, "failed": 1}
+    assert worker.study().spent_trials == 3
+    with worker.store.read() as uow:
+        assert [point.trials for point in front_view(uow, "demo").history] == [1, 2, 3]
 
 
 def test_reference_point_is_inferred_once(worker):

@@ -67,6 +67,10 @@ def test_study_is_searched_to_its_end(worker, suggester):
         assert trial.finalist.latency.effort == "search"
         assert trial.latency.effort == "quick"
         assert trial.finalist.export == worker.artefact("export")
+        assert trial.finalist.folder is None
+    there = worker.settings.home / "exports" / "demo" / f"trial-{finalists[0].number}"
+    there.mkdir(parents=True)
+    assert [trial.finalist.folder for trial in worker.trials() if trial.finalist] == [str(there), None]
 
 
 def test_finalist_is_named_after_study_and_trial_and_trained_in_full(worker, suggester):

@@ -44,12 +44,12 @@ export class Finalists {
   }
 }
 
-/** The three lines that load an exported checkpoint from where `stillhouse run` puts it unless it is told otherwise. */
+/** The lines that load an exported checkpoint from where it lies, or the command that puts it somewhere. */
 export function loadingLines(study, trial) {
-  const folder = `.stillhouse/exports/${study.name}/trial-${trial.number}`;
+  if (!trial.finalist.folder) return [`stillhouse export ${study.name}`];
   return [
     "from transformers import pipeline",
-    `classify = pipeline("text-classification", ${JSON.stringify(folder)}, trust_remote_code=True)`,
+    `classify = pipeline("text-classification", ${JSON.stringify(trial.finalist.folder)}, trust_remote_code=True)`,
     'classify("Compute the eigenvalues of a symmetric matrix.")',
   ];
 }
@@ -135,7 +135,9 @@ function snippet(study, trial, choices) {
     setTimeout(() => (copy.textContent = "copy"), 2000);
   });
   const which = element("span", { class: "choices", role: "group", "aria-label": "Which finalist to load" }, "Load", ...choices);
-  const where = element("p", { class: "caption" }, "The folder is as seen from where ", element("code", {}, "stillhouse run"), " was started.");
+  const where = element("p", { class: "caption" }, trial.finalist.folder
+    ? "The folder is on the machine of the service."
+    : "No folder of this finalist is in the home of the service. The command makes one for each, and says how to load it.");
   return element("div", { class: "load" }, element("h3", {}, which, copy), element("pre", { tabindex: 0 }, code), where);
 }
 

@@ -17,7 +17,7 @@ export function heading(name) {
 export function count(value) {
   if (value === null || value === undefined) return NONE;
   for (const [factor, suffix] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
-    if (value >= factor) return `${significant(value / factor, 3)}${suffix}`;
+    if (value >= 0.9995 * factor) return `${significant(value / factor, 3)}${suffix}`;
   }
   return String(value);
 }

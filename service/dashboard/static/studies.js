@@ -3,7 +3,7 @@
 import { follow, read } from "./api.js";
 import { element, show } from "./dom.js";
 import { volume } from "./format.js";
-import { spentTrials, remaining, trialsText } from "./study_summary.js";
+import { remaining, trialsText } from "./study_summary.js";
 
 const body = document.querySelector("#studies tbody");
 let shown = null;
@@ -26,7 +26,7 @@ async function refresh() {
 function cells(study) {
   const about = `${study.spec.teacher.model} → ${study.spec.task.dataset.source}`;
   const numbers = [trialsText(study), String(study.front_size), volume(study.hypervolume), remaining(study)];
-  const share = [spentTrials(study), study.spec.budget.trials];
+  const share = [study.spent_trials, study.spec.budget.trials];
   return { name: study.name, about, state: study.state, share, numbers };
 }
 

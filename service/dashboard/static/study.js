@@ -15,6 +15,8 @@ const place = (id) => document.getElementById(id);
 const path = `/studies/${encodeURIComponent(place("study").dataset.study)}`;
 const table = new TrialsTable(place("trials-table"), (number) => select(number, false));
 const finalists = new Finalists(place("finalists"), place("finalists-findings"), place("finalists-table"), place("finalists-load"));
+/** For so long after a study's end the page looks on: whoever ran it fetches the exports only then. */
+const EXPORTING_MS = 10_000;
 let seen = null;
 let drawn = null;
 let known = null;
@@ -27,7 +29,7 @@ async function refresh() {
   const study = await read(path);
   showSummary(study);
   const news = JSON.stringify({ ...study, remaining_s: null });
-  if (news === known) return !isOver(study);
+  if (news === known && !isOver(study)) return true;
   const [trials, front] = await Promise.all([read(`${path}/trials`), read(`${path}/front`)]);
   seen = { study, trials, front };
   showTexts(study, trials, front);
@@ -39,7 +41,7 @@ async function refresh() {
   openAddressed();
   await draw();
   known = news;
-  return !isOver(study);
+  return !isOver(study) || Date.now() - Date.parse(study.ended_at) < EXPORTING_MS;
 }
 
 /** Draws again only what changed. */
@@ -74,7 +76,8 @@ function showTexts(study, trials, front) {
     "front-caption",
     `${heading(study.spec.task.metric)} against ${across.title}. Every trial is a flash distillation scored on the selection split; choose a point to see its trial.`,
   );
-  setText("front-summary", trials.length ? `${front.numbers.length} of ${trials.length} trials are on the front.` : "");
+  const completed = study.trials.completed ?? 0;
+  setText("front-summary", completed ? `${front.numbers.length} of ${completed} completed trials are on the front.` : "");
   setText("created", moment(study.created_at));
   setText("error", study.error ?? "");
   show("error", Boolean(study.error));

@@ -4,29 +4,23 @@ import { NONE, duration, interval, latency, quality, volume } from "./format.js"
 import { seconds } from "./latency.js";
 import { setText } from "./dom.js";
 
-const SPENT = ["completed", "infeasible", "stopped"];
 const STAGES = ["preparing", "calibrating", "searching", "finalizing"];
 
 export function isOver(study) {
   return study.state === "completed" || study.state === "failed";
 }
 
-/** Trials that ended and count against the budget: failed ones are replaced. */
-export function spentTrials(study) {
-  return SPENT.reduce((sum, state) => sum + (study.trials[state] ?? 0), 0);
-}
-
 /** Share of the present stage that is done, or null where nothing can be said. */
 export function stageProgress(study) {
   if (study.state === "completed") return 1;
-  if (study.state === "searching") return spentTrials(study) / study.spec.budget.trials;
+  if (study.state === "searching") return study.spent_trials / study.spec.budget.trials;
   if (study.state === "finalizing") {
     const all = Object.values(study.finalists).reduce((sum, number) => sum + number, 0);
     return all ? (all - (study.finalists.finalizing ?? 0)) / all : null;
   }
   const progress = study.jobs.find((job) => job.progress?.total)?.progress;
   if (progress) return progress.done / progress.total;
-  return study.state === "failed" ? spentTrials(study) / study.spec.budget.trials : null;
+  return study.state === "failed" ? study.spent_trials / study.spec.budget.trials : null;
 }
 
 /** An estimate, or an honest word where there is none. */
@@ -36,7 +30,7 @@ export function remaining(study) {
 }
 
 export function trialsText(study) {
-  return `${spentTrials(study)} of ${study.spec.budget.trials}`;
+  return `${study.spent_trials} of ${study.spec.budget.trials}`;
 }
 
 /** What is under way, in words. */
