@@ -22,8 +22,13 @@ def make_console(*, stderr: bool = False) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, width=WIDE)
 
 
+def say(console: Console, text: str) -> None:
+    """Print text as it is: paths and commands are neither folded nor taken for markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class Display:
-    """A context: while it is open, `show` draws the study and `tell` says what happened to our own processes."""
+    """A context: while it is open, `show` draws the study. `tell` says what happened to our own processes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -37,16 +42,13 @@ class Display:
             self._live.update(page(study, trials, self._news), refresh=True)
             return
         for line in self._events.look(study, trials):
-            self._line(line)
+            say(self._console, line)
 
     def tell(self, line: str) -> None:
-        if self._live is not None:
+        if self._live is not None and self._live.is_started:
             self._news.append(line)
         else:
-            self._line(line)
-
-    def _line(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(self._console, line)
 
     def __enter__(self) -> Display:
         if self._live is not None:

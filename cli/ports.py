@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from cli.errors import BadInputError
@@ -14,7 +15,7 @@ def free_port(wanted: int) -> int:
     """The wanted port, or any free one for 0.
 
     Raises:
-        BadInputError: somebody else listens there.
+        BadInputError: somebody else listens there, or nobody may.
     """
     with socket.socket() as probe:
         # As a server does: a port whose last connections are only timing out is free.
@@ -22,8 +23,10 @@ def free_port(wanted: int) -> int:
         try:
             probe.bind((HOST, wanted))
         except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            why = f"is taken{_by(wanted)}" if taken else f"cannot be used: {error.strerror}"
             raise BadInputError(
-                f"port {wanted} is taken{_by(wanted)}; name another one with --port, or --port 0 for any free one"
+                f"port {wanted} {why}; name another one with --port, or --port 0 for any free one"
             ) from error
         return int(probe.getsockname()[1])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from rich.console import Console
 
-from cli.display import make_console
+from cli.display import make_console, say
 from cli.errors import BadInputError
 from cli.exports import download_exports
 from cli.study_source import read_study
@@ -39,7 +39,7 @@ def create(url: str, study_file: Path, *, as_json: bool) -> None:
     if as_json:
         _print_json(study)
     else:
-        _say(make_console(), f"study {study.name}  {study.state}\n{url}/studies/{study.name}")
+        say(make_console(), f"study {study.name}  {study.state}\n{url}/studies/{study.name}")
 
 
 def list_studies(url: str, *, as_json: bool) -> None:
@@ -76,7 +76,7 @@ def front(url: str, name: str, *, as_json: bool) -> None:
     if finalists(trials):
         console.print(finalists_table(study, trials, {}))
         for line in closing_lines(study, trials):
-            _say(console, line)
+            say(console, line)
 
 
 def preview(study_file: Path, *, as_json: bool) -> None:
@@ -89,7 +89,7 @@ def preview(study_file: Path, *, as_json: bool) -> None:
         return
     sizes = (view.parameters_min, view.parameters_median, view.parameters_max)
     least, middle, most = (format_count(size) for size in sizes)
-    _say(
+    say(
         make_console(),
         f"study {spec.name} is in order\n"
         f"search space: {view.size:,} architectures before the teacher's own limits\n"
@@ -107,8 +107,8 @@ def export(url: str, name: str, folder: Path) -> None:
         raise BadInputError(f"study {name} has no exported finalist yet")
     console = make_console()
     for number, target in folders.items():
-        _say(console, f"trial {number}  {target}")
-    _say(console, loading_lines(next(iter(folders.values()))))
+        say(console, f"trial {number}  {target}")
+    say(console, loading_lines(next(iter(folders.values()))))
 
 
 def _study(url: str, name: str) -> tuple[StudyView, tuple[TrialView, ...]]:
@@ -117,13 +117,13 @@ def _study(url: str, name: str) -> tuple[StudyView, tuple[TrialView, ...]]:
 
 
 def _head(console: Console, study: StudyView) -> None:
-    _say(
+    say(
         console,
         f"study {study.name}  {study.state}  front {study.front_size}"
         f"  hypervolume {hypervolume_text(study.hypervolume)}  remaining {remaining_text(study)}",
     )
     if study.error:
-        _say(console, f"error: {study.error}")
+        say(console, f"error: {study.error}")
 
 
 def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
@@ -136,7 +136,3 @@ def _plain(value: BaseModel | Sequence[BaseModel]) -> object:
         if isinstance(value, BaseModel)
         else [item.model_dump(mode="json") for item in value]
     )
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

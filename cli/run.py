@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import time
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -14,7 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from cli.display import Display
+from cli.display import Display, say
 from cli.errors import BadInputError, CliError, ExitCode
 from cli.exports import download_exports
 from cli.home_lock import home_lock
@@ -24,6 +24,7 @@ from cli.summary import print_summary
 from cli.supervisor import ChildSpec, Supervisor
 from client import Client, ClientError, ProblemError, Unreachable
 from client.errors import STUDY_DIFFERS
+from hardware.errors import BusyError
 from hardware.lock import computing
 from hardware.values import Device
 from protocol.jobs import FailureReason
@@ -68,9 +69,9 @@ def run(options: RunOptions, console: Console) -> ExitCode:
         try:
             return session.run()
         except KeyboardInterrupt:
-            _say(console, "stopping ...")
+            say(console, "stopping ...")
             supervisor.stop(grace_s=STOP_S)
-            _say(console, f"stopped; nothing is lost. To continue:\n    {_command(options)}")
+            say(console, f"stopped; nothing is lost. To continue:\n    {_command(options)}")
             return ExitCode.INTERRUPTED
         finally:
             supervisor.stop(grace_s=STOP_S)
@@ -99,7 +100,7 @@ class _Session:
             self._wait_for_service(client)
         with closing(Client(self._address)) as client:
             study = created(client, self._spec, self._options.again)
-            _say(self._console, f"study {study.name}: {self._address}/studies/{study.name}")
+            say(self._console, f"study {study.name}: {self._address}/studies/{study.name}")
             if study.ended_at is None or self._options.hold:
                 self._start("suggest")
                 self._start("worker", "--url", self._address)
@@ -112,8 +113,10 @@ class _Session:
     def _start(self, name: str, *arguments: str) -> None:
         # -P: a folder in the working directory must not stand in for one of our packages.
         command = [sys.executable, "-P", "-m", "cli.main", name, "--home", str(self._options.home), "--supervised"]
-        log = self._options.home / "logs" / f"{name}.log"
-        self._supervisor.start(ChildSpec(name=name, command=[*command, *arguments], log=log))
+        self._supervisor.start(ChildSpec(name=name, command=[*command, *arguments], log=self._log(name)))
+
+    def _log(self, name: str) -> Path:
+        return self._options.home / "logs" / f"{name}.log"
 
     def _wait_for_service(self, client: Client) -> None:
         deadline = time.monotonic() + START_S
@@ -122,9 +125,11 @@ class _Session:
             try:
                 if client.healthy():
                     return
+                met = "it is not well"
             except ClientError as error:
-                if time.monotonic() > deadline:
-                    raise CliError(f"the service does not start: {error}") from error
+                met = str(error)
+            if time.monotonic() > deadline:
+                raise CliError(f"the service does not start: {met}; its log is {self._log('serve')}")
             time.sleep(0.1)
 
     def _followed(self, client: Client, name: str) -> StudyView:
@@ -134,9 +139,12 @@ class _Session:
                 self._supervisor.check()
                 try:
                     # As a computation of ours: while a latency is taken, nobody asks and the service does not answer.
-                    with _quietly():
+                    # Not waited for, because our processes are looked after meanwhile too.
+                    with computing(Device.CPU, wait=False):
                         study, trials = client.studies.get(name), client.studies.trials(name)
                         self._display.show(study, trials)
+                except BusyError:
+                    pass
                 except Unreachable as error:
                     self._display.tell(str(error))
                 else:
@@ -152,13 +160,13 @@ class _Session:
         print_summary(self._console, study, trials, folders, self._address)
 
     def _hold(self) -> None:
-        _say(self._console, "\nThe dashboard stays up; Ctrl-C ends it.")
+        say(self._console, "\nThe dashboard stays up; Ctrl-C ends it.")
         try:
             while True:
                 self._supervisor.check()
                 time.sleep(POLL_S)
         except KeyboardInterrupt:
-            _say(self._console, "")
+            say(self._console, "")
 
 
 def created(client: Client, spec: StudySpec, again: bool) -> StudyView:
@@ -204,18 +212,10 @@ def failure(study: StudyView, options: RunOptions) -> CliError:
     return CliError(message) if broke or any(study.trials.values()) else BadInputError(message)
 
 
-def _quietly() -> AbstractContextManager[None]:
-    return computing(Device.CPU)
-
-
 def _command(options: RunOptions, *more: str) -> str:
     again = ["--again"] if options.again and "--again" not in more else []
     words = ["stillhouse", "run", str(options.study_file), "--home", str(options.home), *again, *more]
     return shlex.join(words)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _interrupt_on(*numbers: signal.Signals) -> None:

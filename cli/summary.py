@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cli.display import say
 from cli.tables import (
     baselines_table,
     finalists,
@@ -59,10 +60,10 @@ def print_summary(
         console.print(table)
         console.print()
     for line in (*(f"note: {note}" for note in study.notes), *closing_lines(study, trials)):
-        console.print(line, markup=False, highlight=False)
-    console.print(f"\ndashboard: {address}/studies/{study.name}", markup=False, highlight=False)
+        say(console, line)
+    say(console, f"\ndashboard: {address}/studies/{study.name}")
     if folders:
-        console.print("\nload a finalist:\n" + loading_lines(_showpiece(study, trials, folders)), markup=False)
+        say(console, "\nload a finalist:\n" + loading_lines(_showpiece(study, trials, folders)))
 
 
 def closing_lines(study: StudyView, trials: Sequence[TrialView]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import BadInputError, ChildError, ExitCode
@@ -41,8 +41,9 @@ class _Child:
     process: subprocess.Popen[bytes]
     started_s: float
     quick_deaths: int = 0
-    again_s: float | None = field(default=None)
+    again_s: float | None = None
     """When a dead child is due again."""
+    swept: bool = False
 
 
 class Supervisor:
@@ -60,6 +61,7 @@ class Supervisor:
         self._children: list[_Child] = []
 
     def start(self, spec: ChildSpec) -> None:
+        """Raises: ChildError: it cannot be started."""
         self._children.append(_Child(spec, self._launch(spec), self._clock()))
 
     def check(self) -> None:
@@ -67,12 +69,13 @@ class Supervisor:
 
         Raises:
             BadInputError: a child says that what it was asked to do cannot be done (exit code 2).
-            ChildError: a child died several times soon after its start.
+            ChildError: a child died several times soon after its start, or cannot be started again.
         """
         for child in self._children:
             if child.again_s is not None:
                 if self._clock() >= child.again_s:
-                    child.process, child.started_s, child.again_s = self._launch(child.spec), self._clock(), None
+                    child.process, child.started_s = self._launch(child.spec), self._clock()
+                    child.again_s, child.swept = None, False
             elif child.process.poll() is not None:
                 self._died(child)
 
@@ -99,16 +102,19 @@ class Supervisor:
             self._children.clear()
 
     def _launch(self, spec: ChildSpec) -> subprocess.Popen[bytes]:
-        spec.log.parent.mkdir(parents=True, exist_ok=True)
-        with spec.log.open("ab") as log_file:
-            return subprocess.Popen(  # noqa: S603 (our own commands)
-                list(spec.command),
-                stdin=subprocess.PIPE,
-                stdout=log_file,
-                stderr=subprocess.STDOUT,
-                process_group=0,
-                pass_fds=self._keep_open,
-            )
+        try:
+            spec.log.parent.mkdir(parents=True, exist_ok=True)
+            with spec.log.open("ab") as log_file:
+                return subprocess.Popen(  # noqa: S603 (our own commands)
+                    list(spec.command),
+                    stdin=subprocess.PIPE,
+                    stdout=log_file,
+                    stderr=subprocess.STDOUT,
+                    process_group=0,
+                    pass_fds=self._keep_open,
+                )
+        except OSError as error:
+            raise ChildError(f"{spec.name} cannot be started: {error}") from error
 
     def _died(self, child: _Child) -> None:
         code = child.process.returncode
@@ -138,7 +144,10 @@ class Supervisor:
                 self._on_event(f"{child.spec.name} does not end; it is killed")
 
     def _sweep(self, child: _Child) -> None:
-        """End what is left of the child's process group."""
+        """End what is left of the child's process group; once, for then its number may be another's."""
+        if child.swept:
+            return
+        child.swept = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.process.pid, signal.SIGKILL)
         child.process.wait()

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from protocol.jobs import Score
 from protocol.quantity import format_count, format_duration, format_seconds
-from protocol.views import FinalistView, LatencyView, StudyView, TrialView
+from protocol.views import FinalistView, LatencyView, StudyView, TrialState, TrialView
 from search_space import parameter_count
 
 NONE = "–"
@@ -201,7 +201,7 @@ def remaining_text(study: StudyView) -> str:
 
 
 def running_trials(study: StudyView) -> int:
-    return sum(count for state, count in study.trials.items() if state in ("pending", "measuring", "distilling"))
+    return sum(count for state, count in study.trials.items() if not TrialState(state).ended)
 
 
 def _table(title: str, *columns: str) -> Table:

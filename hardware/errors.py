@@ -21,5 +21,9 @@ class HangError(MeasurementError):
     """The process that measured did not end within its limit and was killed."""
 
 
+class BusyError(HardwareError):
+    """Something of ours measures on the device, and who asked did not want to wait."""
+
+
 class LockError(HardwareError):
     """A thread asked to measure on a device on which it is computing itself."""

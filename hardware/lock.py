@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from hardware.errors import LockError
+from hardware.errors import BusyError, LockError
 from hardware.values import Device
 
 DIRECTORY_VARIABLE = "STILLHOUSE_LOCK_DIR"
@@ -32,19 +32,22 @@ def measuring(device: Device) -> Iterator[None]:
     Raises:
         LockError: this thread is `computing` on the device, and would wait for itself.
     """
-    if _mode(device) == fcntl.LOCK_SH:
+    if _mode(device) not in (None, fcntl.LOCK_EX):
         raise LockError(f"this thread is computing on {device} and cannot measure there at the same time")
     with _held(device, fcntl.LOCK_EX):
         yield
 
 
 @contextlib.contextmanager
-def computing(device: Device) -> Iterator[None]:
+def computing(device: Device, *, wait: bool = True) -> Iterator[None]:
     """Share the device with other computations: waits while something of ours measures on it.
 
     Hold it for seconds, not minutes: measurements wait for it. Inside itself or `measuring` it does nothing.
+
+    Raises:
+        BusyError: it would have to wait, and shall not.
     """
-    with _held(device, fcntl.LOCK_SH):
+    with _held(device, fcntl.LOCK_SH if wait else fcntl.LOCK_SH | fcntl.LOCK_NB):
         yield
 
 
@@ -62,8 +65,11 @@ def _held(device: Device, mode: int) -> Iterator[None]:
         yield
         return
     with contextlib.ExitStack() as stack:
-        with _locked(f"{device}.turnstile", fcntl.LOCK_EX):
-            stack.enter_context(_locked(f"{device}.lock", mode))
+        try:
+            with _locked(f"{device}.turnstile", fcntl.LOCK_EX | mode & fcntl.LOCK_NB):
+                stack.enter_context(_locked(f"{device}.lock", mode))
+        except BlockingIOError:
+            raise BusyError(f"something of ours measures on {device}, or is about to") from None
         setattr(_modes, device, mode)
         stack.callback(setattr, _modes, device, None)
         yield

@@ -87,6 +87,17 @@ def test_a_taken_port_is_named_and_nothing_is_started(stillhouse, study_file, tm
     assert not (tmp_path / "home" / "logs").exists()
 
 
+def test_a_port_that_may_not_be_had_is_not_called_taken(stillhouse, study_file, monkeypatch):
+    def refuse(self, address):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("cli.ports.socket.socket.bind", refuse)
+    code, _, err = stillhouse("run", study_file(), "--port", 80)
+    assert code == 2
+    assert "port 80 cannot be used: Permission denied" in err
+    assert "--port" in err
+
+
 @pytest.mark.parametrize(
     "arguments", [["frobnicate"], ["run"], ["run", "x.yaml", "--port", "many"], ["worker", "--kind", "cook"]]
 )

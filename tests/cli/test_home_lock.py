@@ -54,3 +54,15 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInputError, match="--home"), home_lock(tmp_path / "file" / "home"):
         pass
+
+
+def test_a_home_on_a_full_disk_is_named(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(BadInputError, match="No space left on device"), home_lock(tmp_path):
+        pass
+    monkeypatch.undo()
+    with home_lock(tmp_path):
+        pass

@@ -93,3 +93,15 @@ def test_a_terminal_gets_a_page_and_a_log_gets_lines(study, trial):
             display.show(study(), [trial(1)])
         assert expected in console.file.getvalue()
         assert "suggest ended with SIGKILL" in console.file.getvalue()
+
+
+def test_what_is_told_while_no_page_is_drawn_is_printed_on_a_terminal_too(study):
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    display = Display(console)
+    display.tell("serve ended with SIGKILL")
+    with display:
+        display.show(study(), [])
+    display.tell("worker does not end; it is killed")
+    text = console.file.getvalue()
+    assert "serve ended" in text
+    assert "worker does not end" in text

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from cli.errors import BadInputError, ExitCode
-from cli.run import RunOptions, created, failure
+from cli.errors import BadInputError, CliError, ExitCode
+from cli.run import RunOptions, _Session, created, failure
+from cli.supervisor import Supervisor
 from client import Client
 from protocol.jobs import PROTOCOL_VERSION, Failure, FailureReason, JobKind, LeaseRequest, Report
 from protocol.study_file import parse_study
@@ -42,6 +43,13 @@ def options():
 def spec(seed=0):
     text = f"name: demo\nteacher: built-in\ntask: {{dataset: docstrings}}\nseed: {seed}\n"
     return parse_study(text, origin="test", default_name="demo")
+
+
+class Ill:
+    """A client whose service cannot reach its database."""
+
+    def healthy(self):
+        return False
 
 
 def end(client):
@@ -89,6 +97,13 @@ def test_a_study_that_could_never_work_is_bad_input_and_tells_the_command_to_go_
     assert error.code is ExitCode.BAD_INPUT
     assert "teacher: there is no such model" in str(error)
     assert "stillhouse run demo.yaml --home '/home/me/my home' --again" in str(error)
+
+
+def test_a_service_that_answers_but_is_never_well_is_not_waited_for_for_ever(options, monkeypatch):
+    monkeypatch.setattr("cli.run.START_S", 0.0)
+    session = _Session(options, spec(), 0, Supervisor(), None, None)
+    with pytest.raises(CliError, match="does not start: it is not well"):
+        session._wait_for_service(Ill())
 
 
 def test_a_study_that_broke_is_an_internal_failure(study, options):

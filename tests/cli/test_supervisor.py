@@ -182,3 +182,19 @@ def test_children_notice_that_their_supervisor_was_killed(tmp_path):
         process.kill()
         process.wait()
     until(lambda: not alive(pid), "the child to end")
+
+
+def test_a_child_whose_log_cannot_be_written_is_an_error_that_names_it(supervisor, child, tmp_path):
+    (tmp_path / "logs").write_text("in the way")
+    with pytest.raises(ChildError, match=r"worker cannot be started: .*logs"):
+        supervisor.start(child(SLEEPER))
+
+
+def test_a_process_group_that_has_ended_is_signalled_once(supervisor, child, monkeypatch):
+    supervisor.start(child("import sys; sys.exit(3)"))
+    until_it_dies(supervisor)
+    signalled = []
+    monkeypatch.setattr(supervisor_module.os, "killpg", lambda group, number: signalled.append(group))
+    supervisor.check()
+    supervisor.stop(grace_s=0)  # its number may be another process's by now
+    assert len(signalled) == 1

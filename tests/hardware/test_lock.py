@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hardware.errors import LockError
+from hardware.errors import BusyError, LockError
 from hardware.lock import DIRECTORY_VARIABLE, computing, measuring
 from hardware.values import Device
 
@@ -165,6 +165,18 @@ def test_thread_that_computes_may_not_measure(start: Start) -> None:
     with computing(Device.CPU), pytest.raises(LockError, match="cannot measure there"), measuring(Device.CPU):
         pass
     with measuring(Device.CPU):
+        pass
+
+
+def test_computation_that_does_not_wait_is_told_that_the_device_is_busy(start: Start) -> None:
+    other = start(HOLD, "measuring")
+    assert line(other) == "in"
+    with pytest.raises(BusyError, match="measures on cpu, or is about to"), computing(Device.CPU, wait=False):
+        pass
+    other.kill()
+    with measuring(Device.CPU):
+        pass
+    with computing(Device.CPU, wait=False), computing(Device.CPU):
         pass
 
 
