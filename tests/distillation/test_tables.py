@@ -57,7 +57,7 @@ def test_a_header_is_told_from_a_row_by_its_content(first, following, expected):
         ("a.jsonl", b'{"text": ["a"]}\n', r"a\.jsonl, line 1: text must be text or a number, got list"),
         ("a.jsonl", b'{"text": "\\ud83d"}\n', r"a\.jsonl, line 1: text holds half a character \(\\ud83d\)"),
         ("a.tsv", b"", r"task\.dataset: .*a\.tsv has no rows"),
-        ("a.tsv", b"text\tlabel\n", r"task\.dataset: .*a\.tsv has no rows|line"),
+        ("a.tsv", b"text\tlabel\n", r"task\.dataset: .*a\.tsv has no rows"),
         ("a.xml", b"<a/>", r"task\.dataset: .*a\.xml is not one of \.csv, \.tsv, \.jsonl"),
     ],
 )
