@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group
 from rich.text import Text
 
-from cli.tables import hypervolume_text, latency_name, latency_text, remaining_text, running_trials, trials_table
+from cli.tables import hypervolume_text, latency_name, latency_text, remaining_text, trials_table
 from protocol.jobs import JobKind, JobState
 from protocol.quantity import format_count
 from protocol.views import FinalistState, RunningJob, StudyView, TrialState, TrialView
@@ -77,10 +77,9 @@ class Events:
 
 def page(study: StudyView, trials: Sequence[TrialView], news: Sequence[str]) -> Group:
     """The study at a glance: where it stands, what runs, the last trials."""
-    ended = sum(study.trials.values()) - running_trials(study)
     head = Text(f"{study.name}  {study.state}", style="bold")
     counts = (
-        f"trials {ended}/{study.spec.budget.trials}   front {study.front_size}"
+        f"trials {study.spent_trials}/{study.spec.budget.trials}   front {study.front_size}"
         f"   hypervolume {hypervolume_text(study.hypervolume)}   remaining {remaining_text(study)}"
     )
     jobs = [Text(_job_line(job)) for job in study.jobs if job.state is JobState.LEASED]

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from protocol.jobs import Score
 from protocol.quantity import format_count, format_duration, format_seconds
-from protocol.views import FinalistView, LatencyView, StudyView, TrialState, TrialView
+from protocol.views import FinalistView, LatencyView, StudyView, TrialView
 from search_space import parameter_count
 
 NONE = "–"
@@ -21,11 +21,10 @@ _QUANTILES = {"latency_p50": "p50", "latency_p90": "p90", "latency_p99": "p99"}
 def studies_table(studies: Iterable[StudyView]) -> Table:
     table = _table("", "study", "state", "trials", "front", "hypervolume", "remaining")
     for study in studies:
-        ended = sum(study.trials.values()) - running_trials(study)
         table.add_row(
             study.name,
             str(study.state),
-            f"{ended}/{study.spec.budget.trials}",
+            f"{study.spent_trials}/{study.spec.budget.trials}",
             str(study.front_size),
             hypervolume_text(study.hypervolume),
             remaining_text(study),
@@ -198,10 +197,6 @@ def remaining_text(study: StudyView) -> str:
     if study.ended_at is not None:
         return NONE
     return "not known yet" if study.remaining_s is None else f"about {format_duration(study.remaining_s)}"
-
-
-def running_trials(study: StudyView) -> int:
-    return sum(count for state, count in study.trials.items() if not TrialState(state).ended)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -13,9 +13,8 @@ WAIT_POLICY = "OMP_WAIT_POLICY"
 def passive_waiting() -> Iterator[None]:
     """What is imported inside lets its threads sleep while they wait, instead of spinning.
 
-    Worker and suggester share the cores. Where another process computes on one of two cores, a thread that spins takes
-    the time that the thread it waits for needs: with two threads a training step of a 1x48 student took 795 ms, and 15
-    with passive ones, of a 2x96 student 364 ms and 55. OpenMP reads the variable when it is loaded and never again, so
+    Worker and suggester share the cores: where another process computes on one of them, a thread that spins takes the
+    time that the thread it waits for needs. OpenMP reads the variable when it is loaded and never again, so
     that processes started later, which measure latencies, do not inherit the policy.
     """
     if WAIT_POLICY in os.environ:

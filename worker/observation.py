@@ -11,7 +11,7 @@ from worker.turns import Turns
 class Observation:
     """An observer (see `distillation.observer`) that passes on to a job's reporter, and takes turns on the device.
 
-    Checkpoints are kept where the job is `resumable` from them.
+    Checkpoints are sent where the job is `resumable` from them anywhere.
     """
 
     def __init__(self, reporter: Reporter, turns: Turns, *, resumable: bool = True) -> None:

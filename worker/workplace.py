@@ -46,6 +46,26 @@ class Workplace:
         return self.home / "cache" / "prepared" / fingerprint
 
     @contextmanager
+    def checkpoints(self, fingerprint: str) -> Iterator[Path | None]:
+        """A folder for a preparation's checkpoints, which outlives a block that raises, and the process.
+
+        None while another worker of this home is in such a block.
+        """
+        folder = self.home / "cache" / "preparing" / fingerprint
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield None
+            else:
+                yield folder
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(handle)
+
+    @contextmanager
     def folder(self, grant: Grant) -> Iterator[Path]:
         """An empty folder for this attempt at the job, removed when the block ends.
 

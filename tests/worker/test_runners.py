@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -240,6 +241,29 @@ def test_an_interrupted_preparation_leaves_nothing_half_prepared(workplace, prep
         PrepareRunner(workplace).run(grant(prepare_work), recorder(stop_at=3))
     assert not (workplace.home / "cache" / "prepared").exists()
     assert not [path for path in workplace.work.iterdir() if path.is_dir()]
+
+
+def test_a_preparation_goes_on_with_its_teacher_where_it_was_stopped(
+    workplace, prepare_work, recorder, grant, monkeypatch
+):
+    short = dataclasses.replace(built_in_recipe(16), steps=5)
+    monkeypatch.setattr("distillation.teacher.built_in_recipe", lambda max_length: short)
+    whole = PrepareRunner(workplace).run(grant(prepare_work), recorder())
+    shutil.rmtree(workplace.home)
+
+    class Counting(recorder):
+        steps = ()
+
+        def progress(self, stage, done=0, total=0):
+            super().progress(stage, done, total)
+            self.steps = (*self.steps, done) if total else self.steps
+
+    first, second = Counting(stop_at=3), Counting()
+    with pytest.raises(Interrupted):
+        PrepareRunner(workplace).run(grant(prepare_work), first)
+    assert PrepareRunner(workplace).run(grant(prepare_work, attempt=2), second).teacher == whole.teacher
+    assert (first.steps, second.steps) == ((1, 2, 3), (4, 5))
+    assert not list(workplace.home.rglob("checkpoint-*"))
 
 
 def test_a_dataset_that_cannot_be_read_is_invalid(workplace, prepare_work, recorder, grant):

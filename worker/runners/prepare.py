@@ -27,24 +27,28 @@ OUTCOME = "prepared.json"
 
 
 class PrepareRunner:
-    """What was prepared once is kept: another study of the same task, teacher and seed takes it from the cache."""
+    """What was prepared once is kept: another study of the same task, teacher and seed takes it from the cache.
+
+    Resumes in the middle of the teacher's training, in the same home: its checkpoints stay there.
+    """
 
     def __init__(self, workplace: Workplace) -> None:
         self._workplace = workplace
 
     def run(self, grant: Grant, reporter: Reporter) -> Prepared:
         work = work_of(grant, PrepareWork)
-        kept = self._workplace.prepared(fingerprint(work.task, work.teacher, work.recipe, work.seed))
+        name = fingerprint(work.task, work.teacher, work.recipe, work.seed)
+        kept = self._workplace.prepared(name)
         outcome = _read(kept)
         if outcome is None:
-            with self._workplace.folder(grant) as folder:
-                outcome = _keep(folder, self._prepare(work, folder, reporter), kept)
+            with self._workplace.checkpoints(name) as checkpoints, self._workplace.folder(grant) as folder:
+                outcome = _keep(folder, self._prepare(work, folder, checkpoints, reporter), kept)
         reporter.progress("uploading")
         for name in (DATA, TEACHER):
             self._workplace.artefacts.upload_folder(kept / name)
         return outcome
 
-    def _prepare(self, work: PrepareWork, folder: Path, reporter: Reporter) -> Prepared:
+    def _prepare(self, work: PrepareWork, folder: Path, checkpoints: Path | None, reporter: Reporter) -> Prepared:
         torch.set_num_threads(self._workplace.threads)
         try:
             with computing_in_turns() as turns:
@@ -54,6 +58,7 @@ class PrepareRunner:
                     work.recipe,
                     folder,
                     seed=work.seed,
+                    checkpoints=checkpoints,
                     observer=Observation(reporter, turns, resumable=False),
                 )
         except TrainingInterrupted as error:
