@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from distillation.errors import DataError
 from distillation.splits import AnySplit, TrainSplit
 
 Integers = npt.NDArray[np.int64]
@@ -37,11 +38,21 @@ class Batch:
 
 
 class Encoded:
-    """The tokens of a split, each text cut at `max_length`."""
+    """The tokens of a split, each text cut at `max_length`.
+
+    Raises:
+        DataError: no room for a text beside the marks ([CLS], [SEP]) that the tokenizer adds.
+    """
 
     def __init__(self, split: AnySplit, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> None:
         self.labels: Integers = np.array([example.label for example in split.examples], dtype=np.int64)
         pairs = any(len(example.texts) == 2 for example in split.examples)
+        marks = tokenizer.num_special_tokens_to_add(pair=pairs)
+        if max_length <= marks:  # tokenizers then cut nothing, or all of the text
+            raise DataError(
+                f"distillation.max_length: {max_length} tokens leave no room for text beside {marks} marks;"
+                f" give at least {marks + 1}"
+            )
         columns = [list(texts) for texts in zip(*(example.texts for example in split.examples), strict=True)]
         encoded = tokenizer(*columns, truncation=True, max_length=max_length, return_attention_mask=False)
         self.lengths: Integers = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from distillation.batches import Encoded, TrainingBatches
+from distillation.errors import DataError
 from distillation.splits import Example, SelectionSplit, TrainSplit
 
 
@@ -55,6 +56,16 @@ def test_tokens_are_the_tokenizers_own_cut_at_the_length(data):
     for index, example in enumerate(data.selection.examples):
         expected = data.tokenizer(example.texts[0], truncation=True, max_length=6)["input_ids"]
         assert seen[index] == (expected, example.label)
+
+
+@pytest.mark.parametrize(("texts", "marks"), [(("cat dog",), 2), (("cat dog", "oak"), 3)])
+def test_a_length_without_room_for_text_is_refused(data, texts, marks):
+    split = SelectionSplit((Example(texts, 0),))
+    with pytest.raises(
+        DataError, match=rf"distillation\.max_length: {marks} .* {marks} marks; give at least {marks + 1}"
+    ):
+        Encoded(split, data.tokenizer, max_length=marks)
+    assert Encoded(split, data.tokenizer, max_length=marks + 1).lengths.tolist() == [marks + 1]
 
 
 def test_single_texts_need_no_types_and_pairs_have_them(data):
