@@ -70,7 +70,8 @@ def _doubts(attempt: Attempt, medians: list[Quantile], rules: Rules) -> Iterator
     if fewest < rules.samples:
         yield f"a process made only {fewest} calls within {rules.most_s:g} s, {rules.samples} are wanted"
     width = max(relative_width(median) for median in medians)
-    if rules.tolerance is not None and width >= rules.tolerance:
+    # Without a bound there were too few calls, which is said above.
+    if rules.tolerance is not None and rules.tolerance <= width < math.inf:
         yield f"the interval of a process's median is {width:.1%} wide, more than {rules.tolerance:.0%}"
     apart = math.log(max(median.value_s for median in medians) / min(median.value_s for median in medians))
     if apart > MOST_MOVED:

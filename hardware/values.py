@@ -85,7 +85,6 @@ class Effort(StrEnum):
 class Verdict(StrEnum):
     STEADY = "steady"
     NOISY = "noisy"
-    THROTTLED = "throttled"
     PROVISIONAL = "provisional"
     """Too little effort to tell (`quick`)."""
 

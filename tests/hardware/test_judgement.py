@@ -91,6 +91,7 @@ def test_of_many_samples_a_random_part_is_kept_in_order_and_all_are_judged() -> 
         (Attempt(rounds=[*STEADY[:2], of(0.01, spread=2.0)], shift=0.0), "interval of a process's median is"),
         (Attempt(rounds=[*STEADY[:2], of(0.012)], shift=0.0), "medians lie 2"),
         (Attempt(rounds=[*STEADY[:2], replace(of(0.01), samples_s=[0.01] * 20)], shift=0.0), "only 20 calls"),
+        (Attempt(rounds=[*STEADY[:2], replace(of(0.01), samples_s=[0.01] * 2)], shift=0.0), "only 2 calls"),
         (Attempt(rounds=STEADY, shift=math.log(1.2)), r"moved by \+20.0%"),
         (Attempt(rounds=STEADY, shift=math.log(0.8)), r"moved by -20.0%"),
     ],
