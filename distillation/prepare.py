@@ -79,9 +79,9 @@ def prepare(
     """Writes `folder/data` and `folder/teacher`. Of `recipe` only `max_length` counts.
 
     Args:
-        checkpoints: a folder outside `folder` that outlives this call, where it shall be possible to stop it: called
-            again with equal arguments, the teacher's training goes on where it stopped (see `make_teacher`), and what
-            is quick is done again. The caller removes it.
+        checkpoints: a folder outside `folder`, kept from call to call: a call with equal arguments goes on with the
+            teacher's training where the last one stopped (see `make_teacher`) and repeats what is quick. The caller
+            removes it at the end.
 
     Raises:
         DataError: the dataset cannot be read.

@@ -57,8 +57,8 @@ def make_teacher(
 
     Args:
         checkpoints: a folder for the training's checkpoints, made where it is not there. Training goes on from the
-            newest that is of the same training, with the same bits on the CPU with equal threads; others are removed.
-            Without a folder a stopped training begins anew.
+            newest that is of the same training, with the same bits on the CPU with equal threads; newer ones, which
+            are damaged or of another training, are removed. Without a folder a stopped training begins anew.
 
     Raises:
         TeacherError: the checkpoint is not to be had, or does not fit the task.
