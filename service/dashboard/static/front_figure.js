@@ -1,18 +1,19 @@
 // The front as a scatter: what dominates, what does not, and what is still being found out.
 
-import { drawing, element } from "./dom.js";
 import { heading, latency, points as inPoints, quality, interval } from "./format.js";
-import { baselineName, baselines, bounds, finalists, groups, horizontal, teacher } from "./front_points.js";
+import { DASHES } from "./front_legend.js";
+import { baselineName, baselines, bounds, horizontal } from "./front_points.js";
 import { seconds } from "./latency.js";
 import { CONFIG, axis, colours, layout, plain, plotly } from "./plot.js";
 
 const FOOT = 0.02;
+/** Notes at the lower edge are above the marks at the foot. */
+const FOOT_PX = 18;
+const ROW_PX = 19;
 let latest = 0;
 
-/** Draws the study's front into `figure`; `selected` is the number of the open trial, `select` opens one. */
-export async function drawFront(figure, { study, trials, front, selected, select }) {
-  const groupsFound = groups(study, trials, front);
-  const marks = { ...groupsFound, finalists: finalists(study, trials), teacher: teacher(study) };
+/** Draws these marks of the study into `figure`; `selected` is the number of the open trial, `select` opens one. */
+export async function drawFront(figure, { study, marks, selected, select }) {
   if (!Object.values(marks).some((group) => group.length)) return;
   const turn = ++latest;
   const library = await plotly();
@@ -30,45 +31,14 @@ export async function drawFront(figure, { study, trials, front, selected, select
   figure.dataset.points = String(Object.values(marks).reduce((sum, group) => sum + group.length, 0));
 }
 
-/** The legend, for those groups that are there. */
-export function showLegend(list, study, trials, front) {
-  const found = groups(study, trials, front);
-  const dot = (attributes) => drawing("circle", { cx: 7, cy: 7, r: 4.5, ...attributes });
-  const entries = [
-    [found.front.length, "front", drawing("path", { d: "M0 11H7V3H14", fill: "none", stroke: "var(--accent)" }),
-      dot({ fill: "var(--accent)", cx: 7, cy: 7, r: 4 })],
-    [finalists(study, trials).length, "finalist in full, report split", ...finalistMark()],
-    [found.completed.length, "completed", dot({ fill: "var(--faint)", r: 4 })],
-    [found.infeasible.length, "infeasible", drawing("path", { d: "M3 3L11 11M11 3L3 11", stroke: "var(--faint)", "stroke-width": 1.6 })],
-    [found.running.length, "running, no score yet", dot({ fill: "none", stroke: "var(--accent)", "stroke-width": 1.5 })],
-    [teacher(study).length, "teacher", drawing("path", { d: "M7 1L13 7L7 13L1 7Z", fill: "var(--ink)" })],
-    [baselines(study).length, "baseline, report split", drawing("path", { d: "M0 7H14", stroke: "var(--soft)", "stroke-dasharray": "2 2" })],
-  ];
-  const wanted = entries.filter(([present]) => present);
-  const signature = wanted.map(([, name]) => name).join();
-  if (list.dataset.signature === signature) return;
-  list.dataset.signature = signature;
-  list.replaceChildren(
-    ...wanted.map(([, name, ...shapes]) =>
-      element("li", {}, drawing("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, ...shapes), name)),
-  );
-}
-
-function finalistMark() {
-  return [
-    drawing("path", { d: "M7 0V14", stroke: "var(--accent)" }),
-    drawing("rect", { x: 3, y: 3, width: 8, height: 8, fill: "var(--paper)", stroke: "var(--accent)", "stroke-width": 1.8 }),
-  ];
-}
-
 function traces(study, marks, selected, colour) {
   const drawn = [
     scatter(marks.completed, study, { color: colour.faint, size: 8, opacity: 0.8 }),
     scatter(marks.infeasible, study, { color: colour.faint, size: 8, symbol: "x-thin", line: { width: 1.6, color: colour.faint } }),
     scatter(marks.running, study, { color: "rgba(0,0,0,0)", size: 10, line: { width: 1.6, color: colour.accent } }),
     frontLine(study, marks, colour),
-    teacherTrace(marks, study, "selection", colour),
-    teacherTrace(marks, study, "report", colour),
+    teacherTrace(marks.teacher, study, "selection", colour),
+    teacherTrace(marks.teacher, study, "report", colour),
     finalistTrace(marks.finalists, study, colour),
     ring(marks, selected, colour),
   ];
@@ -115,18 +85,14 @@ function finalistTrace(group, study, colour) {
   };
 }
 
-function teacherTrace(marks, study, split, colour) {
-  const rightmost = Math.max(...Object.values(marks).flat().map((point) => point.x));
-  const group = marks.teacher.filter((point) => point.split === split);
+function teacherTrace(points, study, split, colour) {
+  const group = points.filter((point) => point.split === split);
   const report = split === "report";
   return {
     type: "scatter",
-    mode: report ? "markers" : "markers+text",
+    mode: "markers",
     x: group.map((point) => point.x),
     y: group.map((point) => point.y),
-    text: group.map(() => " teacher "),
-    textposition: group.some((point) => point.x > 0.6 * rightmost) ? "middle left" : "middle right",
-    textfont: { color: colour.ink, size: 13 },
     cliponaxis: false,
     marker: {
       symbol: report ? "diamond-open" : "diamond",
@@ -170,49 +136,55 @@ function ring(marks, selected, colour) {
 }
 
 function trace(group, study, more) {
-  const names = group.map((point) => plain(baselineName(point.trial)));
   return {
     type: "scatter",
     x: group.map((point) => point.x),
     y: group.map((point) => point.y),
     customdata: group.map((point) => point.number),
-    text: names,
-    textposition: "bottom right",
-    textfont: { size: 12 },
     hovertext: group.map((point) => trialText(point, study)),
     hoverinfo: "text",
     ...more,
-    mode: names.some(Boolean) ? `${more.mode}+text` : more.mode,
   };
 }
 
 function frame(figure, study, marks, colour) {
   const across = horizontal(study.spec);
-  const all = Object.values(marks).flat().map((point) => point.x);
-  const near = bounds(study).filter((bound) => bound <= Math.max(...all) * 1.25);
+  const known = baselines(study, marks);
+  const at = (place) => known.filter((baseline) => baseline.place === place);
   return {
     ...layout(colour, figure.clientHeight),
     xaxis: axis(colour, across.title, { rangemode: "tozero" }),
     yaxis: axis(colour, heading(study.spec.task.metric), { tickformat: ".2f" }),
     yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
     shapes: [
-      ...baselines(study).map(({ name, score }) => ({
-        type: "line", xref: "paper", x0: 0, x1: 1, y0: score.value, y1: score.value, layer: "below",
-        line: { color: colour.soft, width: 1, dash: "dot" },
-        label: { text: plain(name), textposition: "end", font: { size: 12, color: colour.soft }, padding: 6 },
+      ...at("near").map(({ value }, index) => ({
+        type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, layer: "below",
+        line: { color: colour.soft, width: 1, dash: DASHES[index % DASHES.length] },
       })),
-      ...near.map((bound) => ({
-        type: "line", yref: "paper", y0: 0, y1: 1, x0: bound, x1: bound, layer: "below",
+      ...bounds(study, marks).filter(({ near }) => near).map(({ value }) => ({
+        type: "line", yref: "paper", y0: 0, y1: 1, x0: value, x1: value, layer: "below",
         line: { color: colour.soft, width: 1, dash: "dash" },
-        label: { text: "bound", textposition: "end", textangle: 0, xanchor: "right", yanchor: "top", font: { size: 12, color: colour.soft } },
       })),
     ],
+    annotations: [
+      ...at("below").reverse().map((baseline, row) => edge(`↓ ${baseline.name} ${quality(baseline.value)}`, 0, FOOT_PX + row * ROW_PX, colour)),
+      ...at("above").map((baseline, row) => edge(`↑ ${baseline.name} ${quality(baseline.value)}`, 1, -row * ROW_PX, colour)),
+    ],
+  };
+}
+
+/** A note at the lower (0) or upper (1) edge, `shift` pixels up from it: what lies beyond. */
+function edge(text, y, shift, colour) {
+  return {
+    text: plain(text), xref: "paper", yref: "paper", x: 1, y, xanchor: "right", yanchor: y ? "top" : "bottom", yshift: shift,
+    showarrow: false, font: { size: 12, color: colour.soft }, bgcolor: colour.paper, borderpad: 2,
   };
 }
 
 function trialText({ trial }, study) {
   const metric = study.spec.task.metric;
   const lines = [`trial ${trial.number}, ${trial.state}`, trial.label];
+  if (baselineName(trial)) lines.push(`baseline ${baselineName(trial)}`);
   if (trial.metrics[metric] !== undefined) lines.push(`${metric} ${quality(trial.metrics[metric])} (selection)`);
   if (trial.latency) lines.push(`${latency(seconds(trial.latency, study.spec))} ${trial.latency.source}, ${trial.latency.verdict}`);
   return lines.map(plain).join("<br>");

@@ -2,6 +2,8 @@
 
 import { quantileOf } from "./latency.js";
 
+/** What a baseline may lie off, in the metric, while the points are close to each other. */
+const LEAST_REACH = 0.05;
 const RUNNING = ["pending", "measuring", "distilling"];
 
 /** The horizontal axis: the latency objective in milliseconds, or the objective beside the task's metric. */
@@ -15,11 +17,16 @@ export function horizontal(spec) {
   return { metric, title: metric.replace(/_/g, " "), scale: 1, suffix: "", quantile: null };
 }
 
+/** All points of the figure, by group. */
+export function marksOf(study, trials, front) {
+  return { ...groups(study, trials, front), finalists: finalists(study, trials), teacher: teacher(study) };
+}
+
 /**
  * Groups of points {x, y, number, trial}. `y` is null where a trial has no score: it is drawn at the foot.
  * Every completed, infeasible and running trial whose x is known is in exactly one group.
  */
-export function groups(study, trials, front) {
+function groups(study, trials, front) {
   const across = horizontal(study.spec);
   const onFront = new Set(front.numbers);
   const found = { front: [], completed: [], infeasible: [], running: [] };
@@ -37,7 +44,7 @@ export function groups(study, trials, front) {
 }
 
 /** Finalists whose full report is known: {x, y, low, high, xLow, xHigh, number, trial}. */
-export function finalists(study, trials) {
+function finalists(study, trials) {
   const across = horizontal(study.spec);
   return trials.flatMap((trial) => {
     const report = trial.finalist?.evaluation?.report;
@@ -59,7 +66,7 @@ export function finalists(study, trials) {
 }
 
 /** The teacher on both splits, where its latency is known: {x, y, low, high, split}. */
-export function teacher(study) {
+function teacher(study) {
   const across = horizontal(study.spec);
   const known = study.references.teacher;
   if (!study.prepared || !known || !across.quantile) return [];
@@ -73,17 +80,27 @@ export function baselineName(trial) {
   return /^baseline: *(.*)$/.exec(trial.origin)?.[1] ?? "";
 }
 
-/** Methods that are no encoder have a score and no latency: {name, score}. */
-export function baselines(study) {
-  return Object.entries(study.prepared?.baselines ?? {}).map(([name, score]) => ({ name, score }));
+/**
+ * Methods that are no encoder have a score and no latency: {name, value, place}, the best first. One that is further
+ * from all points than they are from each other would squeeze them: its place is `below` or `above`, not `near`.
+ */
+export function baselines(study, marks) {
+  const scores = Object.values(marks).flat().flatMap(({ y, low, high }) => [y, low, high]).filter(Number.isFinite);
+  const [least, most] = [Math.min(...scores), Math.max(...scores)];
+  const reach = Math.max(most - least, LEAST_REACH);
+  const place = (value) => (value < least - reach ? "below" : value > most + reach ? "above" : "near");
+  return Object.entries(study.prepared?.baselines ?? {})
+    .map(([name, { value }]) => ({ name, value, place: scores.length ? place(value) : "near" }))
+    .sort((a, b) => b.value - a.value);
 }
 
-/** Upper bounds of the study on the horizontal axis. */
-export function bounds(study) {
+/** Bounds of the study on the horizontal axis: {value, near}; far ones would squeeze the points. */
+export function bounds(study, marks) {
   const across = horizontal(study.spec);
+  const rightmost = Math.max(...Object.values(marks).flat().map((point) => point.x));
   return study.spec.constraints
     .filter((constraint) => constraint.metric === across.metric)
-    .map((constraint) => constraint.bound * across.scale);
+    .map((constraint) => ({ value: constraint.bound * across.scale, near: constraint.bound * across.scale <= rightmost * 1.25 }));
 }
 
 function groupOf(trial, onFront) {

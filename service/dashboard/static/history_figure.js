@@ -17,7 +17,7 @@ export async function drawHistory(figure, front) {
     line: { shape: "hv", width: 1.75, color: colour.accent },
     marker: { color: colour.accent },
     hoverinfo: "text",
-    text: front.history.map((point) => `${point.trials} ended: ${volume(point.hypervolume)}`),
+    text: front.history.map((point) => `after ${point.trials}: ${volume(point.hypervolume)}`),
   };
   await library.react(
     figure,
@@ -26,7 +26,7 @@ export async function drawHistory(figure, front) {
       ...frame,
       margin: { ...frame.margin, b: 44 },
       dragmode: false,
-      xaxis: axis(colour, "trials ended", { tickformat: "d", fixedrange: true, nticks: 6 }),
+      xaxis: axis(colour, "trials", { tickformat: "d", fixedrange: true, nticks: 6 }),
       yaxis: axis(colour, "", { fixedrange: true, nticks: 5, rangemode: "tozero" }),
     },
     CONFIG,

@@ -4,8 +4,9 @@ import { follow, read } from "./api.js";
 import { element, setText, show } from "./dom.js";
 import { Finalists } from "./finalists.js";
 import { heading, moment } from "./format.js";
-import { drawFront, showLegend } from "./front_figure.js";
-import { horizontal } from "./front_points.js";
+import { drawFront } from "./front_figure.js";
+import { showLegend } from "./front_legend.js";
+import { horizontal, marksOf } from "./front_points.js";
 import { drawHistory } from "./history_figure.js";
 import { onSchemeChange } from "./plot.js";
 import { isOver, jobText, showSummary } from "./study_summary.js";
@@ -31,11 +32,11 @@ async function refresh() {
   const news = JSON.stringify({ ...study, remaining_s: null });
   if (news === known && !isOver(study)) return true;
   const [trials, front] = await Promise.all([read(`${path}/trials`), read(`${path}/front`)]);
-  seen = { study, trials, front };
+  seen = { study, trials, front, marks: marksOf(study, trials, front) };
   showTexts(study, trials, front);
   showJobs(study);
   showNotes(study);
-  showLegend(place("front-legend"), study, trials, front);
+  showLegend(place("front-legend"), study, seen.marks);
   table.update(study, trials);
   finalists.update(study, trials, (number) => select(number, true));
   openAddressed();
@@ -46,11 +47,11 @@ async function refresh() {
 
 /** Draws again only what changed. */
 async function draw() {
-  const { study, trials, front } = seen;
+  const { study, trials, front, marks } = seen;
   const signature = JSON.stringify([trials, front, study.references, study.prepared, table.selected]);
   if (signature === drawn) return;
   drawn = signature;
-  await drawFront(place("front-figure"), { study, trials, front, selected: table.selected, select: (number) => select(number, true) });
+  await drawFront(place("front-figure"), { study, marks, selected: table.selected, select: (number) => select(number, true) });
   await drawHistory(place("hypervolume-figure"), front);
 }
 

@@ -1,0 +1,127 @@
+"""The page of a study that ended."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from protocol.views import StudyState
+
+pytestmark = pytest.mark.browser
+
+POINTS = "#front-figure .points path.point"
+SCREENS = {
+    "dark": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True},
+    "phone-dark": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "color_scheme": "dark"},
+}
+
+
+@pytest.fixture
+def ended(worker, watched, address):
+    """The page of the study at its end."""
+    worker.work_until(lambda: worker.study().state is StudyState.COMPLETED)
+    watched.page.goto(f"{address}/studies/{worker.spec.name}")
+    expect(watched.page.locator(POINTS).first).to_be_visible(timeout=10_000)
+    yield watched.page
+    assert watched.complaints == []
+
+
+def test_scripts_take_over_without_a_change_of_what_is_said(worker, ended, address):
+    served = httpx.get(f"{address}/studies/{worker.spec.name}", trust_env=False).text
+    for identity in ("state", "trials-count", "front-size", "hypervolume", "teacher", "remaining-term", "remaining"):
+        said = re.search(rf'id="{identity}"[^>]*>([^<]*)<', served)
+        assert said is not None
+        assert said[1].strip() == ended.locator(f"#{identity}").inner_text(), identity
+
+
+def test_front_is_not_squeezed_by_a_baseline_far_below(worker, ended, screenshots):
+    figure, legend = ended.locator("#front-figure"), ended.locator("#front-legend")
+    assert ended.locator(POINTS).count() >= int(figure.get_attribute("data-points")) > 10
+    assert figure.locator(".scatterlayer .yerror").count() >= worker.spec.budget.finalists
+    low, high = ended.evaluate("document.getElementById('front-figure').layout.yaxis.range")
+    assert 0.3 < low < 0.707 < 0.743 < high
+    expect(figure.locator(".annotation")).to_have_text("↓ majority class 0.077")
+    expect(legend).to_contain_text("majority class 0.077, report split, below this range")
+    expect(legend).to_contain_text("TF-IDF + logistic regression 0.707, report split")
+    expect(legend).to_contain_text("bound 9 ms")
+    assert figure.locator(".scatterlayer text, .shape-label").count() == 0, "labels would overlap"
+    ended.screenshot(path=screenshots / "light.png", full_page=True)
+
+
+def test_lines_that_load_a_checkpoint_name_the_folder_that_is_there(worker, ended, address):
+    load = ended.locator("#finalists-load")
+    expect(load.locator("pre code")).to_have_text(f"stillhouse export {worker.spec.name}")
+    load.get_by_role("button", name="copy").press("Enter")
+    expect(load.get_by_role("button", name="copied")).to_be_visible()
+    numbers = [trial.number for trial in worker.client.studies.trials(worker.spec.name) if trial.finalist]
+    folders = [worker.home / "exports" / worker.spec.name / f"trial-{number}" for number in numbers]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    ended.reload()
+    for folder in folders:
+        load.get_by_role("button", name=re.compile(f"^{folder.name.replace('-', ' ')}$")).click()
+        expect(load.locator("pre code")).to_contain_text(f'"{folder}"')
+
+
+def test_every_screen_is_wide_enough(worker, ended, browser, address, screenshots):
+    for name, screen in SCREENS.items():
+        context = browser.new_context(**screen)
+        page = context.new_page()
+        page.goto(f"{address}/studies/{worker.spec.name}")
+        expect(page.locator(POINTS).first).to_be_visible(timeout=10_000)
+        expect(page.locator("#hypervolume-figure .scatterlayer path.js-line")).to_be_visible(timeout=10_000)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name}: wider than the screen"
+        tables = page.locator(".scroll").evaluate_all("all => all.map((it) => it.scrollWidth <= it.clientWidth)")
+        assert all(tables), f"{name}: a table is wider than the screen"
+        page.screenshot(path=screenshots / f"{name}.png", full_page=True)
+        context.close()
+
+
+def test_overview_leads_to_the_study(worker, ended, address, screenshots):
+    ended.goto(address)
+    expect(ended.locator("#studies a")).to_have_text(worker.spec.name)
+    expect(ended.locator("#link")).to_have_text("live")
+    ended.screenshot(path=screenshots / "overview.png", full_page=True)
+
+
+def test_points_and_keys_open_a_trial(worker, ended, address, screenshots):
+    page = ended
+    front = worker.client.studies.front(worker.spec.name).numbers
+    fastest = min(
+        (trial for trial in worker.client.studies.trials(worker.spec.name) if trial.number in front),
+        key=lambda trial: trial.metrics["latency_p50"],
+    )
+    front_trace = page.locator("#front-figure .scatterlayer .trace", has=page.locator("path.js-line"))
+    front_trace.locator("path.point").first.scroll_into_view_if_needed()
+    box = front_trace.locator("path.point").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator("#front-figure .hoverlayer")).to_contain_text(f"trial {fastest.number}")
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator(f"#detail-{fastest.number}")).to_be_visible()
+    expect(page.locator(f"#detail-{fastest.number} .curve").first).to_be_visible()
+    assert page.url.endswith(f"#trial-{fastest.number}")
+    page.wait_for_timeout(600)
+    page.screenshot(path=screenshots / "opened.png")
+
+    page.locator("#trial-2 button.open").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#detail-2")).to_be_visible()
+    expect(page.locator(f"#detail-{fastest.number}")).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(page.locator("#detail-2")).to_be_hidden()
+
+    page.get_by_role("button", name="Latency").press("Enter")
+    shown = [int(text) for text in page.locator("#trials-table tr.trial button.open").all_inner_texts()]
+    trials = worker.client.studies.trials(worker.spec.name)
+    latencies = {trial.number: trial.latency.p50_s if trial.latency else math.inf for trial in trials}
+    assert [latencies[number] for number in shown] == sorted(latencies.values())
+
+    page.goto(f"{address}/studies/{worker.spec.name}#trial-3")
+    page.reload()
+    expect(page.locator("#detail-3")).to_be_visible()
