@@ -45,7 +45,11 @@ class Client:
         self.artefacts = Artefacts(self._transport, None if cache is None else Cache(cache))
 
     def healthy(self) -> bool:
-        """Whether the service answers soon, and that it is well. Sent once."""
+        """Whether the service says that it is well. Asked once, and not waited for long.
+
+        Raises:
+            Unreachable: it does not answer.
+        """
         return self._transport.call("GET", "/healthz", safe=False, timeout_s=HEALTH_S, accept=(503,)).is_success
 
     def close(self) -> None:

@@ -16,8 +16,8 @@ from pydantic import Field
 
 from protocol.errors import ProtocolError
 
-ArtefactId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_ID = re.compile(r"[0-9a-f]{64}")
+ID_PATTERN = r"^[0-9a-f]{64}$"
+ArtefactId = Annotated[str, Field(pattern=ID_PATTERN)]
 _BLOCK = 1 << 20
 
 
@@ -53,7 +53,7 @@ def read_manifest(content: bytes) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProtocolError("the artefact is not a folder's manifest") from error
     for path, identity in checked.items():
-        if not isinstance(identity, str) or _ID.fullmatch(identity) is None:
+        if not isinstance(identity, str) or re.fullmatch(ID_PATTERN, identity) is None:
             raise ProtocolError(f"the manifest names no artefact for {path!r}: {identity!r}")
         parts = PurePosixPath(path).parts
         if not parts or PurePosixPath(path).is_absolute() or ".." in parts or "\\" in path or "\0" in path:

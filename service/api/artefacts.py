@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from protocol.artefact import ID_PATTERN
 from service.api.dependencies import Parts, PartsOf, ReadUnit
 from service.errors import NotFoundError
 from service.store.artefact_files import Upload
@@ -15,7 +16,7 @@ from service.store.unit_of_work import UnitOfWork
 
 router = APIRouter(tags=["artefacts"])
 
-Sha256 = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Path(pattern=ID_PATTERN)]
 
 _BLOCK = 1 << 20
 

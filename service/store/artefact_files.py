@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from protocol.artefact import ID_PATTERN
 from service.errors import HashMismatchError, InvalidError, StorageFullError
 
-_IDENTITY = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -29,7 +29,7 @@ class ArtefactFiles:
         Raises:
             InvalidError: not the name of an artefact.
         """
-        if _IDENTITY.fullmatch(identity) is None:
+        if re.fullmatch(ID_PATTERN, identity) is None:
             raise InvalidError(f"{identity[:80]!r} is not an artefact's name: 64 hexadecimal digits in lower case")
         return self._folder / identity[:2] / identity
 
