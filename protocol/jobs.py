@@ -258,7 +258,7 @@ class Renewed(Message):
 
 class Report(Message):
     attempt: int
-    result: Annotated[Prepared | Calibrated | Measured | Distilled | Finalized | Failure, Field(discriminator="kind")]
+    result: Annotated[Outcome | Failure, Field(discriminator="kind")]
 
 
 class Release(Message):
