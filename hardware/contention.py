@@ -29,6 +29,11 @@ class Occupancy:
     waiting: float | None
 
     @property
+    def undisturbed(self) -> float:
+        """Share of the wall time, above 0, in which all that the process computes had its cores."""
+        return max(min(self.busy, 1 - (self.waiting or 0.0)), 0.01)
+
+    @property
     def contended(self) -> bool:
         return self.busy < LEAST_BUSY or (self.waiting is not None and self.waiting > MOST_WAITING)
 

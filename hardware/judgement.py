@@ -61,7 +61,7 @@ def _doubts(attempt: Attempt, medians: list[Quantile], rules: Rules) -> Iterator
     rounds = attempt.rounds
     contended = [round_ for round_ in rounds if round_.contended]
     if contended:
-        least = min(round_.busy for round_ in contended)
+        least = min(round_.occupancy.undisturbed for round_ in contended)
         yield f"{len(contended)} of {len(rounds)} processes shared their cores, one ran {least:.0%} of the time"
     cold = sum(not round_.warm for round_ in rounds)
     if cold:
@@ -85,7 +85,7 @@ def _disturbance(attempt: Attempt) -> float:
 
     A process that ran for a share of the time takes up to 1 / share as long; a moved reference shows its factor.
     """
-    shared = [-math.log(max(round_.busy, 0.01)) for round_ in attempt.rounds if round_.contended]
+    shared = [-math.log(round_.occupancy.undisturbed) for round_ in attempt.rounds if round_.contended]
     return max([0.0, *shared, abs(attempt.shift) if attempt.moved and attempt.shift is not None else 0.0])
 
 

@@ -52,7 +52,8 @@ class Rules:
 class Round:
     """What one process saw. `samples_s` are all timed calls, in order.
 
-    `peak_memory_bytes` is the largest resident set of the process: runtime, weights and activations together.
+    `peak_memory_bytes` is the largest resident set of the process: runtime, weights and activations together. Weights
+    that were read from a checkpoint count twice, because the file and the model are there at the same time.
     """
 
     samples_s: list[float]
@@ -65,8 +66,12 @@ class Round:
     peak_memory_bytes: int
 
     @property
+    def occupancy(self) -> Occupancy:
+        return Occupancy(busy=self.busy, waiting=self.waiting)
+
+    @property
     def contended(self) -> bool:
-        return Occupancy(busy=self.busy, waiting=self.waiting).contended
+        return self.occupancy.contended
 
 
 def relative_width(estimate: Quantile) -> float:

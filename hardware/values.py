@@ -117,12 +117,13 @@ class Measurement:
     covers what its process would show in the long run, and the hull also shows how far the processes disagree.
     `throughput_per_s` counts examples, one caller calling again as soon as it is answered. `load_s`, `first_call_s` and
     `compile_s` are medians over the processes and never inside the latency. `peak_memory_bytes` is the largest resident
-    set of a measuring process: runtime, weights and activations together. `log_variance` is the variance of the
-    logarithm of `p50.value_s` as an observation: what it would vary by if all were measured again. `hardware_key`
-    hashes the environment: values under different keys are never compared. `samples_s` holds raw samples of every
-    process, in order: all of them, or of more than 10,000 so many, chosen at random. The rest of the measurement comes
-    from all of them; nothing is trimmed. `notes` say why the verdict is not `steady`; `reference_shift` is the
-    logarithm of the reference architecture's latency after / before, `voided` the rounds and attempts thrown away.
+    set of a measuring process: runtime, weights (twice, where a checkpoint was read) and activations. `log_variance` is
+    the variance of the logarithm of `p50.value_s` as an observation: what it would vary by if all were measured again.
+    `hardware_key` hashes the environment: values under different keys are never compared. `samples_s` holds raw samples
+    of every process, in order: all of them, or of more than 10,000 so many, chosen at random. The rest of the
+    measurement comes from all of them; nothing is trimmed. `notes` say why the verdict is not `steady`;
+    `reference_shift` is the logarithm of the reference architecture's latency after / before, `voided` the rounds and
+    attempts thrown away.
     """
 
     profile: DeviceProfile

@@ -112,5 +112,8 @@ def test_disturbed_value_carries_more_variance() -> None:
     quiet = judge(Attempt(rounds=STEADY, shift=0.01)).log_variance
     shared = judge(Attempt(rounds=[*STEADY[:2], replace(of(0.0099), busy=0.5)], shift=0.0)).log_variance
     moved = judge(Attempt(rounds=STEADY, shift=0.2)).log_variance
+    held_up = judge(Attempt(rounds=[*STEADY[:2], replace(of(0.0099), waiting=0.5)], shift=0.0))
+    assert "ran 50% of the time" in held_up.notes[0]
+    assert held_up.log_variance == pytest.approx(shared)
     assert shared > quiet + math.log(2) ** 2 * 0.9
     assert moved > quiet + 0.2**2 * 0.9
