@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from protocol.jobs import Calibrated, Distilled, Finalized, Grant, Measured, Prepared
+from protocol.jobs import Grant, Outcome
 from worker.errors import WorkerError
 
-Outcome = Prepared | Calibrated | Measured | Distilled | Finalized
 Work = TypeVar("Work")
 
 

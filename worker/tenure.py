@@ -16,6 +16,7 @@ from protocol.jobs import (
     Failure,
     Grant,
     LeaseRequest,
+    Outcome,
     Progress,
     Release,
     Renewal,
@@ -25,7 +26,7 @@ from protocol.jobs import (
 from worker.checkpoints import Checkpoints
 from worker.errors import Interrupted
 from worker.failures import failure_of
-from worker.runner import Outcome, Runner
+from worker.runner import Runner
 from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
