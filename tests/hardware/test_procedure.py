@@ -84,7 +84,7 @@ def test_search_measures_three_processes_between_two_references(monkeypatch: pyt
 def test_more_threads_than_one_are_measured_too() -> None:
     measurement = measure(TINY, HEAD, replace(PROFILE, threads=2), Effort.QUICK)
     assert measurement.profile.threads == 2
-    assert len(measurement.samples_s[0]) >= 30
+    assert measurement.p50.value_s > 0
 
 
 def test_device_is_held_from_the_first_round_to_the_last() -> None:
