@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from distillation.errors import DataError
 from distillation.tables import Table
@@ -43,6 +44,8 @@ def find_columns(table: Table, *, text: Sequence[str] = (), label: str | None = 
         DataError: no such column, or more than one that it could be; names the key that decides.
     """
     texts = tuple(_named(table, name, "task.text") for name in text)
+    if len(set(texts)) < len(texts):
+        raise DataError(f"task.text: {text[0]!r} is named twice; a pair has two columns")
     labels = None if label is None else _named(table, label, "task.label")
     if not texts:
         texts = _texts_by_name(table) or (_text_by_content(table, labels),)
@@ -57,7 +60,9 @@ def find_columns(table: Table, *, text: Sequence[str] = (), label: str | None = 
 
 def _named(table: Table, name: str, key: str) -> int:
     if name not in table.columns:
-        raise DataError(f"{key}: {table.name} has no column {name!r}; {_known(table)}")
+        near = get_close_matches(name, table.columns, n=1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        raise DataError(f"{key}: {table.name} has no column {name!r}{meant}; {_known(table)}")
     return table.columns.index(name)
 
 
@@ -118,4 +123,6 @@ def _is_float(cell: str) -> bool:
 
 
 def _known(table: Table) -> str:
-    return f"the columns are {', '.join(table.columns)}"
+    known = f"the columns are {', '.join(table.columns)}"
+    only = table.rows[0].cells[0] if len(table.columns) == 1 else ""
+    return f"{known}; its cells seem to be separated by ';' instead of ','" if ";" in only else known

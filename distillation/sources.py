@@ -129,6 +129,8 @@ def _labelled(train: Table, report: Table | None, task: Task) -> Corpus:
         )
     splits = split_train(examples, _examples(report, columns, classes))
     shared = len(examples) - len(splits.train.examples) - len(splits.selection.examples)
+    if shared == len(examples):
+        raise DataError(f"task.dataset: every example of {train.name} is in the report split, {report.name}, too")
     notes = [chosen] + ([f"{shared} train examples are in the report split too: left out of train"] if shared else [])
     return Corpus(classes=classes, splits=splits, notes=tuple(notes))
 

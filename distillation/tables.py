@@ -87,13 +87,9 @@ def concatenate(tables: Sequence[Table]) -> Table:
 
 
 def is_header(first: Sequence[str], following: Sequence[Sequence[str]]) -> bool:
-    """Whether a row names columns: its cells are short, unique and words, and none comes again in its own column."""
+    """Whether a row names columns: its cells are short and words, and none comes again in its own column."""
     named = all(cell.strip() and len(cell) <= LONGEST_HEADER_CELL and not _is_number(cell) for cell in first)
-    return (
-        named
-        and len(set(first)) == len(first)
-        and not any(cells[index] == cell for cells in following for index, cell in enumerate(first))
-    )
+    return named and not any(cells[index] == cell for cells in following for index, cell in enumerate(first))
 
 
 def _read_csv(path: Path, text: str) -> Table:
@@ -147,15 +143,23 @@ def _table(path: Path, records: Iterator[tuple[int, list[str]]]) -> Table:
             raise DataError(f"{place}: {len(cells)} cells, but the first line has {len(rows[0].cells)}")
         rows.append(Row(place, tuple(cells)))
     if rows and is_header(rows[0].cells, [row.cells for row in rows[1:]]):
+        _check_named_once(rows[0])
         return Table(str(path), tuple(cell.strip() for cell in rows[0].cells), tuple(rows[1:]))
     columns = tuple(str(index) for index in range(len(rows[0].cells))) if rows else ()
     return Table(str(path), columns, tuple(rows))
 
 
+def _check_named_once(header: Row) -> None:
+    names = [cell.strip() for cell in header.cells]
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{header.place}: two columns are named {name!r}; give each a name of its own")
+
+
 def _object(line: str, place: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: not JSON: {error}") from error
     if not isinstance(values, dict) or not values:
         raise DataError(f"{place}: must be an object with at least one key")
@@ -163,8 +167,8 @@ def _object(line: str, place: str) -> dict[str, Any]:
 
 
 def _cell(value: object, column: str, place: str) -> str:
-    if not isinstance(value, str | int | float):
-        raise DataError(f"{place}: {column} must be text or a number, got {type(value).__name__}")
+    if not isinstance(value, str | int | float) or value != value:  # JSON as Python reads it has NaN
+        raise DataError(f"{place}: {column} must be text or a number, got {value!r:.60}")
     text = str(value)
     if broken := _SURROGATE.search(text):  # JSON can write what UTF-8 cannot
         raise DataError(f"{place}: {column} holds half a character (\\u{ord(broken[0]):04x}); remove it")

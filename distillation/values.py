@@ -138,6 +138,12 @@ class Dataset:
     source: str
     report: str | None = None
 
+    def __post_init__(self) -> None:
+        if not self.source.strip():
+            raise ValueError("source names a data set, got ''")
+        if self.report is not None and not self.report.strip():
+            raise ValueError("report names a file, got ''")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -173,6 +179,8 @@ class Teacher:
     learning_rate: float = 5e-5
 
     def __post_init__(self) -> None:
+        if not self.model.strip():
+            raise ValueError("model names a teacher, got ''")
         for name in ("epochs", "learning_rate"):
             _require_positive(name, getattr(self, name))
         if self.batch_size < 1:

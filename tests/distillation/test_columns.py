@@ -49,6 +49,9 @@ def test_named_columns_win():
     ("made", "named", "message"),
     [
         (cola(), {"text": ["sentence"]}, r"task\.text: made\.tsv has no column 'sentence'; the columns are 0, 1, 2, 3"),
+        (table("text lable", ("a", "1")), {"text": ["txet"]}, r"has no column 'txet' \(did you mean 'text'\?\)"),
+        (table("text label", ("a", "1")), {"text": ["text", "text"]}, r"task\.text: 'text' is named twice"),
+        (table("text;label", ("a;1",)), {"label": "label"}, r"separated by ';' instead of ','"),
         (cola(), {"label": "9"}, r"task\.label: made\.tsv has no column '9'"),
         (cola(), {"text": ["1"], "label": "1"}, r"task\.label: '1' of made\.tsv is the text"),
         (table("text review label", ("a", "b", "1")), {}, r"task\.text: made\.tsv has more than one text"),

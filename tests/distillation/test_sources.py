@@ -67,6 +67,11 @@ def test_space_around_a_label_is_none_of_it(tmp_path):
     assert read(write(tmp_path / "a.tsv", labels=("no", "yes ", " yes"))).classes == ("no", "yes")
 
 
+def test_a_file_that_is_its_own_report_split_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"task\.dataset: every example of .*a\.tsv is in the report split"):
+        read(write(tmp_path / "a.tsv"), tmp_path / "a.tsv")
+
+
 def test_pairs_keep_both_texts(tmp_path):
     rows = [f"{at}\tpremise number {at}\tclaim number {at}\t{'yn'[at % 2]}" for at in range(60)]
     (tmp_path / "a.tsv").write_text("index\tsentence1\tsentence2\tlabel\n" + "\n".join(rows))

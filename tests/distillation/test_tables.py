@@ -35,7 +35,7 @@ def test_jsonl_keys_are_columns_in_any_order(tmp_path):
         (["gj04", "1", "", "A sentence."], [["gj04", "0", "*", "Another."]], False),
         (["good", "A film that I would gladly see again, and so would everybody I know."], [["bad", "No."]], False),
         (["good", "Great film"], [["bad", "Poor film"], ["good", "Nice film"]], False),
-        (["text", "text"], [["a", "b"]], False),
+        (["text", "text"], [["a", "b"]], True),
     ],
 )
 def test_a_header_is_told_from_a_row_by_its_content(first, following, expected):
@@ -53,8 +53,11 @@ def test_a_header_is_told_from_a_row_by_its_content(first, following, expected):
         ("a.csv", "text,label\none,1\n".encode("utf-16-le"), r"a\.csv, line 1: a zero byte, as in UTF-16"),
         ("a.jsonl", b'{"text": "a"}\n{"text": \n', r"a\.jsonl, line 2: not JSON"),
         ("a.jsonl", b'{"text": "a"}\n{"txt": "a"}\n', r"a\.jsonl, line 2: the keys differ .*: text, txt"),
+        ("a.csv", b"text, text\none,1\n", r"a\.csv, line 1: two columns are named 'text'"),
+        ("a.jsonl", b'{"text": NaN}\n', r"a\.jsonl, line 1: text must be text or a number, got nan"),
+        ("a.jsonl", b'{"text": ' + b"[" * 100_000, r"a\.jsonl, line 1: not JSON"),
         ("a.jsonl", b'["a"]\n', r"a\.jsonl, line 1: must be an object"),
-        ("a.jsonl", b'{"text": ["a"]}\n', r"a\.jsonl, line 1: text must be text or a number, got list"),
+        ("a.jsonl", b'{"text": ["a"]}\n', r"a\.jsonl, line 1: text must be text or a number, got \['a'\]"),
         ("a.jsonl", b'{"text": "\\ud83d"}\n', r"a\.jsonl, line 1: text holds half a character \(\\ud83d\)"),
         ("a.tsv", b"", r"task\.dataset: .*a\.tsv has no rows"),
         ("a.tsv", b"text\tlabel\n", r"task\.dataset: .*a\.tsv has no rows"),

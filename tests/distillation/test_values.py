@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from distillation.values import Recipe, Teacher, Weights
+from distillation.values import Dataset, Recipe, Teacher, Weights
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
@@ -26,3 +26,9 @@ def test_weights_must_leave_something_to_learn():
         Weights(logits=0, hidden_states=0, hard_labels=0)
     with pytest.raises(ValueError, match="hidden_states must be a number of at least 0, got nan"):
         Weights(hidden_states=math.nan)
+
+
+@pytest.mark.parametrize("made", [lambda: Teacher(model=" "), lambda: Dataset(source="")])
+def test_an_empty_name_is_refused(made):
+    with pytest.raises(ValueError, match="names a"):
+        made()
