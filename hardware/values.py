@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
@@ -32,12 +33,16 @@ class Boundary(StrEnum):
     """Token ids on the device to logits on the device."""
 
 
+MOST = {"batch": 100_000, "length": 100_000, "threads": 1024}
+"""Above these, a number in a device profile is a slip of the pen."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceProfile:
     """All that makes two latencies comparable.
 
     Raises:
-        ValueError: batch, length or threads below 1.
+        ValueError: batch, length or threads below 1 or above `MOST`.
     """
 
     device: Device = Device.CPU
@@ -51,10 +56,10 @@ class DeviceProfile:
     def __post_init__(self) -> None:
         for name, kind in (("device", Device), ("runtime", Runtime), ("dtype", Dtype), ("boundary", Boundary)):
             object.__setattr__(self, name, kind(getattr(self, name)))
-        for name in ("batch", "length", "threads"):
+        for name, most in MOST.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise ValueError(f"{name} must be an integer in 1 ... {most}, got {value!r}")
 
     @property
     def key(self) -> str:
@@ -102,11 +107,18 @@ class Quantile:
     """A latency quantile in seconds with its distribution-free 95 % confidence interval.
 
     A bound is None where there are too few samples to tell it (p99 has no upper bound below 368 of them).
+
+    Raises:
+        ValueError: a value that is not finite and above 0.
     """
 
     value_s: float
     low_s: float | None
     high_s: float | None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value_s) and self.value_s > 0):
+            raise ValueError(f"a latency must be finite and above 0 s, got {self.value_s!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

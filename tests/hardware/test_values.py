@@ -44,8 +44,24 @@ def test_profiles_have_one_key_each() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"batch": 0}, {"length": -1}, {"threads": True}, {"threads": 1.5}, {"device": "abacus"}]
+    "wrong",
+    [
+        {"batch": 0},
+        {"batch": 100_001},
+        {"length": -1},
+        {"length": 100_001},
+        {"threads": True},
+        {"threads": 1.5},
+        {"threads": 1025},
+        {"device": "abacus"},
+    ],
 )
 def test_impossible_profile_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong)) if "device" not in wrong else "abacus"):
         DeviceProfile(**wrong)
+
+
+@pytest.mark.parametrize("value_s", [0.0, -0.1, float("nan"), float("inf")])
+def test_an_impossible_latency_is_refused(value_s: float) -> None:
+    with pytest.raises(ValueError, match="finite and above 0 s"):
+        Quantile(value_s=value_s, low_s=None, high_s=None)
