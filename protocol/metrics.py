@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -12,25 +13,45 @@ from protocol.errors import ProtocolError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricInfo:
-    """What is known of a metric by its name. `trained`: known only after distillation."""
+    """What is known of a metric by its name. `trained`: known only after distillation. It lies in [low, high]."""
 
     unit: str
     better: Direction
     trained: bool
+    low: float
+    high: float
+
+
+MOST_PARAMETERS = 10**12
+"""Beyond lies only what nobody can mean; all that is counted below it fits 64 bits."""
+
+_LEAST_S = 1e-9
+"""No forward pass takes less than a few clock cycles."""
 
 
 METRICS = {
-    **{str(metric): MetricInfo(unit="share", better=Direction.MAXIMIZE, trained=True) for metric in Metric},
     **{
-        name: MetricInfo(unit="seconds", better=Direction.MINIMIZE, trained=False)
+        str(metric): MetricInfo(
+            unit="share",
+            better=Direction.MAXIMIZE,
+            trained=True,
+            low=-1.0 if metric is Metric.MATTHEWS else 0.0,
+            high=1.0,
+        )
+        for metric in Metric
+    },
+    **{
+        name: MetricInfo(unit="seconds", better=Direction.MINIMIZE, trained=False, low=_LEAST_S, high=math.inf)
         for name in ("latency_p50", "latency_p90", "latency_p99")
     },
-    "parameters": MetricInfo(unit="count", better=Direction.MINIMIZE, trained=False),
+    "parameters": MetricInfo(
+        unit="count", better=Direction.MINIMIZE, trained=False, low=1, high=float(MOST_PARAMETERS)
+    ),
 }
 
 
-def metric_info(name: str) -> MetricInfo:
-    """What is known of this metric.
+def metric_info(name: str, where: str = "") -> MetricInfo:
+    """What is known of this metric; `where` begins the message where it is unknown.
 
     Raises:
         ProtocolError: unknown name; the message suggests the nearest.
@@ -39,4 +60,4 @@ def metric_info(name: str) -> MetricInfo:
         return METRICS[name]
     near = get_close_matches(name, METRICS, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ";"
-    raise ProtocolError(f"unknown metric {name!r}{meant} known are {', '.join(METRICS)}")
+    raise ProtocolError(f"{where}unknown metric {name[:60]!r}{meant} known are {', '.join(METRICS)}")

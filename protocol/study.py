@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from typing import Annotated, Any
 
@@ -21,12 +22,19 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 _CONSTRAINT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*(.+?)\s*")
 
 
+def _tuples(value: object) -> object:
+    """Lists as tuples all the way down: where types are strict, only these become the tuples of values."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+
+
 def _dataset(value: object) -> object:
     return {"source": value} if isinstance(value, str) else value
 
 
 def _columns(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else value
 
 
 def _teacher(value: object) -> object:
@@ -42,16 +50,16 @@ def _task(value: object) -> object:
 
 def _objectives(value: object) -> object:
     if isinstance(value, dict):
-        return [{"metric": metric, "direction": direction} for metric, direction in value.items()]
+        return tuple({"metric": metric, "direction": direction} for metric, direction in value.items())
     return value
 
 
 def _constraint(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, dict | Constraint):
         return value
-    match = _CONSTRAINT.fullmatch(value)
+    match = _CONSTRAINT.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{value!r} is not a constraint; write `metric <= bound` or `metric >= bound`")
+        raise ValueError(f"{value!r:.60} is not a constraint; write `metric <= bound` or `metric >= bound`")
     metric, relation, bound = match.groups()
     return {
         "metric": metric,
@@ -61,9 +69,19 @@ def _constraint(value: object) -> object:
 
 
 def _dimension(value: object) -> object:
+    if isinstance(value, dict):
+        if "values" in value and len(value) > 1:
+            raise ValueError("give either `values`, or `low`, `high` and `step`")
+        return value
+    if isinstance(value, list | tuple):
+        return {"values": tuple(value)}
     if isinstance(value, int) and not isinstance(value, bool):
-        return {"values": [value]}
-    return {"values": value} if isinstance(value, list | tuple) else value
+        return {"values": (value,)}
+    if isinstance(value, IntegerRange | Choice):
+        return value
+    raise ValueError(
+        f"must be a number, a list of numbers, or {{low, high, step}}, got {json.dumps(value, default=repr):.60}"
+    )
 
 
 def _dimension_kind(value: object) -> str:
@@ -156,7 +174,8 @@ class StudySpec(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _fill_objectives(cls, values: Any) -> Any:
-        if isinstance(values, dict) and not values.get("objectives"):
+        values = _tuples(values)
+        if isinstance(values, dict) and values.get("objectives") in (None, (), {}):
             task = values.get("task")
             metric = task.get("metric") if isinstance(task, dict) else None
             if not isinstance(metric, str):  # the task says itself what is wrong with it
@@ -169,17 +188,24 @@ class StudySpec(_Strict):
         if len(self.objectives) < 2:
             raise ValueError("objectives: two or more are needed, or there is no front")
         names = [objective.metric for objective in self.objectives]
+        named = [(f"objectives.{index}", one.metric) for index, one in enumerate(self.objectives)]
+        named += [(f"constraints.{index}", one.metric) for index, one in enumerate(self.constraints)]
+        for place, name in named:
+            if metric_info(name, f"{place}: ").trained and name != self.task.metric:
+                raise ValueError(f"{place}: {name} is not measured by this task: its metric is {self.task.metric}")
         if len(set(names)) < len(names):
             raise ValueError(f"objectives: {names} names a metric twice")
-        for name in (*names, *(constraint.metric for constraint in self.constraints)):
-            if metric_info(name).trained and name != self.task.metric:
-                raise ValueError(f"objectives: {name} is not measured by this task: its metric is {self.task.metric}")
         if self.task.metric not in names:
             raise ValueError(f"objectives: the task's metric {self.task.metric} must be one of them")
         try:
-            self.space()
+            self._widest()
         except SearchSpaceError as error:
             raise ValueError(f"search_space: {error}") from error
+        try:
+            self.space()
+        except SearchSpaceError as error:
+            bounds = [c.bound if c.metric == "parameters" and not c.at_least else math.inf for c in self.constraints]
+            raise ValueError(f"constraints.{bounds.index(min(bounds))}: {error}") from error
         return self
 
     def space(self) -> SearchSpace:
@@ -190,9 +216,11 @@ class StudySpec(_Strict):
             SearchSpaceError: unknown preset or dimension.
             EmptySpaceError: nothing valid is left; the message says why.
         """
+        return self._widest().bounded(**self.parameters_bound)
+
+    def _widest(self) -> SearchSpace:
         space = preset(self.search_space) if isinstance(self.search_space, str) else self.search_space.space()
-        smallest = SearchSpace(dimensions=space.dimensions, vocabulary_size=1, max_positions=1, token_types=0)
-        return smallest.bounded(**self.parameters_bound)
+        return SearchSpace(dimensions=space.dimensions, vocabulary_size=1, max_positions=1, token_types=0)
 
     @property
     def parameters_bound(self) -> dict[str, float]:

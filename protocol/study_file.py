@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
+from protocol.admission import MOST_DEPTH, StudyRefusedError, admit
 from protocol.errors import StudyFileError
-from protocol.study import TAGS, StudySpec
+from protocol.mistakes import Location, Mistake, cut
+from protocol.study import StudySpec
 
-Location = tuple[int | str, ...]
+MOST_BYTES = 1 << 18
+"""Largest study file; what is larger is no study, and YAML is slow to read."""
 
 
 def load_study(path: Path) -> StudySpec:
@@ -26,6 +25,10 @@ def load_study(path: Path) -> StudySpec:
             its line and key.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise StudyFileError(f"{path}: is no regular file; a study is read from one")
+        if path.stat().st_size > MOST_BYTES:
+            raise StudyFileError(f"{path}: is larger than {MOST_BYTES // 1024} KiB; is it a study?")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StudyFileError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -34,117 +37,130 @@ def load_study(path: Path) -> StudySpec:
 
 def parse_study(text: str, *, origin: str, default_name: str) -> StudySpec:
     """`load_study` of text; `origin` is what the messages call it."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is None:
-            raise StudyFileError(f"{origin}: is empty; a study needs at least `teacher` and `task`")
-        for key in _repeated(root):
-            raise StudyFileError(f"{origin}:{key.start_mark.line + 1}: key {key.value!r} is given twice")
-        values = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise StudyFileError(f"{origin}:{line}: not YAML: {error.problem}") from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise StudyFileError(f"{origin}:{line}: not YAML: {error.reason}") from error
+    document = _Document(text, origin)
+    values = document.values
     if not isinstance(values, dict):
-        raise StudyFileError(f"{origin}:1: a study is a mapping of keys to values")
-    values.setdefault("name", default_name)
+        raise StudyFileError(f"{origin}:1: a study is a mapping of keys to values, with at least `teacher` and `task`")
     try:
-        return StudySpec.model_validate_json(_as_json(values, origin))
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-        raise StudyFileError("\n".join(_explain(problem, root, origin) for problem in problems)) from error
+        return admit({"name": default_name, **values})
+    except StudyRefusedError as error:
+        raise StudyFileError("\n".join(document.placed(mistake) for mistake in error.mistakes)) from error
 
 
-def _as_json(values: object, origin: str) -> str:
-    try:
-        return json.dumps(values, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise StudyFileError(
-            f"{origin}: holds a value that a study cannot have (a date, no finite number, or itself)"
-        ) from error
+class _Document:
+    """A YAML document as JSON values, and the line of each.
+
+    Plain scalars are read as YAML 1.2 does (`no` is text, 010 is ten, 30e6 is a number). Anchors, aliases and tags are
+    refused: a study needs none, and with them a short text may stand for an endless value.
+    """
+
+    def __init__(self, text: str, origin: str) -> None:
+        self._origin = origin
+        self._lines: dict[Location, int] = {}
+        try:
+            events = yaml.parse(text, Loader=yaml.SafeLoader)
+            first = next(event for event in events if not isinstance(event, _AROUND))
+            if isinstance(first, yaml.StreamEndEvent):
+                raise StudyFileError(f"{origin}: is empty; a study needs at least `teacher` and `task`")
+            self.values = self._value(first, events, ())
+            for event in events:
+                if isinstance(event, yaml.DocumentStartEvent):
+                    raise self._error(event, "a second document begins; a study is one")
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise StudyFileError(f"{origin}:{line}: not YAML: {error.problem}") from error
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise StudyFileError(f"{origin}:{line}: not YAML: {error.reason}") from error
+        except yaml.YAMLError as error:
+            raise StudyFileError(f"{origin}: not YAML: {error}") from error
+
+    def placed(self, mistake: Mistake) -> str:
+        """The mistake with the line, and the key as the file has it."""
+        location: Location = ()
+        value, line = self.values, 1
+        for part in mistake.location:
+            if isinstance(value, dict) and isinstance(part, int) and part < len(value):
+                part = list(value)[part]
+            location = (*location, part)
+            line = self._lines.get(location, line)
+            value = _item(value, part)
+        found = Mistake(location=location, message=mistake.message)
+        from_file = location == ("name",) and location not in self._lines
+        hint = "; it is the file's name, for there is no key `name`: add one" if from_file else ""
+        return f"{self._origin}:{line}: {found}{hint}"
+
+    def _value(self, event: yaml.Event, events: Iterator[yaml.Event], location: Location) -> object:
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise self._error(event, "anchors (&) and aliases (*) are refused; write the value out")
+        tag = getattr(event, "tag", None)
+        if tag not in (None, "!"):
+            raise self._error(event, f"the tag {cut(tag)} is refused; write the plain value")
+        if len(location) > MOST_DEPTH:
+            raise self._error(event, f"nested too deeply, more than {MOST_DEPTH} times")
+        if isinstance(event, yaml.ScalarEvent):
+            return _scalar(event.value) if event.implicit[0] else event.value
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(events, location)
+        return self._sequence(events, location)
+
+    def _mapping(self, events: Iterator[yaml.Event], location: Location) -> dict[str, object]:
+        values: dict[str, object] = {}
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                raise self._error(event, "a key must be text")
+            self._value(event, events, location)  # refuses what no key may have either
+            if event.value in values:
+                raise self._error(event, f"key {cut(event.value)!r} is given twice")
+            place = (*location, event.value)
+            self._lines[place] = _line(event)
+            values[event.value] = self._value(next(events), events, place)
+        return values
+
+    def _sequence(self, events: Iterator[yaml.Event], location: Location) -> list[object]:
+        values: list[object] = []
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            place = (*location, len(values))
+            self._lines[place] = _line(event)
+            values.append(self._value(event, events, place))
+        return values
+
+    def _error(self, event: yaml.Event, message: str) -> StudyFileError:
+        return StudyFileError(f"{self._origin}:{_line(event)}: {message}")
 
 
-def _repeated(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
-    """Keys that their mapping holds already. An alias may hold itself, so every node is looked at once."""
-    nodes, looked_at = [root], set()
-    while nodes:
-        node = nodes.pop()
-        if id(node) in looked_at:
-            continue
-        looked_at.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode):
-                    if key.value in seen:
-                        yield key
-                    seen.add(key.value)
-                nodes.append(value)
-        elif isinstance(node, yaml.SequenceNode):
-            nodes += node.value
+_AROUND = (yaml.StreamStartEvent, yaml.DocumentStartEvent)
+_WORDS = {
+    word: value
+    for value, words in (
+        (None, ("", "~", "null", "Null", "NULL")),
+        (True, ("true", "True", "TRUE")),
+        (False, ("false", "False", "FALSE")),
+    )
+    for word in words
+}
+_INTEGER = re.compile(r"[-+]?[0-9]{1,40}")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
-def _explain(problem: ErrorDetails, root: yaml.Node, origin: str) -> str:
-    location = tuple(part for part in problem["loc"] if part not in TAGS)
-    message = problem["msg"].removeprefix("Value error, ")
-    message_is_ours = message != problem["msg"]
-    key, colon, rest = message.partition(": ")
-    if not location and colon and key in StudySpec.model_fields:
-        location, message = (key,), rest
-    path = ".".join(str(part) for part in location)
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        message = f"unknown key {location[-1]!r}{_meant(location)}"
-    elif problem["type"] in ("missing", "missing_argument"):
-        message = "is missing"
-    elif not message_is_ours and not isinstance(problem["input"], dict | list):
-        message = f"{message}, got {problem['input']!r}"
-    return f"{origin}:{_line(root, location)}: {path + ': ' if path else ''}{message}"
+def _scalar(text: str) -> object:
+    """A plain scalar by the core schema of YAML 1.2, but for 0o and 0x. A whole number may have an exponent: 30e6."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        number = float(text)
+        return int(number) if "." not in text and number.is_integer() else number
+    return float(text.replace(".", "")) if _NOT_FINITE.fullmatch(text) else text
 
 
-def _line(node: yaml.Node, location: Location) -> int:
-    line = node.start_mark.line + 1
-    for part in location:
-        child = None
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
-                    line, child = key.start_mark.line + 1, value
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            child = node.value[part]
-            line = child.start_mark.line + 1
-        if child is None:
-            break
-        node = child
-    return line
+def _line(event: yaml.Event) -> int:
+    return 1 if event.start_mark is None else event.start_mark.line + 1
 
 
-def _meant(location: Location) -> str:
-    known = _keys(location[:-1])
-    near = get_close_matches(str(location[-1]), known, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; known are {', '.join(known)}" if known else ""
-
-
-def _keys(location: Location) -> list[str]:
-    """The keys that are known at this place of a study."""
-    known: Any = StudySpec
-    for part in location:
-        known = _inner(known, str(part))
-    if isinstance(known, type) and issubclass(known, BaseModel):
-        return list(known.model_fields)
-    return list(getattr(known, "__dataclass_fields__", {}))
-
-
-def _inner(owner: Any, name: str) -> Any:
-    try:
-        hint = get_type_hints(owner).get(name)
-    except TypeError:
-        return None
-    candidates = [hint, *get_args(hint)]
-    for candidate in candidates:
-        if hasattr(candidate, "__dataclass_fields__") or hasattr(candidate, "model_fields"):
-            return candidate
-    return None
+def _item(value: object, part: int | str) -> object:
+    if isinstance(value, dict):
+        return value.get(part)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None

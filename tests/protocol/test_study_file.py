@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from optimization.values import Constraint, Direction
@@ -75,14 +78,18 @@ def test_differences_name_the_settings_that_changed():
     assert before.digest != after.digest
 
 
+def _space(layers: str, hidden_size: int = 8) -> str:
+    return f"search_space: {{layers: {layers}, hidden_size: {hidden_size}, heads: 1, ffn_size: 8}}"
+
+
 @pytest.mark.parametrize(
     ("addition", "expected"),
     [
         ("budget:\n  trails: 3\n", "study.yaml:4: budget.trails: unknown key 'trails'; did you mean 'trials'?"),
         ("buget: 3\n", "study.yaml:3: buget: unknown key 'buget'; did you mean 'budget'?"),
         ("distillation: {weights: {logit: 1}}", "did you mean 'logits'?"),
-        ("target: {device: toaster}", "study.yaml:3: target.device: Input should be 'cpu', got 'toaster'"),
-        ("target: {batch: 0}", "study.yaml:3: target: batch must be an integer of at least 1, got 0"),
+        ("target: {device: toaster}", "study.yaml:3: target.device: must be 'cpu', got 'toaster'"),
+        ("target: {batch: 0}", "study.yaml:3: target.batch: must be an integer"),
         ("budget:\n  parallel: 1\n  flash: two\n", "study.yaml:5: budget.flash:"),
         ("search_space: brt", "did you mean 'bert'?"),
         ("search_space: {layers: {low: 4, high: 1}, hidden_size: 8, heads: 1, ffn_size: 8}", "high 1 is below low 4"),
@@ -97,11 +104,55 @@ def test_differences_name_the_settings_that_changed():
         ("objectives: {parameters: minimize, latency_p50: minimize}", "the task's metric accuracy must be one of them"),
         ("task: {dataset: docstrings}", "study.yaml:3: key 'task' is given twice"),
         ("name: Über Study", "study.yaml:3: name:"),
-        ("seed: 2026-01-01", "a value that a study cannot have"),
+        ("seed: 2026-01-01", "study.yaml:3: seed: must be a whole number, got '2026-01-01'"),
         ("constraints: [parameters <= 1e99999999999999999999]", "study.yaml:3: constraints.0: "),
         ("baselines:\n  nil: {layers: 0, hidden_size: 8, heads: 1, head_size: 8, ffn_size: 8}", ":4: baselines.nil"),
-        ("? [a]\n: 1", "study.yaml:3: not YAML"),
-        ("seed: &a [*a]", "a value that a study cannot have"),
+        ("? [a]\n: 1", "study.yaml:3: a key must be text"),
+        ("seed: &a [*a]", "study.yaml:3: anchors (&) and aliases (*) are refused"),
+        ("seed:\n  &a {trials: 1}", "study.yaml:4: anchors"),
+        ("seed: " + "[" * 3000, "study.yaml:3: nested too deeply"),
+        ("seed: " + "9" * 5000, "study.yaml:3: seed: must be a finite number"),
+        ("seed: .nan", "study.yaml:3: seed: must be a finite number, got nan"),
+        ("seed: !!binary aGk=", "study.yaml:3: the tag tag:yaml.org,2002:binary is refused"),
+        ("--- 3", "study.yaml:3: a second document begins"),
+        ("budget: {trials: true}", "study.yaml:3: budget.trials: must be a whole number, got true"),
+        ("budget: {trials: '16'}", "study.yaml:3: budget.trials: must be a whole number, got '16'"),
+        ("seed: 1:30", "study.yaml:3: seed: must be a whole number, got '1:30'"),
+        ("distillation: {learning_rate: true}", "distillation.learning_rate: must be a number, got true"),
+        ("distillation: {learning_rate: inf}", "distillation.learning_rate: must be a number, got 'inf'"),
+        ("distillation: {learning_rate: 1e400}", "distillation.learning_rate: must be a finite number"),
+        ("distillation: {steps: 1e30}", "distillation.steps: must be at most 100,000,000, got 1e+30"),
+        ("objectives: false", "study.yaml:3: objectives: must be a list, got false"),
+        ("objectives:\n  accuracy: maximize\n  latncy_p50: minimize", ":5: objectives.latncy_p50: unknown metric"),
+        ("constraints:\n  - parameters <= 10", "study.yaml:4: constraints.0: no architecture left"),
+        ("constraints:\n  -\n    metric: latncy_p50\n    bound: 1", "study.yaml:5: constraints.0: unknown metric"),
+        ("constraints: x", "study.yaml:3: constraints: must be a list, got 'x'"),
+        ("constraints: [5]", "5 is not a constraint"),
+        (
+            "constraints: [accuracy >= 85]",
+            "accuracy is at most 1; write a share such as 0.85",
+        ),
+        ("constraints: [accuracy <= -1]", "constraints.0: nothing has accuracy <= -1: accuracy is at least 0"),
+        ("constraints: [latency_p90 <= 0 ms]", "constraints.0: nothing has latency_p90 <= 0 s"),
+        ("constraints: [parameters >= 1e15]", "constraints.0: nothing has parameters >= 1e+15"),
+        (
+            "constraints: [latency_p50 <= 3 ms, latency_p50 >= 4 ms]",
+            "constraints.1: latency_p50 >= 0.004 s con",
+        ),
+        ("search_space: 5", "study.yaml:3: search_space: must be text, or a mapping with some of the keys layers"),
+        (_space("{values: [1], low: 1}"), "search_space.layers: give either `values`, or `low`, `high` and `step`"),
+        *[
+            (_space(text), "search_space.layers: must be a number, a list of numbers, or {low, high, step}")
+            for text in ("true", "many", "1.5", "null")
+        ],
+        (_space("[true, 2]"), "search_space.layers.values.0: must be a whole number, got true"),
+        (_space("1" + "0" * 21), "search_space.layers: must be at most 1,000,000, got 1e+21"),
+        (_space("{low: 1, high: 1e30, step: 1e29}"), "search_space.layers.high: must be at most 1,000,000"),
+        (_space("1e6", 1_000_000), "search_space: reaches 4e+18 parameters"),
+        ("trails: 3", "unknown key 'trails'; did you mean 'budget.trials'?"),
+        ("budget: [1]", "study.yaml:3: budget: must be a mapping with some of the keys trials, parallel"),
+        ("strategy: sobl", "must be 'random', 'sobol' or 'ax', got 'sobl'; did you mean 'sobol'?"),
+        (f"name: {'a' * 999}", "begin with a letter or a digit, got 'aaaaaaaa"),
         ("seed: \x07", "study.yaml:3: not YAML"),
         ("budget: [", "study.yaml:3: not YAML"),
     ],
@@ -113,6 +164,30 @@ def test_mistakes_are_named_with_line_key_and_meaning(addition, expected):
 def test_a_metric_that_is_no_word_is_named():
     text = complaint("teacher: built-in\ntask:\n  dataset: docstrings\n  metric: [accuracy]\n")
     assert text.startswith("study.yaml:4: task.metric: ")
+
+
+def test_long_values_are_cut():
+    assert len(complaint(SMALLEST + f"name: {'a' * 9999}")) < 250
+
+
+def test_plain_scalars_are_read_as_in_yaml_1_2():
+    spec = parse(SMALLEST.replace("docstrings", "docstrings, label: no") + "seed: 010\ndistillation: {steps: 1e3}")
+    assert (spec.task.label, spec.seed, spec.distillation.steps) == ("no", 10, 1000)
+
+
+def test_name_of_the_file_that_is_no_name_is_told_as_such():
+    with pytest.raises(StudyFileError, match="it is the file's name"):
+        parse_study(SMALLEST, origin="My study.yaml", default_name="my study")
+
+
+def test_what_is_no_regular_file_or_too_large_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo.yaml")
+    for path in (tmp_path / "fifo.yaml", Path("/dev/zero")):
+        with pytest.raises(StudyFileError, match="is no regular file"):
+            load_study(path)
+    (tmp_path / "large.yaml").write_text("#" * 300_000)
+    with pytest.raises(StudyFileError, match=r"large\.yaml: is larger than 256 KiB"):
+        load_study(tmp_path / "large.yaml")
 
 
 def test_every_mistake_is_told_at_once():
