@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cli.errors import BadInputError
+from cli.home import open_home, usable
 
+LOCK = "run.lock"
 DYING_S = 30.0
 """How long the processes of a run that was killed may take to notice and to end."""
 
@@ -25,27 +27,17 @@ def home_lock(home: Path, *, pause: Callable[[float], None] = time.sleep) -> Ite
     Raises:
         BadInputError: another run is alive in this home, or the home cannot be written.
     """
-    with _usable(home):
-        home.mkdir(parents=True, exist_ok=True)
-        handle = os.open(home / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    open_home(home)
+    with usable(home):
+        handle = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _take(handle, home, pause)
-        with _usable(home):
+        with usable(home):
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield handle
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _usable(home: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BadInputError(
-            f"the home {home} cannot be used: {error.strerror}; name another one with --home"
-        ) from error
 
 
 def _take(handle: int, home: Path, pause: Callable[[float], None]) -> None:

@@ -8,40 +8,52 @@ from pathlib import Path
 from types import FrameType
 
 from cli.errors import BadInputError, CliError, ExitCode
+from cli.home import open_home
 from cli.logs import log_to_stderr
-from cli.supervised import when_orphaned
+from cli.supervised import tell_supervisor, when_orphaned
 from cli.waiting import passive_waiting
-from client import ClientError, ProblemError
+from client import ClientError, InvalidAddress, ProblemError
 from hardware.lock import computing
 from hardware.values import Device
 from protocol.jobs import JobKind
 from worker.errors import WorkerSetupError
 from worker.settings import WorkerSettings, default_name
 
+ORPHAN_S = 2.0
+"""How long a job may take to stop when the supervisor is gone: the service ends, too, and takes nothing more."""
+
 
 def run_worker(
     url: str, home: Path, *, name: str | None, kinds: tuple[JobKind, ...], threads: int, supervised: bool
 ) -> ExitCode:
-    """Raises: BadInputError: settings that cannot be used, or a service that refuses this worker."""
+    """Raises: BadInputError: settings or a home that cannot be used, or a service that refuses this worker."""
     try:
         settings = WorkerSettings(
-            url=url, home=home, name=name or default_name(), kinds=kinds or tuple(JobKind), threads=threads
+            url=url,
+            home=home,
+            name=default_name() if name is None else name,
+            kinds=kinds or tuple(JobKind),
+            threads=threads,
         )
     except WorkerSetupError as error:
         raise BadInputError(str(error)) from error
+    if not supervised:
+        open_home(home)
     log_to_stderr()
     from worker.shutdown import Shutdown
 
     shutdown = Shutdown()
     shutdown.on_signals()
     if supervised:
-        when_orphaned(shutdown.ask)
+        when_orphaned(lambda: shutdown.ask(grace_s=ORPHAN_S))
     with passive_waiting():
         from worker.main import work
 
     try:
-        work(settings, shutdown)
+        work(settings, shutdown, tell_supervisor)
     except WorkerSetupError as error:
+        raise BadInputError(str(error)) from error
+    except InvalidAddress as error:
         raise BadInputError(str(error)) from error
     except ProblemError as error:
         raise BadInputError(f"the service at {url} refuses this worker: {error}") from error
@@ -51,7 +63,7 @@ def run_worker(
 
 
 def run_suggester(home: Path, *, database_url: str | None, supervised: bool) -> ExitCode:
-    """Raises: BadInputError: settings that cannot be used."""
+    """Raises: BadInputError: settings or a home that cannot be used."""
     log_to_stderr()
     stop = threading.Event()
     _set_on_signals(stop)
@@ -61,6 +73,8 @@ def run_suggester(home: Path, *, database_url: str | None, supervised: bool) -> 
     from service.errors import SettingsError
     from service.settings import Settings
 
+    if not supervised:
+        open_home(home)
     try:
         settings = Settings.from_environment(home=home, database_url=database_url)
     except SettingsError as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import BadInputError, ChildError, ExitCode
+from cli.supervised import NEWS_VARIABLE
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ MOST_QUICK_DEATHS = 5
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 LAST_GRACE_S = 8.0
+TICK_S = 0.02
 TAIL_LINES = 15
 
 
@@ -56,21 +58,29 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
         keep_open: tuple[int, ...] = (),
     ) -> None:
-        """`keep_open` are file descriptors that every child holds as long as it lives."""
+        """`on_event` also gets what the children tell; `keep_open` are descriptors that each holds while it lives."""
         self._on_event, self._clock, self._keep_open = on_event, clock, keep_open
         self._children: list[_Child] = []
+        self._hurried = False
+        self._pipe: tuple[int, ...] = ()
+        """Where the children tell something: its end to read from, and theirs."""
 
     def start(self, spec: ChildSpec) -> None:
-        """Raises: ChildError: it cannot be started."""
+        """Raises: ChildError: it cannot be started. BadInputError: its log cannot be written."""
+        if not self._pipe:
+            self._pipe = os.pipe()
+            for end in self._pipe:
+                os.set_blocking(end, False)  # nothing may have been told, nobody may be listening
         self._children.append(_Child(spec, self._launch(spec), self._clock()))
 
     def check(self) -> None:
-        """Start again what has died. To be called often; never waits.
+        """Pass on what the children tell, and start again what has died. To be called often; never waits.
 
         Raises:
             BadInputError: a child says that what it was asked to do cannot be done (exit code 2).
             ChildError: a child died several times soon after its start, or cannot be started again.
         """
+        self._pass_on()
         for child in self._children:
             if child.again_s is not None:
                 if self._clock() >= child.again_s:
@@ -86,35 +96,50 @@ class Supervisor:
                 return child.process.pid
         return None
 
-    def stop(self, *, grace_s: float) -> None:
-        """SIGTERM to all but the first child, which the others depend on; then to that; SIGKILL after `grace_s`.
+    def hurry(self) -> None:
+        """Let a `stop` kill what is left at once; may be called by a signal's handler."""
+        self._hurried = True
 
-        A KeyboardInterrupt meanwhile kills what is left at once.
-        """
+    def stop(self, *, grace_s: float) -> None:
+        """SIGTERM to all but the first child, which the others depend on; then to that; SIGKILL after `grace_s`."""
         try:
             self._end(self._children[1:], grace_s)
             self._end(self._children[:1], LAST_GRACE_S)
-        except KeyboardInterrupt:
-            self._on_event("killing what has not ended")
         finally:
             for child in self._children:
                 self._sweep(child)
             self._children.clear()
+            for end in self._pipe:
+                os.close(end)
+            self._pipe = ()
 
     def _launch(self, spec: ChildSpec) -> subprocess.Popen[bytes]:
         try:
             spec.log.parent.mkdir(parents=True, exist_ok=True)
-            with spec.log.open("ab") as log_file:
+            log_file = spec.log.open("ab")
+        except OSError as error:
+            raise BadInputError(
+                f"{spec.name} cannot be started: its log {spec.log} cannot be written: {error}"
+            ) from error
+        news = self._pipe[-1]
+        try:
+            with log_file:
                 return subprocess.Popen(  # noqa: S603 (our own commands)
                     list(spec.command),
                     stdin=subprocess.PIPE,
                     stdout=log_file,
                     stderr=subprocess.STDOUT,
                     process_group=0,
-                    pass_fds=self._keep_open,
+                    pass_fds=(*self._keep_open, news),
+                    env=os.environ | {NEWS_VARIABLE: str(news)},
                 )
         except OSError as error:
             raise ChildError(f"{spec.name} cannot be started: {error}") from error
+
+    def _pass_on(self) -> None:
+        with suppress(BlockingIOError):
+            for line in os.read(self._pipe[0], 65_536).decode(errors="replace").splitlines() if self._pipe else ():
+                self._on_event(line)
 
     def _died(self, child: _Child) -> None:
         code = child.process.returncode
@@ -137,11 +162,11 @@ class Supervisor:
         for child in running:
             child.process.terminate()
         deadline = time.monotonic() + grace_s
+        while running and not self._hurried and time.monotonic() < deadline:
+            time.sleep(TICK_S)
+            running = [child for child in running if child.process.poll() is None]
         for child in running:
-            try:
-                child.process.wait(timeout=max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                self._on_event(f"{child.spec.name} does not end; it is killed")
+            self._on_event(f"{child.spec.name} {'is' if self._hurried else 'does not end; it is'} killed")
 
     def _sweep(self, child: _Child) -> None:
         """End what is left of the child's process group; once, for then its number may be another's."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-
 from distillation.errors import DataError, DistillationError, DivergedError, TeacherError
 from encoders.errors import (
     CheckpointError,
@@ -45,9 +43,6 @@ def _reason(error: BaseException) -> FailureReason:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        where = f" while writing {error.filename}" if error.filename else ""
-        return f"the worker's disk is full{where}; make room, then run the study again"
     text = " ".join(str(error).split())
     if isinstance(error, (*INVALID, DistillationError, EncoderError, HardwareError)):
         return text

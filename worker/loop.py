@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from client import ClientError, ProblemError
 from protocol.jobs import PROTOCOL_VERSION, Grant, JobKind, LeaseRequest, Release
 from worker.checkpoints import Checkpoints
+from worker.room import Room, lack_of_room
 from worker.runner import Runner
 from worker.shutdown import Shutdown
 from worker.tenure import Ending, JobsPort, Tenure
@@ -36,10 +38,13 @@ class Loop:
         upload: Callable[[Path], str],
         work: Path,
         shutdown: Shutdown,
+        tell: Callable[[str], None],
         wait_s: float = WAIT_S,
     ) -> None:
+        """`tell` reaches people with the little that they must do something about."""
         self._jobs, self._runners, self._upload = jobs, runners, upload
         self._work, self._shutdown = work, shutdown
+        self._room = Room(tell, shutdown.pause)
         self._request = LeaseRequest(
             worker=name, protocol_version=PROTOCOL_VERSION, kinds=tuple(runners), targets=targets, wait_s=wait_s
         )
@@ -57,6 +62,10 @@ class Loop:
             except ClientError as error:
                 if isinstance(error, ProblemError) and error.problem.status < 500:
                     raise
+                lack = lack_of_room(error, self._work)
+                if lack is not None:
+                    self._room.lacks(lack, longest_s=LONGEST_PAUSE_S)
+                    continue
                 log.warning("no job to be had, next try in %.1f s: %s", pause_s, error)
                 self._shutdown.pause(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -69,9 +78,15 @@ class Loop:
     def _work_on(self, grant: Grant) -> Ending:
         trial = "" if grant.trial is None else f", trial {grant.trial}"
         log.info("job %d attempt %d: %s for %s%s", grant.job, grant.attempt, grant.work.kind, grant.study, trial)
-        with TemporaryDirectory(dir=self._work, prefix="outbox-", ignore_cleanup_errors=True) as outbox:
-            checkpoints = Checkpoints(Path(outbox), self._upload)
-            ending = Tenure(grant, self._runners[grant.work.kind], self._jobs, checkpoints, self._shutdown).hold()
+        outbox = self._work / f"outbox-{uuid.uuid4().hex}"  # made by the job, whose disk may be full
+        runner, checkpoints = self._runners[grant.work.kind], Checkpoints(outbox, self._upload)
+        tenure = Tenure(
+            grant, runner, self._jobs, checkpoints, shutdown=self._shutdown, room=self._room, work=self._work
+        )
+        try:
+            ending = tenure.hold()
+        finally:
+            shutil.rmtree(outbox, ignore_errors=True)
         log.info("job %d: %s", grant.job, ending)
         return ending
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 import torch
 from transformers.utils import logging as transformers_logging
@@ -30,11 +31,13 @@ PATIENCE_S = 60.0
 MEASURING = (JobKind.CALIBRATE, JobKind.MEASURE, JobKind.FINALIZE)
 
 
-def work(settings: WorkerSettings, shutdown: Shutdown) -> None:
+def work(settings: WorkerSettings, shutdown: Shutdown, tell: Callable[[str], None]) -> None:
     """Serve jobs until `shutdown`; the process may have to end with a job's thread still running, and then does.
 
+    `tell` gets the little that people must do something about: it is in the log, too.
+
     Raises:
-        WorkerSetupError: it may only measure, and cannot.
+        WorkerSetupError: it may only measure, and cannot; or its home cannot be used.
         ProblemError: the service refuses this worker.
     """
     threads = settings.threads or len(available_cores())
@@ -58,6 +61,7 @@ def work(settings: WorkerSettings, shutdown: Shutdown) -> None:
                 upload=client.artefacts.upload_folder,
                 work=workplace.work,
                 shutdown=shutdown,
+                tell=tell,
             )
             log.info("worker %s at %s: %s; measures %s", settings.name, settings.url, _words(kinds), _words(targets))
             ending = loop.run()

@@ -10,6 +10,9 @@ from pathlib import Path
 from protocol.jobs import JobKind
 from worker.errors import WorkerSetupError
 
+LONGEST_NAME = 200
+"""What the protocol takes."""
+
 
 def default_name() -> str:
     """Tells this worker from every other one alive."""
@@ -21,7 +24,7 @@ class WorkerSettings:
     """`url` is the service's address; `threads` are those of training, 0 for every core.
 
     Raises:
-        WorkerSetupError: nothing to do, or a negative number of threads.
+        WorkerSetupError: nothing to do, a negative number of threads, or a name that is empty or too long.
     """
 
     url: str
@@ -33,5 +36,9 @@ class WorkerSettings:
     def __post_init__(self) -> None:
         if not self.kinds:
             raise WorkerSetupError("a worker needs at least one kind of job")
+        if not 1 <= len(self.name) <= LONGEST_NAME:
+            raise WorkerSetupError(
+                f"a worker's name has 1 to {LONGEST_NAME} characters, got {len(self.name)}: {self.name[:40]!r}"
+            )
         if self.threads < 0:
             raise WorkerSetupError(f"threads must be 0 (every core) or more, got {self.threads}")

@@ -7,6 +7,9 @@ import signal
 from queue import Empty, SimpleQueue
 from types import FrameType
 
+GRACE_S = 20.0
+"""How long a job that was asked to stop may take; one that cannot stop half-way (a measurement) is given up then."""
+
 
 class Shutdown:
     """Set once, by a signal or by the end of a supervisor; wakes the loop, which waits here and nowhere else.
@@ -16,9 +19,12 @@ class Shutdown:
 
     def __init__(self) -> None:
         self.asked = False
+        self.grace_s = GRACE_S
         self._bell: SimpleQueue[None] = SimpleQueue()
 
-    def ask(self) -> None:
+    def ask(self, *, grace_s: float = GRACE_S) -> None:
+        """Let the job that runs have so long."""
+        self.grace_s = grace_s
         self.asked = True
         self.ring()
 

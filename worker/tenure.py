@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from client.errors import LEASE_LOST
 from protocol.jobs import (
     Command,
     Failure,
+    FailureReason,
     Grant,
     LeaseRequest,
     Outcome,
@@ -26,6 +28,7 @@ from protocol.jobs import (
 from worker.checkpoints import Checkpoints
 from worker.errors import Interrupted
 from worker.failures import failure_of
+from worker.room import Room, lack_of_room, none_left
 from worker.runner import Runner
 from worker.shutdown import Shutdown
 
@@ -37,8 +40,8 @@ NEWS_S = 2.0
 TICK_S = 0.5
 """How often the loop looks for a checkpoint to send."""
 
-GRACE_S = 20.0
-"""How long a job that was asked to stop may take; one that cannot stop half-way (a measurement) is given up then."""
+FULL_SERVICE_S = 1.0
+"""How often a service without room is told again how a job ended: soon, for its lease is over when there is room."""
 
 
 class JobsPort(Protocol):
@@ -62,6 +65,7 @@ class Ending(StrEnum):
     """The service gave the job to somebody else, or cancelled it: nothing more is said about it."""
     GIVEN_UP = "given up"
     """Released while it was still running: the process must end."""
+    NO_ROOM = "released for want of room"
 
 
 class _Reporter:
@@ -89,20 +93,33 @@ class Tenure:
     """
 
     def __init__(
-        self, grant: Grant, runner: Runner, jobs: JobsPort, checkpoints: Checkpoints, shutdown: Shutdown
+        self,
+        grant: Grant,
+        runner: Runner,
+        jobs: JobsPort,
+        checkpoints: Checkpoints,
+        *,
+        shutdown: Shutdown,
+        room: Room,
+        work: Path,
     ) -> None:
+        """`work` is the folder that the runner writes below."""
         self._grant, self._runner, self._jobs = grant, runner, jobs
-        self._checkpoints, self._shutdown = checkpoints, shutdown
+        self._checkpoints, self._shutdown, self._room, self._work = checkpoints, shutdown, room, work
         self._reporter = _Reporter(checkpoints)
         self._thread = threading.Thread(target=self._run, name=f"job-{grant.job}", daemon=True)
         self._result: Outcome | Failure | None = None
+        self._lack: str | None = None
         self._lost = False
         self._interval_s = grant.lease_s / 3
         self._renewed_s = time.monotonic()
         self._told: tuple[Progress | None, str | None] = (None, None)
 
-    def hold(self, *, grace_s: float = GRACE_S) -> Ending:
-        """Run the job and keep its lease until it ends, is lost, or the worker shall end."""
+    def hold(self) -> Ending:
+        """Run the job and keep its lease until it ends, is lost, or the worker shall end.
+
+        A job that a full disk has ended is released, and waited for before this returns.
+        """
         self._thread.start()
         stop_by_s: float | None = None
         try:
@@ -111,7 +128,7 @@ class Tenure:
                 self._keep()
                 if self._shutdown.asked:
                     self._reporter.stop = True
-                    stop_by_s = stop_by_s or time.monotonic() + grace_s
+                    stop_by_s = stop_by_s or time.monotonic() + self._shutdown.grace_s
                     if time.monotonic() > stop_by_s:
                         return self._give_up()
             self._settle()
@@ -127,7 +144,12 @@ class Tenure:
             self._result = None
         except Exception as error:  # the job boundary: whatever a job raises is its failure, not the worker's
             log.exception("job %d failed", self._grant.job)
-            self._result = failure_of(error)
+            failure = failure_of(error)
+            self._lack = lack_of_room(error, self._work)
+            if self._lack is None and failure.reason is FailureReason.ERROR:
+                self._lack = none_left(self._work)
+            if self._lack is None:
+                self._result = failure
         finally:
             self._shutdown.ring()
 
@@ -172,20 +194,36 @@ class Tenure:
             return Ending.LOST
         if self._result is None:
             return self._release()
+        report = Report(attempt=self._grant.attempt, result=self._result)
         try:
-            self._jobs.report(self._grant.job, Report(attempt=self._grant.attempt, result=self._result))
+            self._say(lambda: self._jobs.report(self._grant.job, report))
         except ClientError as error:
             log.error("job %d: its result could not be reported: %s", self._grant.job, error)
             return Ending.LOST
+        self._room.suffices()
         return Ending.REPORTED
 
     def _release(self) -> Ending:
         release = Release(attempt=self._grant.attempt, checkpoint=self._checkpoints.newest)
         try:
-            self._jobs.release(self._grant.job, release)
+            self._say(lambda: self._jobs.release(self._grant.job, release))
         except ClientError as error:
             log.warning("job %d could not be released and will be leased again later: %s", self._grant.job, error)
-        return Ending.RELEASED
+        if self._lack is None:
+            return Ending.RELEASED
+        self._room.lacks(self._lack)
+        return Ending.NO_ROOM
+
+    def _say(self, say: Callable[[], None]) -> None:
+        """Tell the service, again and again while it has no room, unless the worker shall end."""
+        while True:
+            try:
+                return say()
+            except ProblemError as error:
+                lack = lack_of_room(error, self._work)
+                if lack is None or self._shutdown.asked:
+                    raise
+                self._room.lacks(lack, longest_s=FULL_SERVICE_S)
 
     def _give_up(self) -> Ending:
         log.warning("job %d does not stop; it is given up", self._grant.job)

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from protocol.jobs import Grant
+from worker.errors import WorkerSetupError
 
 
 class ArtefactsPort(Protocol):
@@ -78,9 +79,18 @@ class Workplace:
 
     @contextmanager
     def occupied(self) -> Iterator[None]:
-        """Be at work here; whoever is the first removes what workers that were killed have left."""
-        self.work.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.work / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        """Be at work here; whoever is the first removes what workers that were killed have left.
+
+        Raises:
+            WorkerSetupError: nothing can be written here.
+        """
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.work / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise WorkerSetupError(
+                f"the home {self.home} cannot be used: {error.strerror}: {error.filename}; name another one with --home"
+            ) from error
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,9 +60,10 @@ def test_a_home_on_a_full_disk_is_named(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(BadInputError, match="No space left on device"), home_lock(tmp_path):
-        pass
-    monkeypatch.undo()
+    for call in ("pwrite", "ftruncate", "open"):
+        monkeypatch.setattr(os, call, full)
+        with pytest.raises(BadInputError, match="No space left on device"), home_lock(tmp_path):
+            pass
+        monkeypatch.undo()
     with home_lock(tmp_path):
         pass

@@ -11,6 +11,7 @@ import pytest
 
 from cli import supervisor as supervisor_module
 from cli.errors import BadInputError, ChildError
+from cli.supervised import NEWS_VARIABLE, tell_supervisor
 from cli.supervisor import ChildSpec, Supervisor, tail
 
 PATIENCE_S = 20.0
@@ -186,8 +187,41 @@ def test_children_notice_that_their_supervisor_was_killed(tmp_path):
 
 def test_a_child_whose_log_cannot_be_written_is_an_error_that_names_it(supervisor, child, tmp_path):
     (tmp_path / "logs").write_text("in the way")
-    with pytest.raises(ChildError, match=r"worker cannot be started: .*logs"):
+    with pytest.raises(BadInputError, match=r"worker cannot be started: its log .*logs"):
         supervisor.start(child(SLEEPER))
+
+
+def test_what_a_child_tells_reaches_people_and_not_only_its_log(supervisor, child, events):
+    code = """
+        import time
+        from cli.supervised import tell_supervisor
+        tell_supervisor("the disk is full")
+        tell_supervisor("there is room again")
+        time.sleep(60)
+    """
+    supervisor.start(child(code))
+
+    def told():
+        supervisor.check()
+        return len(events) == 2
+
+    until(told, "the news")
+    assert events == ["the disk is full", "there is room again"]
+
+
+def test_without_a_supervisor_nothing_is_told(monkeypatch):
+    monkeypatch.delenv(NEWS_VARIABLE, raising=False)
+    tell_supervisor("the disk is full")
+
+
+def test_a_stop_in_a_hurry_does_not_wait(supervisor, child, events, tmp_path):
+    supervisor.start(child("import time; time.sleep(60)", "serve"))
+    stubborn = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\n"
+    supervisor.start(child(stubborn + "time.sleep(60)"))
+    until(lambda: "up" in tail(tmp_path / "logs" / "worker.log"), "the worker to be up")
+    supervisor.hurry()
+    supervisor.stop(grace_s=10 * PATIENCE_S)
+    assert "worker is killed" in events
 
 
 def test_a_process_group_that_has_ended_is_signalled_once(supervisor, child, monkeypatch):

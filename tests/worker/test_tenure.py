@@ -4,6 +4,7 @@ import itertools
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,6 +25,7 @@ from protocol.problem import Problem
 from worker.checkpoints import Checkpoints
 from worker.errors import Interrupted
 from worker.loop import Loop
+from worker.room import Room
 from worker.shutdown import Shutdown
 from worker.tenure import Ending, Tenure
 
@@ -88,10 +90,23 @@ def shutdown():
 
 
 @pytest.fixture
-def hold(tmp_path, shutdown):
-    def hold_(api, body, *, upload=lambda folder: "a" * 64, grace_s=SOON_S, **options):
+def pauses():
+    return []
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def hold(tmp_path, shutdown, pauses, told):
+    room = Room(told.append, pauses.append)
+
+    def hold_(api, body, *, upload=lambda folder: "a" * 64, **options):
         checkpoints = Checkpoints(tmp_path / "outbox", upload)
-        return Tenure(grant(**options), Job(body), api, checkpoints, shutdown).hold(grace_s=grace_s)
+        tenure = Tenure(grant(**options), Job(body), api, checkpoints, shutdown=shutdown, room=room, work=tmp_path)
+        return tenure.hold()
 
     return hold_
 
@@ -140,17 +155,78 @@ def test_an_exception_becomes_a_failure_with_a_reason(hold, error, reason, messa
     assert (failure.reason, failure.message) == (reason, message)
 
 
-def test_a_full_disk_is_named(hold):
+def raising(error):
+    def body(reporter):
+        raise error
+
+    return body
+
+
+def wrapped(error):
+    """An error of ours that the disk's lies behind."""
+    ours = DataError("cannot write the data")
+    ours.__cause__ = error
+    return ours
+
+
+NO_ROOM = OSError(28, "No space left on device", "/data/model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("error", "where"),
+    [
+        (NO_ROOM, "the disk of /data/model.safetensors is full"),
+        (wrapped(NO_ROOM), "the disk of /data/model.safetensors is full"),
+        (OSError(122, "Disk quota exceeded"), "the disk of {work} is full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk of {work} is full"),
+        (refusal("storage_full", 507), "the service has no room: storage_full"),
+    ],
+)
+def test_a_full_disk_is_no_attempt_and_is_told_once(hold, told, pauses, tmp_path, error, where):
     api = Api()
+    assert [hold(api, raising(error)) for _ in range(8)] == [Ending.NO_ROOM] * 8
+    assert api.reports == []
+    assert len(api.releases) == 8
+    assert told == [f"{where.format(work=tmp_path)}; make room, the study goes on by itself"]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert hold(api, lambda reporter: OUTCOME) is Ending.REPORTED
+    assert told[1:] == ["there is room again; the study goes on"]
+    hold(api, raising(error))
+    assert pauses[8:] == [1]
 
-    def fail(reporter):
-        raise OSError(28, "No space left on device", "/data/model.safetensors")
 
-    hold(api, fail)
-    failure = api.reports[0][1].result
-    assert failure.reason is FailureReason.ERROR
-    assert "disk is full" in failure.message
-    assert "/data/model.safetensors" in failure.message
+def test_an_error_that_does_not_say_so_is_the_disk_s_where_that_is_full(hold, told, tmp_path, monkeypatch):
+    monkeypatch.setattr("worker.room.shutil.disk_usage", lambda folder: SimpleNamespace(free=0))
+    assert hold(Api(), raising(RuntimeError("file write failed"))) is Ending.NO_ROOM
+    assert told[0].startswith(f"the disk of {tmp_path} is full")
+    api = Api()
+    assert hold(api, raising(DataError("task.label: no column 'x'"))) is Ending.REPORTED
+    assert api.reports[0][1].result.reason is FailureReason.INVALID
+
+
+def test_an_outcome_is_kept_until_the_service_has_room_for_it(hold, told, pauses):
+    answers = iter([refusal("storage_full", 507)] * 3)
+
+    class Full(Api):
+        def report(self, job, report):
+            for error in answers:
+                raise error
+            super().report(job, report)
+
+    api = Full()
+    assert hold(api, lambda reporter: OUTCOME) is Ending.REPORTED
+    assert len(api.reports) == 1
+    assert pauses == [1, 1, 1]
+    assert len(told) == 2
+
+
+def test_a_worker_that_shall_end_does_not_wait_for_room(hold, shutdown):
+    class Full(Api):
+        def report(self, job, report):
+            shutdown.ask()
+            raise refusal("storage_full", 507)
+
+    assert hold(Full(), lambda reporter: OUTCOME) is Ending.LOST
 
 
 def test_renewals_carry_progress_and_the_newest_checkpoint(hold, tmp_path):
@@ -279,12 +355,12 @@ def test_a_job_that_cannot_stop_is_given_up_after_the_grace(hold, shutdown):
     end = threading.Event()
 
     def body(reporter):
-        shutdown.ask()
+        shutdown.ask(grace_s=0.05)
         assert end.wait(SOON_S)
         return OUTCOME
 
     api = Api()
-    assert hold(api, body, grace_s=0.05) is Ending.GIVEN_UP
+    assert hold(api, body) is Ending.GIVEN_UP
     end.set()
     assert len(api.releases) == 1
     assert api.reports == []
@@ -301,7 +377,7 @@ def test_a_job_that_ends_although_the_worker_shall_end_is_reported(hold, shutdow
 
 
 @pytest.fixture
-def loop(tmp_path, shutdown):
+def loop(tmp_path, shutdown, told):
     def make(api, body=lambda reporter: OUTCOME):
         return Loop(
             "w",
@@ -311,6 +387,7 @@ def loop(tmp_path, shutdown):
             upload=lambda folder: "a" * 64,
             work=tmp_path,
             shutdown=shutdown,
+            tell=told.append,
             wait_s=0.0,
         )
 
@@ -332,6 +409,18 @@ def test_the_loop_outlives_an_outage(loop, shutdown, monkeypatch):
     loop(api).run()
     assert len(api.reports) == 1
     assert pauses == [0.2, 0.4]
+
+
+def test_the_loop_waits_for_room_and_goes_on(loop, shutdown, told, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(shutdown, "pause", pauses.append)
+    bodies = iter([raising(NO_ROOM), lambda reporter: OUTCOME])
+    api = Api([refusal("storage_full", 507), grant(attempt=1), grant(attempt=2)], when_idle=shutdown.ask)
+    assert loop(api, lambda reporter: next(bodies)(reporter)).run() is Ending.REPORTED
+    assert [release.attempt for _, release in api.releases] == [1]
+    assert [report.attempt for _, report in api.reports] == [2]
+    assert pauses == [1, 2]
+    assert len(told) == 2
 
 
 def test_a_worker_that_the_service_refuses_ends(loop):

@@ -1,6 +1,16 @@
 """A worker's folders."""
 
+import pytest
+
+from worker.errors import WorkerSetupError
 from worker.workplace import Workplace
+
+
+def test_a_home_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "home").write_text("")
+    place = Workplace(home=tmp_path / "home", artefacts=None, threads=1)
+    with pytest.raises(WorkerSetupError, match=r"home cannot be used: .*--home"), place.occupied():
+        pass
 
 
 def test_what_killed_workers_left_is_removed_by_the_first_one_only(tmp_path):
