@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from cli.errors import CliError, ExitCode
+from cli.interrupts import Interrupts
+from cli.names import study_name
+from cli.resuming import stopped
 
 HOME_VARIABLE = "STILLHOUSE_HOME"
 URL_VARIABLE = "STILLHOUSE_URL"
@@ -26,9 +29,26 @@ app = typer.Typer(
 studies = typer.Typer(help="Studies of a running service.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(studies, name="study")
 
+
+def _folder(text: str | Path) -> Path:
+    if not str(text):
+        raise typer.BadParameter("it is empty; name a folder, '.' for this one")
+    return Path(text)
+
+
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.", show_default=False)]
-Name = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)]
-Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="Folder of the database, artefacts, exports and logs.")]
+Name = Annotated[
+    str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False, callback=study_name)
+]
+Home = Annotated[
+    Path,
+    typer.Option(
+        envvar=HOME_VARIABLE,
+        parser=_folder,
+        metavar="PATH",
+        help="Folder of the database, artefacts, exports and logs.",
+    ),
+]
 Url = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="Address of the service.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End when stdin ends.")]
@@ -43,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _exit_code(error)
         if code is None:
             raise
-        print(f"stillhouse: {error}", file=sys.stderr)
+        print(f"stillhouse: {error}{_hint(error)}", file=sys.stderr)
         sys.exit(code)
 
 
@@ -61,6 +81,10 @@ def _exit_code(error: Exception) -> ExitCode | None:
     return ExitCode.FAILED if isinstance(error, ClientError) else None
 
 
+def _hint(error: Exception) -> str:
+    return "; the service speaks http://, not https://" if "[SSL: WRONG_VERSION_NUMBER]" in str(error) else ""
+
+
 @app.command()
 def run(
     study_file: StudyFile,
@@ -72,19 +96,22 @@ def run(
     again: Annotated[bool, typer.Option("--again", help="Start a new study if the name is taken.")] = False,
 ) -> None:
     """Run a study on this machine from its file to its checkpoints; the same command continues it."""
-    from cli.display import make_console
-    from cli.run import RunOptions
-    from cli.run import run as run_study
+    home = home.expanduser().absolute()
+    interrupts = Interrupts()
+    try:
+        from cli.display import make_console
+        from cli.run import RunOptions
+        from cli.run import run as run_study
 
-    console = make_console()
-    options = RunOptions(
-        study_file=study_file,
-        home=home.expanduser().absolute(),
-        port=port,
-        hold=console.is_terminal if hold is None else hold,
-        again=again,
-    )
-    raise typer.Exit(run_study(options, console))
+        console = make_console()
+        hold = console.is_terminal if hold is None else hold
+        options = RunOptions(study_file=study_file, home=home, port=port, hold=hold, again=again)
+        raise typer.Exit(run_study(options, console, interrupts))
+    except KeyboardInterrupt:
+        print(stopped(study_file, home, again=again))
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    finally:
+        interrupts.ignore()
 
 
 @app.command()
@@ -199,7 +226,10 @@ def preview(study_file: StudyFile, as_json: Json = False) -> None:
 @app.command()
 def export(
     name: Name,
-    to: Annotated[Path | None, typer.Option(help="Folder to write to; exports/STUDY in the home by default.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(parser=_folder, metavar="PATH", help="Folder to write to; exports/STUDY in the home by default."),
+    ] = None,
     url: Url = DEFAULT_URL,
     home: Home = DEFAULT_HOME,
 ) -> None:

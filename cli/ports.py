@@ -11,17 +11,17 @@ from client import Client, ClientError
 HOST = "127.0.0.1"
 
 
-def free_port(wanted: int) -> int:
+def free_port(wanted: int, host: str = HOST) -> int:
     """The wanted port, or any free one for 0.
 
     Raises:
         BadInputError: somebody else listens there, or nobody may.
     """
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         # As a server does: a port whose last connections are only timing out is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, wanted))
+            probe.bind((host, wanted))
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             why = f"is taken{_by(wanted)}" if taken else f"cannot be used: {error.strerror}"

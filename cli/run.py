@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
-import signal
 import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
 from cli.display import Display, say
 from cli.errors import BadInputError, CliError, ExitCode
 from cli.exports import download_exports
-from cli.home_lock import home_lock
+from cli.home_lock import LOCK, home_lock
+from cli.interrupts import Interrupts
 from cli.ports import HOST, free_port
+from cli.resuming import run_command
 from cli.study_source import read_study
 from cli.summary import print_summary
 from cli.supervisor import ChildSpec, Supervisor
@@ -52,15 +51,17 @@ class RunOptions:
     again: bool
 
 
-def run(options: RunOptions, console: Console) -> ExitCode:
+def run(options: RunOptions, console: Console, interrupts: Interrupts) -> ExitCode:
     """Run or continue the study and print what came out.
 
     Raises:
         BadInputError: the study or an option cannot be used; nothing was started, or all of it is stopped again.
         CliError: a process of ours, or the study, failed.
+        KeyboardInterrupt: all is stopped again.
     """
     spec = read_study(options.study_file)
-    _interrupt_on(signal.SIGTERM, signal.SIGHUP)
+    if not (options.home / LOCK).exists():
+        free_port(options.port)  # before anything is written; where a run was before, its last processes may hold it
     with home_lock(options.home) as lock:
         port = free_port(options.port)
         display = Display(console)
@@ -70,10 +71,9 @@ def run(options: RunOptions, console: Console) -> ExitCode:
             return session.run()
         except KeyboardInterrupt:
             say(console, "stopping ...")
-            supervisor.stop(grace_s=STOP_S)
-            say(console, f"stopped; nothing is lost. To continue:\n    {_command(options)}")
-            return ExitCode.INTERRUPTED
+            raise
         finally:
+            interrupts.stopping(supervisor.hurry)
             supervisor.stop(grace_s=STOP_S)
 
 
@@ -206,22 +206,8 @@ def _exists(client: Client, name: str) -> StudyView | None:
 
 
 def failure(study: StudyView, options: RunOptions) -> CliError:
-    message = f"study {study.name} failed: {study.error}\nOnce that is mended:\n    {_command(options, '--again')}"
+    command = run_command(options.study_file, options.home, again=True)
+    message = f"study {study.name} failed: {study.error}\nOnce that is mended:\n    {command}"
     broke = any(f"{reason}: " in (study.error or "") for reason in _RETRIABLE)
     # A study that failed before its first trial, and not because something broke, cannot be done as it was asked for.
     return CliError(message) if broke or any(study.trials.values()) else BadInputError(message)
-
-
-def _command(options: RunOptions, *more: str) -> str:
-    again = ["--again"] if options.again and "--again" not in more else []
-    words = ["stillhouse", "run", str(options.study_file), "--home", str(options.home), *again, *more]
-    return shlex.join(words)
-
-
-def _interrupt_on(*numbers: signal.Signals) -> None:
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise KeyboardInterrupt
-
-    for number in numbers:
-        signal.signal(number, interrupt)

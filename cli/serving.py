@@ -13,7 +13,9 @@ from pathlib import Path
 from types import FrameType
 
 from cli.errors import BadInputError, CliError
+from cli.home import open_home
 from cli.logs import log_to_stderr
+from cli.ports import free_port
 from cli.supervised import when_orphaned
 from cli.supervisor import ChildSpec, Supervisor
 from service.app import serve
@@ -32,7 +34,7 @@ def run_service(
     """Serve until the process is told to end.
 
     Raises:
-        BadInputError: a setting that cannot be used, or a port that is taken. CliError: the service did not start.
+        BadInputError: a setting or the home cannot be used, or the port is taken. CliError: the service did not start.
     """
     log_to_stderr()
     signal.signal(signal.SIGTERM, _end)
@@ -40,7 +42,9 @@ def run_service(
         when_orphaned(lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
         settings = Settings.from_environment(home=home, database_url=database_url, host=host, port=port)
-        settings.home.mkdir(parents=True, exist_ok=True)
+        free_port(port, host)  # before anything is written or started
+        if not supervised:
+            open_home(settings.home)
         if with_suggester:
             with _suggester(settings):
                 serve(settings, _announce)

@@ -1,13 +1,16 @@
 """What the command answers to good and bad input: messages, exit codes, streams."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
 
 import pytest
 
+from cli.interrupts import SIGNALS
 from cli.main import main
+from client import Unreachable
 
 STUDY = "name: small\nteacher: built-in\ntask: {dataset: docstrings}\n"
 
@@ -25,7 +28,10 @@ def stillhouse(capsys, monkeypatch, tmp_path):
         out, err = capsys.readouterr()
         return caught.value.code, out, err
 
-    return run
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -77,14 +83,80 @@ def test_a_missing_study_file_is_named(stillhouse):
     assert "nowhere.yaml" in err
 
 
-def test_a_taken_port_is_named_and_nothing_is_started(stillhouse, study_file, tmp_path):
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_a_taken_port_is_named_and_nothing_is_written(stillhouse, study_file, tmp_path, command):
+    arguments = [study_file()] if command == "run" else []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, _, err = stillhouse("run", study_file(), "--port", port)
+        code, _, err = stillhouse(command, *arguments, "--port", port)
     assert code == 2
     assert f"port {port} is taken" in err
     assert "--port" in err
-    assert not (tmp_path / "home" / "logs").exists()
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "serve", "suggest", "worker"])
+def test_a_home_that_is_a_file_is_refused(stillhouse, study_file, tmp_path, command):
+    (tmp_path / "home").write_text("")
+    arguments = {"run": [study_file(), "--port", 0], "serve": ["--port", 0]}.get(command, [])
+    code, out, err = stillhouse(command, *arguments)
+    assert (code, out) == (2, "")
+    assert f"the home {tmp_path / 'home'} cannot be used" in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["serve", "--home", ""], ["worker", "--home", ""], ["export", "small", "--to", ""]]
+)
+def test_an_empty_folder_is_not_the_working_directory(stillhouse, arguments, tmp_path):
+    code, _, err = stillhouse(*arguments)
+    assert code == 2
+    assert "it is empty" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../x", "tiny/trials", "", "Tiny", "../../etc", "x\n"])
+@pytest.mark.parametrize("command", [["front"], ["export"], ["study", "show"]])
+def test_a_name_that_no_study_has_is_refused_without_asking(stillhouse, command, name):
+    code, out, err = stillhouse(*command, name)
+    assert (code, out) == (2, "")
+    assert f"{name!r} is not the name of a study" in err
+
+
+def test_a_run_that_is_interrupted_before_anything_started_says_how_to_continue(stillhouse, study_file, monkeypatch):
+    def interrupted(path):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("cli.run.read_study", interrupted)
+    path = study_file()
+    code, out, err = stillhouse("run", path, "--again")
+    assert (code, err) == (130, "")
+    assert out.startswith("stopped; nothing is lost. To continue:\n    stillhouse run ")
+    assert out.rstrip().endswith("--again")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--url", "notaurl"], "'notaurl' is not an address of a service; write http://HOST:PORT"),
+        (["--name", 300 * "w"], "a worker's name has 1 to 200 characters, got 300"),
+        (["--name", ""], "a worker's name has 1 to 200 characters, got 0"),
+    ],
+)
+def test_a_worker_that_cannot_be_is_refused(stillhouse, options, message):
+    code, _, err = stillhouse("worker", *options)
+    assert code == 2
+    assert message in err
+    assert "pydantic" not in err
+
+
+def test_https_where_there_is_only_http_is_said(stillhouse, monkeypatch):
+    def unreachable(url, *, as_json):
+        raise Unreachable(f"{url} did not answer: [SSL: WRONG_VERSION_NUMBER] wrong version number")
+
+    monkeypatch.setattr("cli.reading.list_studies", unreachable)
+    code, _, err = stillhouse("study", "list", "--url", "https://127.0.0.1:8787")
+    assert code == 1
+    assert "speaks http://, not https://" in err
 
 
 def test_a_port_that_may_not_be_had_is_not_called_taken(stillhouse, study_file, monkeypatch):
