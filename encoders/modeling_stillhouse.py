@@ -128,9 +128,9 @@ class StillhouseConfig(PretrainedConfig):
 class Projections(NamedTuple):
     """The queries, keys and values of a layer's heads, each (B, H, L, K); the queries are not yet scaled."""
 
-    query_BHLK: Tensor
-    key_BHLK: Tensor
-    value_BHLK: Tensor
+    query: Tensor
+    key: Tensor
+    value: Tensor
 
 
 @dataclass
@@ -252,6 +252,17 @@ class StillhouseTaskModel(StillhouseModel):
         self.encoder = StillhouseEncoder(config)
         self.dropout = _dropout(config.dropout)
 
+    def _output(
+        self, encoded: StillhouseOutput, return_dict: bool | None, **computed: Tensor | None
+    ) -> StillhouseOutput | tuple[Any, ...]:
+        output = StillhouseOutput(
+            **computed,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+            projections=encoded.projections,
+        )
+        return output if _as_dict(self.config, return_dict) else output.to_tuple()
+
 
 class StillhouseForSequenceClassification(StillhouseTaskModel):
     """An encoder, pooling and a linear classifier; of one label, a regression."""
@@ -271,28 +282,24 @@ class StillhouseForSequenceClassification(StillhouseTaskModel):
         **wanted: bool | None,
     ) -> StillhouseOutput | tuple[Any, ...]:
         """As the encoder's; `labels` are class indices (B,), class probabilities (B, C), or values (B,) to regress."""
-        output = self.encoder(input_ids, attention_mask, token_type_ids, return_dict=True, **wanted)
-        pooled_BD = self.pool(output, attention_mask)
-        logits_BC = self.classifier(self.dropout(pooled_BD))
-        if labels is not None:
-            regresses = self.num_labels == 1
-            output.loss = (
-                functional.mse_loss(logits_BC[:, 0], labels.to(logits_BC.dtype))
-                if regresses
-                else functional.cross_entropy(logits_BC, labels)
-            )
-        output.logits = logits_BC
-        return _finished(self.config, output, return_dict)
+        encoded = self.encoder(input_ids, attention_mask, token_type_ids, return_dict=True, **wanted)
+        logits_BC = self.classifier(self.dropout(self.pool(encoded, attention_mask)))
+        loss = None
+        if labels is not None and self.num_labels == 1:
+            loss = functional.mse_loss(logits_BC[:, 0], labels.to(logits_BC.dtype))
+        elif labels is not None:
+            loss = functional.cross_entropy(logits_BC, labels)
+        return self._output(encoded, return_dict, loss=loss, logits=logits_BC)
 
-    def pool(self, output: StillhouseOutput, attention_mask: Tensor | None) -> Tensor:
+    def pool(self, encoded: StillhouseOutput, attention_mask: Tensor | None) -> Tensor:
         """The (B, D) vector of each text: its first token, through the pooler if there is one, or the mean of its
         real tokens.
         """
-        hidden_BLD = output.last_hidden_state
+        hidden_BLD = encoded.last_hidden_state
         if hidden_BLD is None:
             raise ValueError("the encoder's output has no last_hidden_state")
         if self.config.pooling == "cls":
-            return hidden_BLD[:, 0] if output.pooler_output is None else output.pooler_output
+            return hidden_BLD[:, 0] if encoded.pooler_output is None else encoded.pooler_output
         if attention_mask is None:
             return hidden_BLD.mean(dim=1)
         real_BL1 = attention_mask[:, :, None].to(hidden_BLD.dtype)
@@ -318,11 +325,9 @@ class StillhouseForTokenClassification(StillhouseTaskModel):
         **wanted: bool | None,
     ) -> StillhouseOutput | tuple[Any, ...]:
         """As the encoder's; `labels` (B, L) are class indices, -100 where a token has none."""
-        output = self.encoder(input_ids, attention_mask, token_type_ids, return_dict=True, **wanted)
-        output.logits = self.classifier(self.dropout(output.last_hidden_state))
-        if labels is not None:
-            output.loss = functional.cross_entropy(output.logits.flatten(0, 1), labels.flatten())
-        return _finished(self.config, output, return_dict)
+        encoded = self.encoder(input_ids, attention_mask, token_type_ids, return_dict=True, **wanted)
+        logits_BLC = self.classifier(self.dropout(encoded.last_hidden_state))
+        return self._output(encoded, return_dict, loss=_token_loss(logits_BLC, labels), logits=logits_BLC)
 
 
 class StillhouseForQuestionAnswering(StillhouseTaskModel):
@@ -377,11 +382,9 @@ class StillhouseForMaskedLM(StillhouseTaskModel):
         **wanted: bool | None,
     ) -> StillhouseOutput | tuple[Any, ...]:
         """As the encoder's; `labels` (B, L) are token ids, -100 where nothing was masked."""
-        output = self.encoder(input_ids, attention_mask, token_type_ids, return_dict=True, **wanted)
-        output.logits = self.vocabulary_logits(output.last_hidden_state)
-        if labels is not None:
-            output.loss = functional.cross_entropy(output.logits.flatten(0, 1), labels.flatten())
-        return _finished(self.config, output, return_dict)
+        encoded = self.encoder(input_ids, attention_mask, token_type_ids, return_dict=True, **wanted)
+        logits_BLV = self.vocabulary_logits(encoded.last_hidden_state)
+        return self._output(encoded, return_dict, loss=_token_loss(logits_BLV, labels), logits=logits_BLV)
 
     def vocabulary_logits(self, hidden: Tensor) -> Tensor:
         """(..., D) to (..., V); a trainer asks only for the masked tokens."""
@@ -521,7 +524,7 @@ class Attention(nn.Module):
         dropout = self.attention_dropout if self.training else 0.0
         if map_wanted:
             details.attention = _attention_map(projections, mask)
-            attended_BHLK = functional.dropout(details.attention, dropout) @ projections.value_BHLK
+            attended_BHLK = functional.dropout(details.attention, dropout) @ projections.value
         else:
             attended_BHLK = functional.scaled_dot_product_attention(*projections, attn_mask=mask, dropout_p=dropout)
         attended = self.output(attended_BHLK.transpose(1, 2).flatten(start_dim=2))
@@ -571,8 +574,7 @@ class NoNorm(nn.Module):
 
 
 def _attention_map(projections: Projections, mask: Tensor | None) -> Tensor:
-    query_BHLK, key_BHLK, _ = projections
-    scores = query_BHLK @ key_BHLK.transpose(2, 3) / math.sqrt(query_BHLK.shape[-1])
+    scores = projections.query @ projections.key.transpose(2, 3) / math.sqrt(projections.query.shape[-1])
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return scores.softmax(dim=-1)
@@ -597,12 +599,9 @@ def _dropout(probability: float) -> nn.Module:
     return nn.Dropout(probability) if probability else nn.Identity()
 
 
-def _finished(
-    config: StillhouseConfig, output: StillhouseOutput, return_dict: bool | None
-) -> StillhouseOutput | tuple[Any, ...]:
-    """Without what the encoder gave its head and nobody asked for."""
-    output.last_hidden_state = output.pooler_output = None
-    return output if _as_dict(config, return_dict) else output.to_tuple()
+def _token_loss(logits_BLC: Tensor, labels_BL: Tensor | None) -> Tensor | None:
+    """Cross-entropy over the tokens that have a label; those of -100 have none."""
+    return None if labels_BL is None else functional.cross_entropy(logits_BLC.flatten(0, 1), labels_BL.flatten())
 
 
 def _as_dict(config: StillhouseConfig, return_dict: bool | None) -> bool:
