@@ -349,16 +349,15 @@ class StillhouseForQuestionAnswering(StillhouseTaskModel):
         **wanted: bool | None,
     ) -> StillhouseOutput | tuple[Any, ...]:
         """As the encoder's; the positions (B,) are of the answer's first and last token, L where it was cut off."""
-        output = self.encoder(input_ids, attention_mask, token_type_ids, return_dict=True, **wanted)
-        output.start_logits, output.end_logits = self.classifier(self.dropout(output.last_hidden_state)).unbind(-1)
+        encoded = self.encoder(input_ids, attention_mask, token_type_ids, return_dict=True, **wanted)
+        start_BL, end_BL = self.classifier(self.dropout(encoded.last_hidden_state)).unbind(-1)
+        loss = None
         if start_positions is not None and end_positions is not None:
             beyond = input_ids.shape[1]
-            start = functional.cross_entropy(
-                output.start_logits, start_positions.clamp(max=beyond), ignore_index=beyond
-            )
-            end = functional.cross_entropy(output.end_logits, end_positions.clamp(max=beyond), ignore_index=beyond)
-            output.loss = (start + end) / 2
-        return _finished(self.config, output, return_dict)
+            ends = ((start_BL, start_positions), (end_BL, end_positions))
+            losses = [functional.cross_entropy(each, at.clamp(max=beyond), ignore_index=beyond) for each, at in ends]
+            loss = torch.stack(losses).mean()
+        return self._output(encoded, return_dict, loss=loss, start_logits=start_BL, end_logits=end_BL)
 
 
 class StillhouseForMaskedLM(StillhouseTaskModel):
