@@ -1,4 +1,4 @@
-"""The encoder against transformers' BertModel of the same shape and weights: forward, and forward with backward.
+"""The encoder against transformers' BertModel of the same shape: forward, and forward with backward.
 
 Both sides run in one process, in turns, on the same token ids; a ratio below 1 means that ours is faster. Padded
 batches have texts of half to full length with a mask, full ones have no mask.
