@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
@@ -153,9 +153,11 @@ class Architecture:
     def key(self) -> str:
         """Canonical key: equal architectures have equal keys, across processes and versions of Python.
 
-        Defaults do not enter it, so a field that is added with a default that means what was before changes no key.
+        Besides the fields of the first version only what is not at its default enters it, so a field that is added
+        with a default that means what was before changes no key.
         """
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        values = {name: _plain(getattr(self, name)) for name in FIRST_FIELDS} | self.to_dict()
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -180,6 +182,31 @@ class Architecture:
         except (TypeError, ValueError) as error:
             raise InvalidArchitectureError(f"not an architecture: {error}") from error
 
+    @classmethod
+    def of_valid(cls, values: Iterable[object]) -> Architecture:
+        """The architecture of all fields' values in order, which are taken as they are: valid, and as a checked
+        architecture would keep them. Several times as fast; for search spaces, that checked them as columns.
+        """
+        architecture = cls.__new__(cls)
+        for put, value in zip(_SETTERS, values, strict=True):
+            put(architecture, value)
+        return architecture
+
+
+_SETTERS = tuple(getattr(Architecture, field.name).__set__ for field in fields(Architecture))
+
+FIRST_FIELDS = (
+    "vocabulary_size",
+    "layers",
+    "hidden_size",
+    "heads",
+    "head_size",
+    "ffn_size",
+    "max_positions",
+    "token_types",
+    "activation",
+)
+"""What an architecture had when the first studies were stored."""
 
 PER_LAYER = ("heads", "ffn_size")
 """The sizes of which each layer may have its own."""
