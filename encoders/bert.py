@@ -87,6 +87,7 @@ LAYOUT = Layout(
 class Bert:
     """Type `bert`; written with two token types of zeros where ours has none."""
 
+    model_type = "bert"
     layout = LAYOUT
     classes: Mapping[Kind, type[PreTrainedModel]] = {
         None: BertModel,

@@ -72,6 +72,7 @@ LAYOUT = Layout(
 class DistilBert:
     """Type `distilbert`."""
 
+    model_type = "distilbert"
     layout = LAYOUT
     classes: Mapping[Kind, type[PreTrainedModel]] = {
         None: DistilBertModel,

@@ -118,6 +118,9 @@ class Writable(Protocol):
     """A model type that can be exported to."""
 
     @property
+    def model_type(self) -> str: ...
+
+    @property
     def layout(self) -> Layout: ...
 
     @property

@@ -69,6 +69,7 @@ LAYOUT = Layout(
 class MobileBert:
     """Type `mobilebert`. Its masked-LM head, part of whose output layer is no word embedding, is not of this family."""
 
+    model_type = "mobilebert"
     layout = LAYOUT
     classes: Mapping[Kind, type[PreTrainedModel]] = {
         None: MobileBertModel,
