@@ -15,13 +15,14 @@ from encoders.weights import fit
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def to_numpy(model: nn.Module) -> Arrays:
-    """The model's parameters by name: copies, in the model's own dtype.
+def to_numpy(model: nn.Module | Mapping[str, Tensor]) -> Arrays:
+    """The parameters of a model, or tensors by name: copies, in their own dtypes.
 
     Raises:
-        ImportError: the model is in bfloat16, and ml_dtypes, which teaches it to numpy, is not installed.
+        ImportError: one is in bfloat16, and ml_dtypes, which teaches it to numpy, is not installed.
     """
-    return {name: _array(tensor) for name, tensor in model.state_dict().items()}
+    tensors = model.state_dict() if isinstance(model, nn.Module) else model
+    return {name: _array(tensor) for name, tensor in tensors.items()}
 
 
 def from_numpy(parameters: Mapping[str, npt.ArrayLike]) -> dict[str, Tensor]:
