@@ -33,6 +33,6 @@ class EmptySpaceError(SearchSpaceError):
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that is not known: suggests the nearest, and lists all."""
     names = list(known)
-    near = get_close_matches(name, names, n=1)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
     meant = f" (did you mean {near[0]!r}?)" if near else ""
     return f"unknown {what} {name!r}{meant}; known are {', '.join(names)}"

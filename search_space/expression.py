@@ -230,9 +230,7 @@ class Expression:
             case ast.BinOp(left=left, op=op, right=right):
                 divisor = self._number(right, table)
                 if isinstance(op, ast.Div | ast.FloorDiv | ast.Mod) and not divisor.all():
-                    raise self._error(
-                        f"divides by zero, as {ast.unparse(right)} can be 0: exclude that before, by `and`"
-                    )
+                    raise self._error(f"divides by zero: {ast.unparse(right)} can be 0; exclude that before, by `and`")
                 return np.asarray(ARITHMETIC[type(op)](self._number(left, table), divisor))
         raise AssertionError(f"unchecked: {ast.unparse(node)}")
 

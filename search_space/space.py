@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search_space.architecture import LOWEST, OPTIONS, Activation, Architecture, Norm
-from search_space.cost import Columns, Integers
+from search_space.cost import Columns, Integers, cost
 from search_space.dimension import Category, Dimension
 from search_space.errors import EmptySpaceError, ExpressionError, SearchSpaceError, unknown
 from search_space.expression import Expression, parsed
@@ -84,7 +84,7 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "constraints", tuple(self.constraints))
-        self._defaults  # noqa: B018 (raises on values that no architecture can have)
+        self._defaults  # noqa: B018 (checks what is given)
         for name in self.dimensions:
             if name not in SEARCHABLE:
                 raise SearchSpaceError(unknown("dimension", name, SEARCHABLE))
@@ -245,10 +245,11 @@ class SearchSpace:
 
     @cached_property
     def _defaults(self) -> Mapping[str, object]:
-        """What fields have that are no dimension."""
+        """What fields have that are no dimension; raises where no architecture can have it, or no cost be counted."""
         given = {name: getattr(self, name) for name in (*FIXED, "activation", "norm")}
         given = {name: value for name, value in given.items() if value is not None}
         checked = Architecture(layers=1, hidden_size=1, heads=1, head_size=1, ffn_size=1, **given)
+        cost(checked, batch=self.batch, length=self.length, dtype=self.dtype)
         has_default = [field.name for field in fields(Architecture) if field.default is not MISSING]
         return {name: getattr(checked, name) for name in dict.fromkeys((*has_default, *FIXED))}
 
