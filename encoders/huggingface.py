@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from torch import Tensor
 from transformers import AutoTokenizer, CamembertConfig, PreTrainedTokenizerBase, RobertaConfig, XLMRobertaConfig
 
 from encoders.bert import Bert
-from encoders.build import architecture_of, build_from, config_of, head_of, labels_of
 from encoders.distilbert import DistilBert
 from encoders.errors import CheckpointError, SourceNotFoundError, UnsupportedModelError
-from encoders.layouts import Description, Readable, check_tied, modern, present, translated
+from encoders.imported import ImportedEncoder, Source, Wanted, read_other, read_own
+from encoders.layouts import Readable
 from encoders.mobilebert import MobileBert
-from encoders.modeling_stillhouse import StillhouseConfig, StillhouseTaskModel
+from encoders.modeling_stillhouse import StillhouseConfig
 from encoders.roberta import Roberta
-from encoders.values import POOLING, Head, Pooling
-from encoders.weights import fit, read
-from search_space import InvalidArchitectureError, Pooler
+from encoders.values import Head
+from encoders.weights import read
 
 READABLE: Mapping[str, Readable] = {
     "bert": Bert(),
@@ -35,20 +32,6 @@ READABLE: Mapping[str, Readable] = {
     "mobilebert": MobileBert(),
 }
 """Model types of transformers that this family can say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedEncoder:
-    """A model read from elsewhere, on the CPU, in float32 and in evaluation mode.
-
-    `has_task_head` says whether the head's weights are the source's. Otherwise they are random, and the model must be
-    fine-tuned before it can teach logits. `notes` say where the source's own class computes something else.
-    """
-
-    model: StillhouseTaskModel
-    has_task_head: bool
-    source: str
-    notes: tuple[str, ...] = ()
 
 
 def load_pretrained(
@@ -82,13 +65,14 @@ def load_pretrained(
     """
     values = _json(_required(source, "config.json", revision))
     model_type = str(values.get("model_type"))
-    opened = _Source(source, revision, values)
-    if model_type == StillhouseConfig.model_type:
-        return _read_stillhouse(opened, head, labels, seed)
-    if model_type not in READABLE:
+    if model_type not in (*READABLE, StillhouseConfig.model_type):
         known = ", ".join((*READABLE, StillhouseConfig.model_type))
         raise UnsupportedModelError(f"{source}: models of type {model_type!r} are not supported; supported are {known}")
-    return _read_other(READABLE[model_type], opened, head, labels, seed)
+    opened = Source(name=source, config=values, tensors=lambda: _tensors(source, revision))
+    wanted = Wanted(head=head, labels=None if labels is None else tuple(labels), seed=seed)
+    if model_type == StillhouseConfig.model_type:
+        return read_own(opened, wanted)
+    return read_other(READABLE[model_type], opened, wanted)
 
 
 def load_tokenizer(source: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -113,151 +97,6 @@ def load_tokenizer(source: str, *, revision: str | None = None) -> PreTrainedTok
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise SourceNotFoundError(f"{source!r} holds a {type(tokenizer).__name__}, not a tokenizer of transformers")
     return tokenizer
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    name: str
-    revision: str | None
-    config: Mapping[str, Any]
-
-    def tensors(self) -> dict[str, Tensor]:
-        return _tensors(self.name, self.revision)
-
-
-def _read_stillhouse(source: _Source, head: Head | None, labels: Sequence[str] | None, seed: int) -> ImportedEncoder:
-    config = _stillhouse_config(source)
-    own = head_of(config) if _has_head(config) else None
-    tensors = source.tensors()
-    if own is None:
-        tensors = {f"encoder.{name}": tensor for name, tensor in tensors.items()}
-    order = _order(own, labels_of(config), head, labels)
-    wanted = head or own or Head(classes=max(2, len(labels or ())))
-    shape = architecture_of(config)
-    if order is None:
-        shape = replace(shape, pooler=shape.pooler if wanted.pooling is Pooling.CLS else Pooler.NONE)
-    names = _names(labels, labels_of(config) if order is not None else None)
-    ours = config_of(
-        shape,
-        wanted,
-        names,
-        layer_norm_eps=config.layer_norm_eps,
-        embedding_norm_eps=config.embedding_norm_eps,
-    )
-    ours.dropout, ours.attention_dropout = config.dropout, config.attention_dropout
-    model = build_from(ours, wanted.kind, seed=seed)
-    if order is None and shape.pooler is Pooler.NONE:
-        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.pooler.")}
-    _fill(model, tensors, order, source.name)
-    return ImportedEncoder(model=model, has_task_head=order is not None, source=source.name)
-
-
-def _stillhouse_config(source: _Source) -> StillhouseConfig:
-    try:
-        config = StillhouseConfig(**{name: value for name, value in source.config.items() if name != "model_type"})
-        architecture_of(config)
-        if _has_head(config):
-            head_of(config)
-    except (ValueError, InvalidArchitectureError) as error:
-        raise UnsupportedModelError(f"{source.name}: {error}") from error
-    return config
-
-
-def _has_head(config: StillhouseConfig) -> bool:
-    return config.architectures != ["StillhouseEncoder"]
-
-
-def _read_other(
-    model_type: Readable, source: _Source, head: Head | None, labels: Sequence[str] | None, seed: int
-) -> ImportedEncoder:
-    described = model_type.describe(source.config, source.name)
-    layout = model_type.layout
-    tensors = modern(source.tensors())
-    own = described.head
-    if own is not None and not _holds(tensors, layout.heads.get(own.kind, {}).values()):
-        own = None  # named in the configuration, but not in the file or not of this family
-    order = _order(own, described.labels, head, labels)
-    wanted = head or own or Head(classes=max(2, described.classes, len(labels or ())))
-
-    found = next((name for name in layout.poolers if present(tensors, layout.prefix, f"{name}.weight")), None)
-    pooler = Pooler.NONE
-    if wanted.kind in POOLING and wanted.pooling is Pooling.CLS:
-        of_found = layout.poolers[found] if found else Pooler.NONE
-        pooler = of_found if order is None else described.pooler
-    config = config_of(
-        replace(described.architecture, pooler=pooler),
-        wanted,
-        _names(labels, described.labels if order is not None else None),
-        layer_norm_eps=described.layer_norm_eps,
-        embedding_norm_eps=described.embedding_norm_eps,
-    )
-    config.dropout, config.attention_dropout = described.dropout, described.attention_dropout
-    model = build_from(config, wanted.kind, seed=seed)
-    if order is not None:
-        check_tied(tensors, layout, source.name)
-    ours = translated(
-        tensors,
-        [name for name in model.state_dict() if order is not None or name.startswith("encoder.")],
-        layout,
-        kind=wanted.kind if order is not None else None,
-        stacks=config.ffn_stacks,
-        pooler=found,
-        source=source.name,
-    )
-    positions = "encoder.embeddings.position.weight"
-    ours[positions] = ours[positions][described.first_position :]
-    _fill(model, ours, order, source.name)
-    notes = _notes(described, model)
-    return ImportedEncoder(model=model, has_task_head=order is not None, source=source.name, notes=notes)
-
-
-def _holds(tensors: Mapping[str, Tensor], modules: Iterable[str]) -> bool:
-    return any(name == module or name.startswith(f"{module}.") for module in modules for name in tensors)
-
-
-def _order(
-    own: Head | None, own_labels: Sequence[str], wanted: Head | None, labels: Sequence[str] | None
-) -> list[int] | None:
-    """The source's outputs in the order wanted; None if its head is not kept."""
-    if own is None or wanted not in (None, own):
-        return None
-    order = list(range(len(own_labels)))
-    if labels is None:
-        return order
-    folded = [name.casefold() for name in own_labels]
-    asked = [name.casefold() for name in labels]
-    if sorted(folded) != sorted(asked) or len(set(folded)) != len(folded):
-        return None
-    return [folded.index(name) for name in asked]
-
-
-def _names(labels: Sequence[str] | None, own: Sequence[str] | None) -> Sequence[str] | None:
-    return labels if labels is not None else own or None
-
-
-def _fill(model: StillhouseTaskModel, tensors: dict[str, Tensor], order: list[int] | None, source: str) -> None:
-    """Loads the whole model, its outputs in this order; or, without an order, the encoder alone."""
-    if order is None:
-        prefix = "encoder."
-        tensors = {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
-        fit(model.encoder, tensors, source)
-        return
-    fit(model, tensors, source)
-    if order != sorted(order):
-        outputs = model.get_submodule("classifier")
-        with torch.no_grad():
-            for parameter in outputs.parameters():
-                parameter.copy_(parameter[order])
-
-
-def _notes(described: Description, model: StillhouseTaskModel) -> tuple[str, ...]:
-    words = model.encoder.embeddings.word.weight
-    if described.architecture.trigram and described.padding < len(words) and words[described.padding].any():
-        return (
-            "in a padded text the source's own class lets the last token read the padding behind it; here every text"
-            " gives what it gives alone",
-        )
-    return ()
 
 
 def _tensors(source: str, revision: str | None) -> dict[str, Tensor]:

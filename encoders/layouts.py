@@ -82,9 +82,9 @@ class Description:
         head: the source's own, None if it has none that this family computes alike.
         labels: of its own head.
         classes: as many as its configuration names, whatever its head.
-        pooler: what its own head stands on.
+        pooler: what its own head, if of texts, stands on; `none` is a class without any pooler.
         first_position: rows of the position embeddings that no token is ever given.
-        padding: the padding token.
+        padding: the padding token, where an embedding of it would count.
     """
 
     architecture: Architecture

@@ -59,4 +59,4 @@ class Roberta:
         is_other = described.head is not None and described.head.kind is HeadKind.MASKED_LM
         is_other = is_other and config.hidden_act != "gelu"
         head = None if is_other else described.head
-        return replace(described, architecture=shape, head=head, first_position=first, padding=config.pad_token_id)
+        return replace(described, architecture=shape, head=head, first_position=first)

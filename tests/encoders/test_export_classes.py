@@ -13,6 +13,8 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
     dynamic_module_utils,
 )
 
@@ -205,3 +207,26 @@ def test_the_padding_row_is_zero_only_in_the_export(tmp_path, scramble, tokenize
     other = AutoModel.from_pretrained(tmp_path / "student")
     assert not other.embeddings.word_embeddings.weight[tokenizer.pad_token_id].any()
     assert model.encoder.embeddings.word.weight[tokenizer.pad_token_id].any()
+
+
+def test_a_roberta_is_exported_as_a_bert(tmp_path, scramble, tokenizer):
+    theirs = RobertaForSequenceClassification(
+        RobertaConfig(
+            vocab_size=60,
+            hidden_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=40,
+            max_position_embeddings=22,
+            type_vocab_size=1,
+            layer_norm_eps=1e-5,
+            num_labels=3,
+        )
+    ).eval()
+    scramble(theirs)
+    theirs.save_pretrained(tmp_path / "roberta")
+    exported = export(load_pretrained(str(tmp_path / "roberta")).model, tokenizer, tmp_path / "bert")
+    assert exported.class_name == "BertForSequenceClassification"
+    bert = AutoModelForSequenceClassification.from_pretrained(tmp_path / "bert").eval()
+    ids = torch.tensor([[2, 7, 8, 9, 3]])
+    torch.testing.assert_close(bert(ids).logits, theirs(ids).logits, atol=1e-5, rtol=1e-5)
