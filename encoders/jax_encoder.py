@@ -343,7 +343,9 @@ def _activate(activation: Activation, inputs: Array) -> Array:
             return jax.nn.relu(inputs)
         case Activation.GELU:
             wide = _wide(inputs)
-            # Not jax.nn.gelu: it takes erfc, which XLA has to expand; erf is an operation of its own.
+            # Not jax.nn.gelu: it takes erfc, which XLA has to expand, while erf is an operation of its own. Of a
+            # 4 x 312 encoder in bfloat16 the compiler for a TPU v4 core estimates 4 % more cycles with it at batch 1
+            # (334,286 against 321,686), 14 % more at batch 8.
             return (0.5 * wide * (1 + lax.erf(wide * math.sqrt(0.5)))).astype(inputs.dtype)
         case _:
             assert_never(activation)
@@ -356,7 +358,8 @@ def _times_transposed(inputs: Array, weight: Array) -> Array:
 
 
 def _rows(table: Array, ids: Array) -> Array:
-    # "fill": an id beyond the table gives NaN, where clipping would quietly give another token.
+    # "fill": an id beyond the table gives NaN, where clipping would quietly give another token. It costs 0.4 % of the
+    # cycles in the same estimate at batch 1.
     return jnp.take(table, ids, axis=0, mode="fill")
 
 
