@@ -46,10 +46,12 @@ class Importance:
 def norm_importance(model: StillhouseTaskModel) -> Importance:
     """Importance from the weights alone, in Frobenius norms:
 
-    head h     |W_o[:, h] W_v[h]|
-    neuron f   |W_1[f]| |W_2[:, f]|
+    head h     |W_o[:, h] (W_v, b_v)[h]|
+    neuron f   |(W_1, b_1)[f]| |W_2[:, f]|
     hidden d   the root of the sum of |W[:, d]|^2 (w_d^2 + b_d^2) over all maps W that read hidden states, each
                after a norm of weight w and bias b: what d adds to their outputs, were n in w n + b of variance 1
+
+    A head or a neuron of 0 writes nothing.
     """
     heads, neurons = [], []
     with torch.no_grad():
@@ -102,7 +104,7 @@ def stacks_of(block: Block) -> list[FeedForward]:
 def _head_norms(attention: Attention) -> Tensor:
     if not attention.heads:
         return torch.zeros(0)
-    value = attention.value.weight.view(attention.heads, attention.head_size, -1)  # (H, K, D)
+    value = _with_bias(attention.value).view(attention.heads, attention.head_size, -1)  # (H, K, D + 1)
     output = attention.output.weight.view(-1, attention.heads, attention.head_size).transpose(0, 1)  # (H, D, K)
     # |A B|^2 is the trace of (A'A)(BB'), which are K x K.
     squares: Tensor = ((output.mT @ output) * (value @ value.mT)).sum(dim=(1, 2))
@@ -113,8 +115,12 @@ def _neuron_norms(layer: FeedForward) -> Tensor:
     if not layer.has_neurons:
         return torch.zeros(0)
     norm = torch.linalg.vector_norm
-    norms: Tensor = norm(layer.up.weight, dim=1) * norm(layer.down.weight, dim=0)
+    norms: Tensor = norm(_with_bias(layer.up), dim=1) * norm(layer.down.weight, dim=0)
     return norms
+
+
+def _with_bias(linear: nn.Linear) -> Tensor:
+    return torch.cat((linear.weight, linear.bias[:, None]), dim=1)
 
 
 def _readers(model: StillhouseTaskModel) -> Iterable[tuple[nn.Module, nn.Linear]]:

@@ -37,7 +37,7 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
-from encoders.build import architecture_of, head_of, labels_of
+from encoders.build import architecture_of, labels_of
 from encoders.errors import InitialisationError
 from encoders.importance import Classifying, Importance, blocks_of, check_importance, reads_of, stacks_of
 from encoders.modeling_stillhouse import (
@@ -45,9 +45,11 @@ from encoders.modeling_stillhouse import (
     FeedForward,
     NormedLinear,
     StillhouseForMaskedLM,
+    StillhouseForQuestionAnswering,
+    StillhouseForSequenceClassification,
     StillhouseTaskModel,
 )
-from encoders.values import CLASSIFYING, Pooling
+from encoders.values import Pooling
 from search_space import Architecture
 
 MIDDLE = 1
@@ -287,11 +289,20 @@ class _Transfer:
                 self._norm(student.norm, teacher.norm, self._word_units())
 
     def _classifiers_agree(self) -> bool:
-        mine, theirs = head_of(self._student.config), head_of(self._teacher.config)
-        if mine.kind in CLASSIFYING and labels_of(self._student.config) != labels_of(self._teacher.config):
+        student, teacher = self._student, self._teacher
+        if type(student) is not type(teacher):
             return False
-        pooled = mine.pooling is Pooling.CLS and self._small.pooler is not self._large.pooler
-        return (mine.kind, mine.pooling) == (theirs.kind, theirs.pooling) and not pooled
+        if student.num_labels != teacher.num_labels:
+            return False
+        has_names = not isinstance(student, StillhouseForQuestionAnswering) and student.num_labels > 1
+        if has_names and labels_of(student.config) != labels_of(teacher.config):
+            return False
+        return not isinstance(student, StillhouseForSequenceClassification) or self._texts_pooled_alike()
+
+    def _texts_pooled_alike(self) -> bool:
+        pooling = self._student.config.pooling
+        same_vector = pooling != Pooling.CLS.value or self._small.pooler is self._large.pooler
+        return same_vector and pooling == self._teacher.config.pooling
 
     def _words_alike(self) -> bool:
         """Whether both models' word embeddings are hidden units, or both are of one width and read alike."""
@@ -312,28 +323,28 @@ class _Transfer:
         with the largest eigenvalues, T P' P is the nearest table of rank E: words T P', projection P.
         """
         mine, theirs = self._student.encoder.embeddings, self._teacher.encoder.embeddings
-        kept, places = self._hidden.kept, self._hidden.places
+        kept, places = self._hidden.kept.to(theirs.word.weight.device), self._hidden.places
         thirds = [MIDDLE] if not (mine.trigram and theirs.trigram) else [0, MIDDLE, 2]
         tables = _tables(theirs.word, theirs.projection, theirs.trigram)
-        table = torch.cat([tables[third][:, kept.to(tables[third].device)] for third in thirds], dim=1)
-        bias = torch.zeros(len(kept)) if theirs.projection is None else theirs.projection.bias[kept.to(table.device)]
+        table = torch.cat([tables[third][:, kept] for third in thirds], dim=1)
+        bias = torch.zeros(len(kept)) if theirs.projection is None else theirs.projection.bias[kept]
+        self._written.add(id(mine.word.weight))
         if mine.projection is None:
             mine.word.weight[:, places] = (table + bias.to(table)).to(mine.word.weight)
-        else:
-            _, vectors = torch.linalg.eigh(table.T @ table)
-            basis = vectors.flip(1)[:, : mine.word.embedding_dim].T
-            words, rank = table @ basis.T, len(basis)
-            self._embedding_error = float((table - words @ basis).norm() / table.norm().clamp(min=1e-30))
-            mine.word.weight.zero_()
-            mine.word.weight[:, :rank] = words.to(mine.word.weight)
-            maps = mine.projection.weight.view(len(mine.projection.weight), -1, mine.word.embedding_dim)
-            if mine.trigram:
-                maps[places, :, :rank] = 0
-            for third, part in zip(thirds if mine.trigram else [0], torch.split(basis, len(kept), dim=1), strict=True):
-                maps[places, third, :rank] = part.T.to(maps)
-            mine.projection.bias[places] = bias.to(mine.projection.bias)
-            self._written |= {id(mine.projection.weight), id(mine.projection.bias)}
-        self._written.add(id(mine.word.weight))
+            return
+        _, vectors = torch.linalg.eigh(table.T @ table)
+        basis = vectors.flip(1)[:, : mine.word.embedding_dim].T
+        words, rank = table @ basis.T, len(basis)
+        self._embedding_error = float((table - words @ basis).norm() / table.norm().clamp(min=1e-30))
+        mine.word.weight.zero_()
+        mine.word.weight[:, :rank] = words.to(mine.word.weight)
+        maps = mine.projection.weight.view(len(mine.projection.weight), -1, mine.word.embedding_dim)
+        if mine.trigram:
+            maps[places, :, :rank] = 0
+        for third, part in zip(thirds if mine.trigram else [0], torch.split(basis, len(kept), dim=1), strict=True):
+            maps[places, third, :rank] = part.T.to(maps)
+        mine.projection.bias[places] = bias.to(mine.projection.bias)
+        self._written |= {id(mine.projection.weight), id(mine.projection.bias)}
 
     def _attention(self, mine: Attention, theirs: Attention, inner: _Units, scores: Tensor | None) -> None:
         self._norm(mine.norm, theirs.norm, inner)

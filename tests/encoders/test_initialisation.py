@@ -74,18 +74,19 @@ def as_built(model, built, names):
 
 
 class TestTheTeachersOwnShape:
-    @pytest.mark.parametrize("shape", OTHER_SHAPES)
     @pytest.mark.parametrize(
-        "head",
+        ("shape", "head"),
         [
-            HEAD,
-            Head(classes=3, pooling=Pooling.CLS),
-            Head(kind=HeadKind.REGRESSION),
-            Head(kind=HeadKind.TOKEN_CLASSIFICATION, classes=3),
-            Head(kind=HeadKind.QUESTION_ANSWERING),
-            Head(kind=HeadKind.MASKED_LM),
+            ("plain", HEAD),
+            ("plain", Head(kind=HeadKind.MASKED_LM)),
+            ("mobile", Head(kind=HeadKind.MASKED_LM)),
+            ("mobile", Head(kind=HeadKind.REGRESSION)),
+            ("bottleneck", Head(classes=3, pooling=Pooling.CLS)),
+            ("bottleneck", Head(kind=HeadKind.QUESTION_ANSWERING)),
+            ("sliced", Head(kind=HeadKind.TOKEN_CLASSIFICATION, classes=3)),
+            ("narrow words", HEAD),
         ],
-        ids=lambda head: f"{head.kind}-{head.pooling}",
+        ids=lambda value: value if isinstance(value, str) else value.kind.value,
     )
     def test_copies_every_weight_exactly(self, architecture, made, shape, head):
         architecture = replace(architecture, **OTHER_SHAPES[shape])
@@ -269,7 +270,8 @@ class TestImportance:
 
     def test_of_a_head_is_the_norm_of_what_it_writes_for_what_it_reads(self, teacher):
         attention = teacher.encoder.layers[0].attention
-        of_second = (attention.output.weight[:, 7:14] @ attention.value.weight[7:14]).norm()
+        value = torch.cat((attention.value.weight, attention.value.bias[:, None]), dim=1)
+        of_second = (attention.output.weight[:, 7:14] @ value[7:14]).norm()
         torch.testing.assert_close(norm_importance(teacher).heads[0][1], of_second.detach())
 
     @pytest.mark.parametrize(
