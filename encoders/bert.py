@@ -6,16 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    BertForQuestionAnswering,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    BertModel,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+from transformers import BertConfig, PretrainedConfig
 
 from encoders.build import architecture_of
 from encoders.layouts import (
@@ -89,14 +80,7 @@ class Bert:
 
     model_type = "bert"
     layout = LAYOUT
-    classes: Mapping[Kind, type[PreTrainedModel]] = {
-        None: BertModel,
-        HeadKind.CLASSIFICATION: BertForSequenceClassification,
-        HeadKind.REGRESSION: BertForSequenceClassification,
-        HeadKind.TOKEN_CLASSIFICATION: BertForTokenClassification,
-        HeadKind.QUESTION_ANSWERING: BertForQuestionAnswering,
-        HeadKind.MASKED_LM: BertForMaskedLM,
-    }
+    class_stem = "Bert"
 
     def describe(self, values: Mapping[str, Any], source: str) -> Description:
         config = parse(BertConfig, values, source)

@@ -6,16 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
-from transformers import (
-    DistilBertConfig,
-    DistilBertForMaskedLM,
-    DistilBertForQuestionAnswering,
-    DistilBertForSequenceClassification,
-    DistilBertForTokenClassification,
-    DistilBertModel,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+from transformers import DistilBertConfig, PretrainedConfig
 
 from encoders.bert import ACTIVATIONS, CLASSIFIER, QA_OUTPUTS
 from encoders.build import architecture_of
@@ -74,14 +65,7 @@ class DistilBert:
 
     model_type = "distilbert"
     layout = LAYOUT
-    classes: Mapping[Kind, type[PreTrainedModel]] = {
-        None: DistilBertModel,
-        HeadKind.CLASSIFICATION: DistilBertForSequenceClassification,
-        HeadKind.REGRESSION: DistilBertForSequenceClassification,
-        HeadKind.TOKEN_CLASSIFICATION: DistilBertForTokenClassification,
-        HeadKind.QUESTION_ANSWERING: DistilBertForQuestionAnswering,
-        HeadKind.MASKED_LM: DistilBertForMaskedLM,
-    }
+    class_stem = "DistilBert"
 
     def describe(self, values: Mapping[str, Any], source: str) -> Description:
         config = parse(DistilBertConfig, values, source)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig
 
 from encoders.errors import CheckpointError, UnsupportedModelError
 from encoders.modeling_stillhouse import StillhouseConfig
@@ -124,7 +124,8 @@ class Writable(Protocol):
     def layout(self) -> Layout: ...
 
     @property
-    def classes(self) -> Mapping[Kind, type[PreTrainedModel]]: ...
+    def class_stem(self) -> str:
+        """What the names of its classes begin with."""
 
     def obstacle(self, config: StillhouseConfig, kind: Kind) -> str | None:
         """Why this type cannot say a model of ours, None if it can."""
@@ -170,27 +171,32 @@ def refuse(config: PretrainedConfig, values: Mapping[str, Any], refused: Mapping
             )
 
 
-OWN_HEADS = {
-    "ForSequenceClassification": HeadKind.CLASSIFICATION,
-    "ForTokenClassification": HeadKind.TOKEN_CLASSIFICATION,
-    "ForQuestionAnswering": HeadKind.QUESTION_ANSWERING,
-    "ForMaskedLM": HeadKind.MASKED_LM,
-    "ForPreTraining": HeadKind.MASKED_LM,
+CLASS_ENDS: Mapping[Kind, str] = {
+    None: "Model",
+    HeadKind.CLASSIFICATION: "ForSequenceClassification",
+    HeadKind.REGRESSION: "ForSequenceClassification",
+    HeadKind.TOKEN_CLASSIFICATION: "ForTokenClassification",
+    HeadKind.QUESTION_ANSWERING: "ForQuestionAnswering",
+    HeadKind.MASKED_LM: "ForMaskedLM",
 }
-"""How the name of a class ends, and its head."""
+"""How the names of classes end."""
+
+PRE_TRAINING = "ForPreTraining"
+"""How the name of a class with a masked-LM head and one for the next sentence ends."""
 
 
 def own_head(config: PretrainedConfig) -> tuple[Head | None, tuple[str, ...]]:
     """The head that a configuration names, and its labels; None if it has none of this family."""
     architecture = next(iter(config.architectures or ()), "")
-    kind = next((kind for end, kind in OWN_HEADS.items() if architecture.endswith(end)), None)
+    ends = {**{end: kind for kind, end in CLASS_ENDS.items() if kind}, PRE_TRAINING: HeadKind.MASKED_LM}
+    kind = next((kind for end, kind in ends.items() if architecture.endswith(end)), None)
     labels = tuple(name for _, name in sorted((config.id2label or {}).items()))
     count = len(labels)
-    if kind is HeadKind.CLASSIFICATION:
+    if kind in POOLING:
         problem = getattr(config, "problem_type", None)
         if problem == "multi_label_classification" or (problem == "regression" and count != 1):
             return None, ()
-        kind = HeadKind.REGRESSION if count == 1 else kind
+        kind = HeadKind.REGRESSION if count == 1 else HeadKind.CLASSIFICATION
     is_sayable = {
         HeadKind.TOKEN_CLASSIFICATION: count > 1,
         HeadKind.QUESTION_ANSWERING: count == 2,

@@ -11,15 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import (
-    MobileBertConfig,
-    MobileBertForQuestionAnswering,
-    MobileBertForSequenceClassification,
-    MobileBertForTokenClassification,
-    MobileBertModel,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+from transformers import MobileBertConfig, PretrainedConfig
 
 from encoders.bert import ACTIVATIONS, CLASSIFIER, ENCODER, QA_OUTPUTS, describe_bert, said_as_bert, with_token_types
 from encoders.build import architecture_of
@@ -71,13 +63,7 @@ class MobileBert:
 
     model_type = "mobilebert"
     layout = LAYOUT
-    classes: Mapping[Kind, type[PreTrainedModel]] = {
-        None: MobileBertModel,
-        HeadKind.CLASSIFICATION: MobileBertForSequenceClassification,
-        HeadKind.REGRESSION: MobileBertForSequenceClassification,
-        HeadKind.TOKEN_CLASSIFICATION: MobileBertForTokenClassification,
-        HeadKind.QUESTION_ANSWERING: MobileBertForQuestionAnswering,
-    }
+    class_stem = "MobileBert"
 
     def describe(self, values: Mapping[str, Any], source: str) -> Description:
         config = parse(MobileBertConfig, values, source)
