@@ -303,8 +303,9 @@ class StillhouseForSequenceClassification(StillhouseTaskModel):
         if attention_mask is None:
             return hidden_BLD.mean(dim=1)
         real_BL1 = attention_mask[:, :, None].to(hidden_BLD.dtype)
-        # A text without any token pools to zeros, not to NaN.
-        return (hidden_BLD * real_BL1).sum(dim=1) / real_BL1.sum(dim=1).clamp(min=1)
+        # A text without any token pools to zeros, not to NaN. bfloat16 cannot count beyond 256.
+        count_B1 = attention_mask.sum(dim=1, keepdim=True, dtype=torch.float32).clamp(min=1)
+        return ((hidden_BLD * real_BL1).sum(dim=1) / count_B1).to(hidden_BLD.dtype)
 
 
 class StillhouseForTokenClassification(StillhouseTaskModel):
@@ -575,7 +576,8 @@ class NoNorm(nn.Module):
 def _attention_map(projections: Projections, mask: Tensor | None) -> Tensor:
     scores = projections.query @ projections.key.transpose(2, 3) / math.sqrt(projections.query.shape[-1])
     if mask is not None:
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        # A text without any token attends to nothing, as in the fused kernels.
+        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1).masked_fill(~mask, 0.0)
     return scores.softmax(dim=-1)
 
 

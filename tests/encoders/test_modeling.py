@@ -203,6 +203,7 @@ def test_a_text_without_tokens_has_finite_logits_and_leaves_the_others_alone(arc
     empty = mask.clone()
     empty[1] = 0
     logits = model(ids, empty).logits
+    torch.testing.assert_close(model(ids, empty, output_attentions=True).logits, logits, atol=1e-6, rtol=1e-5)
     assert torch.isfinite(logits).all()
     torch.testing.assert_close(logits[[0, 2]], expected[[0, 2]])
 
