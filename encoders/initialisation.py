@@ -25,6 +25,11 @@ over all. Without importance all units count alike, and that is the teacher's in
 A student of the teacher's own shape computes what the teacher computes, bit for bit. One that only loses heads or
 neurons of importance 0, which write nothing, computes the same up to rounding; so it is with hidden units without
 normalisation (a norm over fewer units is another norm).
+
+Measured in benchmarks/results/initialisation.md (`docstrings`, three seeds, 100 steps): 2 x 96 students of a 4 x 192
+teacher of accuracy 0.782 reach 0.779 from its lower layers and leading units, 0.782 from its uniform layers, 0.783 by
+norms, 0.780 by gradients, and 0.440 at random. Over all shapes neither a layer choice nor an importance was the better
+one: the simplest are the defaults.
 """
 
 from __future__ import annotations
