@@ -299,8 +299,8 @@ class _Transfer:
             return False
         if student.num_labels != teacher.num_labels:
             return False
-        has_names = not isinstance(student, StillhouseForQuestionAnswering) and student.num_labels > 1
-        if has_names and labels_of(student.config) != labels_of(teacher.config):
+        is_named = not isinstance(student, StillhouseForQuestionAnswering) and student.num_labels > 1
+        if is_named and not _same_classes(labels_of(student.config), labels_of(teacher.config)):
             return False
         return not isinstance(student, StillhouseForSequenceClassification) or self._texts_pooled_alike()
 
@@ -430,6 +430,12 @@ class _Transfer:
         places = [units.places.view(-1, *(1,) * (len(axes) - 1 - axis)) for axis, units in enumerate(axes)]
         target[tuple(places)] = (part * gain).to(target)
         self._written.add(id(target))
+
+
+def _same_classes(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Whether as many classes have the same names, or one side gave them none."""
+    unnamed = tuple(f"LABEL_{index}" for index in range(len(mine)))
+    return mine == theirs or unnamed in (mine, theirs)
 
 
 def _all(count: int) -> _Units:
