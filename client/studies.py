@@ -19,6 +19,8 @@ class Studies:
     def create(self, spec: StudySpec) -> StudyView:
         """Start this study, or find the one that was started with the same name and settings.
 
+        One of this name that failed before its first trial is started afresh, with these settings.
+
         Raises:
             ProblemError: code `study_differs`: the name is taken by a study with other settings; its `errors` name
                 them.

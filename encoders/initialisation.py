@@ -25,6 +25,11 @@ over all. Without importance all units count alike, and that is the teacher's in
 A student of the teacher's own shape computes what the teacher computes, bit for bit. One that only loses heads or
 neurons of importance 0, which write nothing, computes the same up to rounding; so it is with hidden units without
 normalisation (a norm over fewer units is another norm).
+
+Measured in benchmarks/results/initialisation.md (`docstrings`, three seeds, 100 steps): 2 x 96 students of a 4 x 192
+teacher of accuracy 0.782 reach 0.779 from its lower layers and leading units, 0.782 from its uniform layers, 0.783 by
+norms, 0.780 by gradients, and 0.440 at random. Over all shapes neither a layer choice nor an importance was the better
+one: the simplest are the defaults.
 """
 
 from __future__ import annotations
@@ -294,8 +299,8 @@ class _Transfer:
             return False
         if student.num_labels != teacher.num_labels:
             return False
-        has_names = not isinstance(student, StillhouseForQuestionAnswering) and student.num_labels > 1
-        if has_names and labels_of(student.config) != labels_of(teacher.config):
+        is_named = not isinstance(student, StillhouseForQuestionAnswering) and student.num_labels > 1
+        if is_named and not _same_classes(labels_of(student.config), labels_of(teacher.config)):
             return False
         return not isinstance(student, StillhouseForSequenceClassification) or self._texts_pooled_alike()
 
@@ -425,6 +430,12 @@ class _Transfer:
         places = [units.places.view(-1, *(1,) * (len(axes) - 1 - axis)) for axis, units in enumerate(axes)]
         target[tuple(places)] = (part * gain).to(target)
         self._written.add(id(target))
+
+
+def _same_classes(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Whether as many classes have the same names, or one side gave them none."""
+    unnamed = tuple(f"LABEL_{index}" for index in range(len(mine)))
+    return mine == theirs or unnamed in (mine, theirs)
 
 
 def _all(count: int) -> _Units:

@@ -6,15 +6,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from distillation.values import Fidelity, Recipe, Task, Teacher
 from encoders.values import Head
 from hardware.values import DeviceProfile, Effort, Measurement
 from protocol.artefact import ArtefactId
-from search_space import Architecture
+from protocol.metrics import MOST_PARAMETERS
+from search_space import Architecture, parameter_count
 
 PROTOCOL_VERSION = 1
+MOST_STEPS = 10**12
 
 
 class JobKind(StrEnum):
@@ -130,13 +132,20 @@ Work = Annotated[
 # --- what a job answers
 
 
+def _buildable(architecture: Architecture) -> Architecture:
+    count = parameter_count(architecture)
+    if count > MOST_PARAMETERS:
+        raise ValueError(f"{architecture.label:.60} has more than {MOST_PARAMETERS:.0e} parameters")
+    return architecture
+
+
 class Prepared(Message):
     """The outcome of a `prepare` job: what a study knows before its first trial."""
 
     kind: Literal[JobKind.PREPARE] = JobKind.PREPARE
     data: ArtefactId
     teacher: ArtefactId
-    architecture: Architecture
+    architecture: Annotated[Architecture, AfterValidator(_buildable)]
     head: Head
     classes: tuple[str, ...]
     splits: dict[str, int]
@@ -231,11 +240,17 @@ class Grant(Message):
 
 
 class Progress(Message):
-    """How far a job is: `stage` in words, `done` of `total` steps."""
+    """How far a job is: `stage` in words, `done` of `total` steps; without a total, nobody knows of how many."""
 
-    stage: str
-    done: int = 0
-    total: int = 0
+    stage: Annotated[str, Field(max_length=1000)]
+    done: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
+    total: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Progress:
+        if self.total and self.done > self.total:
+            raise ValueError(f"done is {self.done}, more than the total of {self.total}")
+        return self
 
 
 class Renewal(Message):

@@ -24,8 +24,8 @@ Numbers = npt.NDArray[np.int64 | np.float64]
 LONGEST = 1_000
 """Most characters of an expression: Python's parser is recursive."""
 
-LARGEST_INTEGER = 2**31
-"""From here on a number is computed with as a float, so that no product of it with a size wraps around."""
+LARGEST_INTEGER = 2**53
+"""From here on a number is kept as a float, as products are: neither wraps around, and up to here both are exact."""
 
 
 class Table(Protocol):
@@ -65,6 +65,8 @@ class Expression:
     known: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise self._error("is no text; write a comparison, such as `hidden_size <= 512`")
         if self._check(self._tree) != TRUTH:
             raise self._error("is not a comparison; write one, such as `hidden_size <= 512`")
         if not self.names:
@@ -94,7 +96,8 @@ class Expression:
         Raises:
             ExpressionError: a division by zero.
         """
-        return self._truth(self._tree, table)
+        with np.errstate(over="ignore", invalid="ignore"):  # Python knows no such warnings
+            return self._truth(self._tree, table)
 
     def is_met(self, values: Mapping[str, int]) -> bool:
         """Whether it is true of these values."""
@@ -255,10 +258,15 @@ class Row:
 NUMBER, TRUTH, TEXT = "number", "truth", "text"
 NOTHING = Row({})
 
-ARITHMETIC: Mapping[type[ast.operator], np.ufunc] = {
+
+def _product(left: Numbers, right: Numbers) -> Numbers:
+    return np.multiply(left, right, dtype=np.float64)
+
+
+ARITHMETIC: Mapping[type[ast.operator], Callable[[Numbers, Numbers], Numbers]] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
+    ast.Mult: _product,
     ast.Div: np.true_divide,
     ast.FloorDiv: np.floor_divide,
     ast.Mod: np.remainder,

@@ -43,8 +43,8 @@ FIXED = ("vocabulary_size", "max_positions", "token_types")
 SLICED = ("layers", "hidden_size", "heads", "head_size", "ffn_size", "ffn_stacks")
 """The sizes of which a block that is sliced from a teacher's can have no more than the teacher."""
 
-MOST_POINTS = 50_000_000
-"""Largest grid: every combination is looked at once, which takes seconds at this size."""
+MOST_POINTS = 25_000_000
+"""Largest grid: every combination is looked at, and every valid point is kept as a number of 4 bytes."""
 
 CHUNK_ROWS = 1 << 14
 """Points worked on at once: their columns stay in the processor's cache."""
@@ -83,11 +83,14 @@ class SearchSpace:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "constraints", tuple(self.constraints))
+        given = [self.constraints] if isinstance(self.constraints, str) else self.constraints
+        object.__setattr__(self, "constraints", tuple(given))
         self._defaults  # noqa: B018 (checks what is given)
         for name in self.dimensions:
             if name not in SEARCHABLE:
                 raise SearchSpaceError(unknown("dimension", name, SEARCHABLE))
+            if not isinstance(self.dimensions[name], Dimension):
+                raise SearchSpaceError(f"{name} must be a range, a choice or a category, got {self.dimensions[name]!r}")
         for name in SEARCHABLE:
             if name not in self.dimensions and name not in self._defaults and name != "head_size":
                 raise SearchSpaceError(f"dimension {name!r} is missing")
@@ -98,6 +101,10 @@ class SearchSpace:
             )
         if not self.size:
             raise EmptySpaceError(self._why_empty(), self.grid_points)
+
+    def __getstate__(self) -> dict[str, object]:
+        # What was computed is not worth sending: it is large, and made again in less time.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -202,10 +209,12 @@ class SearchSpace:
             EmptySpaceError: nothing is left; the message names the bound that left nothing.
         """
         for name, limit in at_most.items():
-            if math.isnan(limit):
+            if not limit > -math.inf:
                 raise SearchSpaceError(f"the bound of {name} must be a number, got {limit}")
-        bounds = [f"{name} <= {limit!r}" for name, limit in at_most.items() if limit < math.inf]
-        return self.constrained(*bounds)
+        finite = {name: float(limit) for name, limit in at_most.items() if limit < math.inf}
+        return self.constrained(
+            *(f"{name} <= {int(limit) if limit.is_integer() else limit}" for name, limit in finite.items())
+        )
 
     def constrained(self, *constraints: str) -> SearchSpace:
         """The part of the space that meets these constraints as well.
@@ -292,14 +301,15 @@ class SearchSpace:
         except ExpressionError as error:
             raise ExpressionError(f"the condition of {name}: {error}") from error
 
-    @cached_property
+    @property
     def _rules(self) -> list[Rule]:
         return rules_of(self._grid, parsed(self.constraints, (*FIELDS, *COSTS)))
 
     @cached_property
     def _places(self) -> Places:
         """The valid points' numbers in the grid, ascending."""
-        return np.concatenate([self._valid(points, self._rules).places for points in self._grid.chunks(CHUNK_ROWS)])
+        rules = self._rules
+        return np.concatenate([self._valid(points, rules).places for points in self._grid.chunks(CHUNK_ROWS)])
 
     @staticmethod
     def _valid(points: Points, rules: Sequence[Rule]) -> Points:
@@ -317,7 +327,8 @@ class SearchSpace:
 
     def _left(self, count: int) -> Iterator[Points]:
         """What the first `count` rules leave."""
-        left = (self._valid(points, self._rules[:count]) for points in self._grid.chunks(CHUNK_ROWS))
+        rules = self._rules[:count]
+        left = (self._valid(points, rules) for points in self._grid.chunks(CHUNK_ROWS))
         return (points for points in left if points.count)
 
     def _row(self, place: int) -> int | None:

@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from optimization.registry import strategy
@@ -47,6 +47,10 @@ BEFORE_SEARCHING = (StudyState.PREPARING, StudyState.CALIBRATING)
 
 Guard = Callable[[], AbstractContextManager[object]]
 """What computing happens inside of: the composition root passes the lock that keeps measurements undisturbed."""
+
+
+_Started = tuple[int, datetime]
+"""Which study, and which start of it."""
 
 
 class StopEvent(Protocol):
@@ -82,7 +86,7 @@ class Suggester:
         self._store = store
         self._guard = guard
         self._name = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._spaces: dict[int, SearchSpace] = {}
+        self._spaces: dict[_Started, SearchSpace] = {}
 
     def step(self) -> bool:
         """Gives each study that needs it what it needs; whether any did."""
@@ -90,8 +94,8 @@ class Suggester:
             needy = [study.id for study in uow.studies.in_states(StudyState.SEARCHING) if has_need(uow, study)]
             coming = uow.studies.in_states(*BEFORE_SEARCHING, StudyState.SEARCHING)
             strategies = {study.spec.strategy for study in coming}
-            kept = {study.id for study in coming} & self._spaces.keys()
-        self._spaces = {identity: self._spaces[identity] for identity in kept}
+            kept = {(study.id, study.created_at) for study in coming} & self._spaces.keys()
+        self._spaces = {started: self._spaces[started] for started in kept}
         if not needy:
             self._warm_up(strategies)
         served = [self._supply(identity) for identity in needy]
@@ -129,9 +133,10 @@ class Suggester:
     def _read(self, identity: int) -> tuple[StrategyName, Supply]:
         with self._store.read() as uow:
             study = uow.studies.get(identity)
-            if identity not in self._spaces:
-                self._spaces[identity] = space_of(study)
-            return study.spec.strategy, read_supply(uow, study, self._spaces[identity])
+            started = (study.id, study.created_at)
+            if started not in self._spaces:
+                self._spaces[started] = space_of(study)
+            return study.spec.strategy, read_supply(uow, study, self._spaces[started])
 
     @contextmanager
     def _kept(self, identity: int, attempt: int) -> Iterator[None]:

@@ -7,8 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
 from protocol.artefact import ID_PATTERN
+from protocol.mistakes import cut
 from service.api.dependencies import Parts, PartsOf, ReadUnit
 from service.errors import NotFoundError
 from service.store.artefact_files import Upload
@@ -42,9 +45,7 @@ async def put(sha256: Sha256, request: Request, parts: PartsOf) -> Response:
 def get(sha256: Sha256, uow: ReadUnit, parts: PartsOf) -> FileResponse:
     """The artefact's bytes; ranges are understood."""
     _check(sha256, uow, parts)
-    return FileResponse(
-        parts.files.path(sha256), media_type="application/octet-stream", headers={"ETag": f'"{sha256}"'}
-    )
+    return _Ranged(parts.files.path(sha256), media_type="application/octet-stream", headers={"ETag": f'"{sha256}"'})
 
 
 @router.head("/artefacts/{sha256}", response_model=None)
@@ -53,6 +54,23 @@ def head(sha256: Sha256, uow: ReadUnit, parts: PartsOf) -> Response:
     size_bytes = _check(sha256, uow, parts)
     headers = {"Content-Length": str(size_bytes), "ETag": f'"{sha256}"'}
     return Response(media_type="application/octet-stream", headers=headers)
+
+
+class _Ranged(FileResponse):
+    """Says as a problem what is wrong with the range that is asked for."""
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader as error:
+            raise HTTPException(400, f"the Range {cut(http_range)!r} is malformed; write bytes=FIRST-LAST") from error
+        except RangeNotSatisfiable as error:
+            raise HTTPException(
+                416,
+                f"the Range {cut(http_range)!r} lies beyond the artefact's {file_size} bytes",
+                headers={"Content-Range": f"bytes */{file_size}"},
+            ) from error
 
 
 def _finish(parts: Parts, sha256: str, upload: Upload, rest: bytes) -> bool:

@@ -9,11 +9,12 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from protocol.mistakes import cut, explained
 from protocol.problem import MEDIA_TYPE, Problem
 from service.errors import RequestError
-from service.operations.studies import describe
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -40,11 +42,22 @@ async def _refused(_request: Request, error: Exception) -> Response:
     return problem(error.status, error.code, str(error), error.errors)
 
 
-async def _malformed(_request: Request, error: Exception) -> Response:
+async def _malformed(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    lines = [describe(line, skip=1) for line in error.errors()]  # the first part says `body` or `path`
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return problem(422, "invalid", f"the request's body is not JSON: {first['ctx']['error']}")
+    if isinstance(first.get("input"), bytes):
+        given = request.headers.get("Content-Type", "nothing")
+        return problem(415, "unsupported_media_type", f"the body must be sent as application/json, not as {cut(given)}")
+    lines = [str(explained(line, skip=1)) for line in error.errors()]  # the first part says `body` or `path`
     return problem(422, "invalid", f"the request is malformed: {lines[0]}", lines)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Whoever asked hung up; nobody reads this."""
+    return problem(400, "disconnected", "the connection broke off before the request was complete")
 
 
 async def _http(_request: Request, error: Exception) -> Response:

@@ -16,7 +16,8 @@ router = APIRouter(tags=["studies"])
 
 @router.post("/studies", status_code=201, responses={200: {"description": "There already, with the same settings."}})
 def create(message: CreateStudy, parts: PartsOf, response: Response) -> StudyView:
-    """Starts a study. The same one may be sent any number of times."""
+    """Starts a study. The same one may be sent any number of times; one that failed before its first trial starts
+    afresh, also with other settings."""
     spec = parse_spec(message.spec)
     with parts.store.write() as uow:
         response.status_code = 201 if create_study(uow, spec) else 200

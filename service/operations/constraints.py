@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hardware.values import Measurement
+from hardware.values import Measurement, Quantile
 from optimization.values import Constraint
 from protocol.metrics import metric_info
 from protocol.quantity import format_count, format_seconds
@@ -22,20 +22,33 @@ def broken(constraints: Iterable[Constraint], metrics: Mapping[str, float]) -> s
     return "; ".join(lines) or None
 
 
-def nobody_meets(constraints: Iterable[Constraint], smallest: Architecture, measurement: Measurement) -> str | None:
-    """Why no architecture can meet the constraints, from what the smallest one takes; None if one may."""
-    measured = quantiles(measurement)
+def nobody_meets(constraints: Iterable[Constraint], ends: Mapping[str, tuple[Architecture, Measurement]]) -> str | None:
+    """Why no architecture can meet the constraints, from what `smallest` and `largest` take; None if one may."""
     for constraint in constraints:
-        quantile = measured.get(constraint.metric)
-        if quantile is None or constraint.at_least or quantile.low_s is None or quantile.low_s <= constraint.bound:
+        end = "largest" if constraint.at_least else "smallest"
+        architecture, measurement = ends[end]
+        quantile = quantiles(measurement).get(constraint.metric)
+        if quantile is None or not _out_of_reach(constraint, quantile):
             continue
+        low = "less" if quantile.low_s is None else format_seconds(quantile.low_s)
         high = "more" if quantile.high_s is None else format_seconds(quantile.high_s)
+        change = "lower the bound, or allow larger" if constraint.at_least else "raise the bound, or allow smaller"
         return (
-            f"nobody can meet the constraint {described(constraint)}: the smallest architecture of the search space "
-            f"({smallest.label}) takes {format_seconds(quantile.value_s)} (95 % interval "
-            f"{format_seconds(quantile.low_s)} to {high}) on {measurement.profile.label}; "
-            "raise the bound, or allow smaller architectures"
+            f"nobody can meet the constraint {described(constraint)}: the {end} architecture of the search space "
+            f"({architecture.label}) takes {format_seconds(quantile.value_s)} (95 % interval {low} to {high}) on "
+            f"{measurement.profile.label}; {change} architectures"
         )
+    return None
+
+
+def too_many_parameters(constraints: Iterable[Constraint], largest: int) -> str | None:
+    """Why the constraints ask for more parameters than the largest architecture has; None if they do not."""
+    for constraint in constraints:
+        if constraint.metric == "parameters" and constraint.at_least and constraint.bound > largest:
+            return (
+                f"nobody can meet the constraint {described(constraint)}: the largest architecture of the search space "
+                f"has {format_count(largest)}; lower the bound, or allow larger architectures"
+            )
     return None
 
 
@@ -56,3 +69,9 @@ def _quantity(metric: str, value: float) -> str:
     if unit == "seconds":
         return format_seconds(value)
     return format_count(value) if unit == "count" else f"{value:.4g}"
+
+
+def _out_of_reach(constraint: Constraint, quantile: Quantile) -> bool:
+    if constraint.at_least:
+        return quantile.high_s is not None and quantile.high_s < constraint.bound
+    return quantile.low_s is not None and quantile.low_s > constraint.bound

@@ -10,9 +10,9 @@ from hardware.values import Measurement
 from optimization.front import infer_reference
 from protocol.jobs import Calibrated, Distilled, DistillWork, Finalized, Measured, Outcome, Prepared
 from protocol.views import FinalistState, StudyState, TrialState
-from search_space import SearchSpaceError
+from search_space import SearchSpaceError, parameter_columns
 from service.errors import InvalidError
-from service.operations.constraints import broken, nobody_meets
+from service.operations.constraints import broken, nobody_meets, too_many_parameters
 from service.operations.failures import end_trial, fail_study
 from service.operations.finalists import complete_if_ended
 from service.operations.metrics import known_early, score_variance
@@ -75,6 +75,10 @@ def _prepared(uow: UnitOfWork, study: Study, outcome: Prepared) -> None:
     except SearchSpaceError as error:
         fail_study(uow, study, f"search_space: {error}")
         return
+    impossible = too_many_parameters(study.spec.constraints, int(parameter_columns(space.columns).max()))
+    if impossible:
+        fail_study(uow, study, impossible)
+        return
     queue_calibrate(uow, study, references(study.spec.budget, space, outcome.architecture))
     study.state = StudyState.CALIBRATING
 
@@ -88,7 +92,8 @@ def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
     for name, measurement in outcome.measurements.items():
         _store_measurement(uow, study, None, MeasurementRole.REFERENCE, measurement, name)
     smallest, largest = outcome.measurements["smallest"], outcome.measurements["largest"]
-    impossible = nobody_meets(study.spec.constraints, expected["smallest"].architecture, smallest)
+    ends = {name: (expected[name].architecture, outcome.measurements[name]) for name in ("smallest", "largest")}
+    impossible = nobody_meets(study.spec.constraints, ends)
     if impossible:
         fail_study(uow, study, impossible)
         return

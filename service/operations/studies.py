@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from protocol.study import NAME_PATTERN, TAGS, StudySpec, differences
+from protocol.admission import StudyRefusedError, admit
+from protocol.mistakes import cut
+from protocol.study import NAME_PATTERN, StudySpec, differences
 from protocol.views import PreviewView, StudyState
 from search_space import parameter_columns
 from service.errors import InvalidError, NotFoundError, StudyDiffersError
@@ -26,27 +26,18 @@ def parse_spec(values: dict[str, Any]) -> StudySpec:
         InvalidError: it is none; one line for each key that is wrong.
     """
     try:
-        return StudySpec.model_validate_json(json.dumps(values, allow_nan=False))
-    except ValidationError as error:
-        lines = [describe(problem) for problem in error.errors(include_url=False)]
+        return admit(values)
+    except StudyRefusedError as error:
+        lines = [str(mistake) for mistake in error.mistakes]
         raise InvalidError(f"not a study: {lines[0]}", errors=lines) from error
-    except ValueError as error:
-        raise InvalidError("not a study: it holds a number that is not finite") from error
-
-
-def describe(problem: ErrorDetails, skip: int = 0) -> str:
-    """One thing that is wrong, with the path of its key, less the first `skip` parts: `budget.trials: is missing`."""
-    path = ".".join(str(part) for part in problem["loc"][skip:] if part not in TAGS)
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        message = "unknown key"
-    elif problem["type"] in ("missing", "missing_argument"):
-        message = "is missing"
-    return f"{path}: {message}" if path else message
+    except (ArithmeticError, TypeError, ValueError) as error:  # what nobody thought of is malformed all the same
+        raise InvalidError(f"not a study: {cut(str(error))}") from error
 
 
 def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
-    """Starts the study unless it is there already; whether it is new.
+    """Starts the study unless it is there already; whether it was started.
+
+    A study that failed before its first trial (its data were wrong, say) is started afresh, with these settings.
 
     Raises:
         StudyDiffersError: the name is taken by a study with other settings; `errors` names them.
@@ -55,7 +46,11 @@ def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
     if uow.studies.find(spec.name) is None and uow.studies.add(study):
         queue_prepare(uow, study)
         return True
-    before = get_study(uow, spec.name)
+    before = uow.studies.lock(get_study(uow, spec.name).id)
+    if before.state is StudyState.FAILED and not uow.trials.counts(before.id):
+        uow.studies.restart(before, spec, uow.now)
+        queue_prepare(uow, before)
+        return True
     if before.digest != spec.digest:
         lines = differences(before.spec, spec)
         raise StudyDiffersError(
@@ -69,7 +64,9 @@ def get_study(uow: UnitOfWork, name: str) -> Study:
     """Raises: NotFoundError."""
     study = uow.studies.find(name) if re.fullmatch(NAME_PATTERN, name) else None
     if study is None:
-        raise NotFoundError(f"there is no study {name!r}")
+        near = get_close_matches(name[:64], uow.studies.names(), n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise NotFoundError(f"there is no study {cut(name)!r}{meant}")
     return study
 
 

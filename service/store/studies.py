@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from protocol.study import StudySpec
 from protocol.views import StudyState
 from service.store.tables import MeasurementRole, MeasurementRow, Study
 
@@ -25,6 +26,20 @@ class StudyRepository:
         except IntegrityError:
             return False
         return True
+
+    def restart(self, study: Study, spec: StudySpec, now: datetime) -> None:
+        """Makes the study as one that was just added.
+
+        Its row and its ended jobs stay: their numbers fence whoever still works for it. SQLite would give them again.
+        """
+        self._session.execute(delete(MeasurementRow).where(MeasurementRow.study_id == study.id))
+        study.spec, study.digest = spec, spec.digest
+        study.state, study.created_at, study.ended_at = StudyState.PREPARING, now, None
+        study.prepared = study.reference = study.error = None
+        study.notes = ()
+
+    def names(self) -> Sequence[str]:
+        return self._session.scalars(select(Study.name)).all()
 
     def find(self, name: str) -> Study | None:
         return self._session.scalars(select(Study).where(Study.name == name)).one_or_none()
@@ -43,7 +58,7 @@ class StudyRepository:
 
     def all(self) -> Sequence[Study]:
         """Every study, the newest first."""
-        return self._session.scalars(select(Study).order_by(Study.id.desc())).all()
+        return self._session.scalars(select(Study).order_by(Study.created_at.desc(), Study.id.desc())).all()
 
     def in_states(self, *states: StudyState) -> Sequence[Study]:
         return self._session.scalars(select(Study).where(Study.state.in_(states)).order_by(Study.id)).all()

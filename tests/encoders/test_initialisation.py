@@ -410,6 +410,10 @@ class TestHeads:
         assert report.random == ("classifier.weight", "classifier.bias")
         assert as_built(student, built, report.random)
 
+    def test_of_as_many_classes_without_names_are_copied(self, architecture, made):
+        teacher, student = made(architecture, HEAD, ["a", "b", "c"]), build(architecture, HEAD)
+        assert initialise_from_teacher(student, teacher).random == ()
+
     @pytest.mark.parametrize(
         ("shape", "head"),
         [

@@ -43,6 +43,9 @@ def rows(text: str) -> list[int]:
         ("trigram == (norm == 'no_norm')", [0, 3]),
         ("-layers < -3", [3]),
         ("  layers >= 4  ", [3]),
+        ("1e200 * layers * 1e200 > 0", [0, 1, 2, 3]),
+        ("layers * 4000000000 * 4000000000 * hidden_size > 0", [0, 1, 2, 3]),
+        ("layers < 10000000000000000000000000", [0, 1, 2, 3]),
         ("layers * 9999999999 * 9999999999 > 2e20", [2, 3]),
     ],
 )
@@ -75,6 +78,7 @@ def test_expressions_mean_what_they_mean_in_python(text, expected):
         ("layers <=", "cannot be read: invalid syntax"),
         ("layers = 3", "cannot be read"),
         ("", "cannot be read"),
+        (3, "3 is no text"),
         ("layers <= 30M", "cannot be read"),
         ("(" * 600 + "layers" + ")" * 600 + " < 1", "of 1,210 characters, more than 1,000"),
         ("(" * 400 + "layers" + ")" * 400 + " < 1", "cannot be read"),

@@ -1,4 +1,6 @@
+import asyncio
 import hashlib
+import json
 import threading
 import time
 from contextlib import nullcontext
@@ -9,10 +11,15 @@ import pytest
 from protocol.jobs import Release, Renewal, Renewed, Report
 from protocol.problem import MEDIA_TYPE, Problem
 from protocol.views import FrontView, PreviewView, StudyState, StudyView, TrialView, WorkerView
+from service.app import create_app
 from service.store.unit_of_work import Store
 from service.suggester import Suggester
 
 LEASE = {"worker": "w", "kinds": ["measure"], "protocol_version": 1}
+
+
+def artefact(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def until(happened):
@@ -122,13 +129,124 @@ def test_every_refusal_is_a_problem(http, method, path, body, status, code):
 
 def test_validation_names_the_keys(http):
     answer = http.post("/v1/jobs:lease", json={"kinds": ["measure"], "protocol_version": 1, "colour": "blue"})
-    assert problem(answer).errors == ["worker: is missing", "colour: unknown key"]
+    assert problem(answer).errors == ["worker: is missing", "colour: unknown key 'colour'"]
 
 
 def test_body_that_is_no_json_is_a_problem(http):
     answer = http.post("/v1/studies", content=b"{", headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert problem(answer).code == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "key"),
+    [
+        ("distillation", '{"learning_rate": "inf"}', "distillation.learning_rate: "),
+        ("distillation", '{"learning_rate": Infinity}', "distillation.learning_rate: must be"),
+        ("teacher", '{"model": "built-in", "epochs": 1e400}', "teacher.epochs: must be a finite number"),
+        ("search_space", '{"layers": 1e30, "hidden_size": 8, "heads": 1, "ffn_size": 8}', "search_space.layers: "),
+        (
+            "search_space",
+            f'{{"layers": {10**30}, "hidden_size": 8, "heads": 1, "ffn_size": 8}}',
+            "search_space.layers: ",
+        ),
+        ("constraints", '["parameters <= 1e99999999999999999999"]', "constraints.0: "),
+        ("constraints", f'[{{"metric": "parameters", "bound": {10**400}}}]', "constraints.0.bound: "),
+        ("constraints", '["accuracy >= 85"]', "constraints.0: nothing has accuracy >= 85"),
+        ("budget", '{"trials": true}', "budget.trials: must be a whole number"),
+        ("name", '{"a":' * 100 + "1" + "}" * 100, "name."),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/studies", "/v1/preview"])
+def test_absurd_numbers_are_refused_with_their_key(http, spec, path, part, text, key):
+    body = json.dumps({"spec": {**spec, part: "HERE"}}).replace('"HERE"', text)
+    refused = http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert refused.status_code == 422
+    assert problem(refused).errors[0].startswith(key)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "status", "words"),
+    [
+        ("application/json", b"{", 422, "body is not JSON"),
+        ("application/json", b'{"spec": ' + b"9" * 5000 + b"}", 400, "parsing the body"),
+        ("application/json", b"[" * 200_000, 400, "parsing the body"),
+        ("text/plain", b'{"spec": {}}', 415, "as application/json, not as text/plain"),
+        ("application/json", b"", 422, "malformed"),
+    ],
+)
+def test_body_that_cannot_be_read_is_a_problem(http, kind, content, status, words):
+    refused = http.post("/v1/studies", content=content, headers={"Content-Type": kind})
+    assert refused.status_code == status
+    assert words in problem(refused).detail
+
+
+def test_unknown_study_is_told_the_nearest_and_not_all_of_a_long_name(http, spec):
+    http.post("/v1/studies", json={"spec": spec})
+    assert "did you mean 'demo'?" in problem(http.get("/v1/studies/demmo")).detail
+    assert len(problem(http.get("/v1/studies/" + "x" * 5000)).detail) < 200
+
+
+@pytest.mark.parametrize(("asked", "status"), [("bytes=4-2", 416), ("lines=1-2", 400), ("bytes=900-", 416)])
+def test_bad_range_is_a_problem(http, http_worker, asked, status):
+    refused = http.get(f"/v1/artefacts/{artefact('data')}", headers={"Range": asked})
+    assert refused.status_code == status
+    assert asked in problem(refused).detail
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        {"stage": "s", "done": 5, "total": 4},
+        {"stage": "s", "done": -1},
+        {"stage": "s", "total": 10**30},
+        {"stage": "s" * 9999},
+    ],
+)
+def test_progress_that_cannot_be_is_refused(http, http_worker, spec, progress):
+    http.post("/v1/studies", json={"spec": spec})
+    grant = http_worker.lease()
+    refused = http.post(f"/v1/jobs/{grant.job}:renew", json={"attempt": 1, "progress": progress})
+    assert problem(refused).status == 422
+
+
+@pytest.mark.parametrize("size", [10**9, 10**30])
+def test_teacher_that_nobody_could_build_is_refused(http, http_worker, spec, size):
+    http.post("/v1/studies", json={"spec": spec})
+    grant = http_worker.lease()
+    report = Report(attempt=1, result=http_worker.answers.to(grant.work)).model_dump(mode="json")
+    report["result"]["architecture"]["hidden_size"] = size
+    refused = http.post(f"/v1/jobs/{grant.job}:report", json=report)
+    assert problem(refused).status == 422
+    assert "more than 1e+12 parameters" in problem(refused).detail
+
+
+@pytest.mark.parametrize("value_s", [0.0, -1.0])
+def test_latency_that_no_clock_shows_is_refused(http, http_worker, spec, value_s):
+    http.post("/v1/studies", json={"spec": spec})
+    grant = http_worker.lease()
+    http_worker.post(grant, "report", Report(attempt=1, result=http_worker.answers.to(grant.work)))
+    grant = http_worker.lease()
+    report = Report(attempt=1, result=http_worker.answers.to(grant.work)).model_dump(mode="json")
+    report["result"]["measurements"]["smallest"]["p50"]["value_s"] = value_s
+    refused = http.post(f"/v1/jobs/{grant.job}:report", json=report)
+    assert problem(refused).status == 422
+    assert "smallest.p50: a latency must be finite and above 0 s" in problem(refused).detail
+
+
+def test_upload_that_breaks_off_is_no_error_of_the_service(settings, caplog):
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(_message):
+        pass
+
+    app = create_app(settings)
+    path = "/v1/artefacts/" + "a" * 64
+    scope = {"type": "http", "method": "PUT", "path": path, "raw_path": path.encode(), "query_string": b""}
+    asyncio.run(app({**scope, "headers": [], "http_version": "1.1", "scheme": "http", "app": app}, receive, send))
+    assert not caplog.records
+    assert not [one for one in settings.artefacts.rglob("*") if one.is_file()]
 
 
 def test_preview_starts_nothing(http, spec):

@@ -7,7 +7,8 @@ from protocol.jobs import FailureReason, JobKind
 from protocol.study import StudySpec
 from protocol.views import StudyState, TrialState
 from search_space import Architecture, parameter_count
-from service.errors import InvalidError, NotFoundError, StudyDiffersError
+from service.errors import InvalidError, LeaseLostError, NotFoundError, StudyDiffersError
+from service.operations.failures import fail_study
 from service.operations.studies import parse_spec, preview
 from service.operations.trials import add_trial
 from service.operations.views import front_view, study_view, study_views, trial_view
@@ -53,6 +54,56 @@ def test_other_study_of_the_same_name_is_refused_with_the_difference(worker):
     with pytest.raises(StudyDiffersError) as refused:
         worker.create(budget={"trials": 32})
     assert refused.value.errors == ["budget.trials: 16 -> 32"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"seed": 7}])
+def test_study_that_failed_before_its_first_trial_starts_afresh(worker, clock, changes):
+    worker.create(constraints=["latency_p50 <= 0.5 ms"])
+    worker.work()
+    assert worker.study().state is StudyState.FAILED
+    clock.advance(1)
+    assert worker.create(**changes)
+    study = worker.study()
+    assert study.state is StudyState.PREPARING
+    assert study.spec.seed == changes.get("seed", 0)
+    assert (study.prepared, study.error, study.ended_at, study.references) == (None, None, None, {})
+    assert study.notes == ()
+    assert study.created_at == clock()
+    assert not worker.create(**changes)
+    worker.work()
+    assert worker.study().state is StudyState.SEARCHING
+
+
+def test_study_that_starts_afresh_hears_nothing_of_its_earlier_jobs(worker):
+    worker.create()
+    before = worker.lease()
+    worker.fail(before, FailureReason.INVALID)
+    worker.create()
+    after = worker.lease()
+    assert after.job != before.job
+    with pytest.raises(LeaseLostError):
+        worker.report(before)
+    worker.fail(before, FailureReason.INVALID)  # the same report again
+    assert worker.study().state is StudyState.PREPARING
+
+
+def test_study_that_failed_after_trials_stays(worker):
+    searching(worker)
+    worker.work()
+    with worker.store.write() as uow:
+        fail_study(uow, uow.studies.lock(1), "broken")
+    assert not worker.create()
+    with pytest.raises(StudyDiffersError):
+        worker.create(seed=7)
+
+
+def test_failed_study_restarted_by_several_at_once_is_restarted_once(worker):
+    worker.create()
+    worker.fail(worker.lease(), FailureReason.INVALID)
+    with ThreadPoolExecutor(6) as pool:
+        created = list(pool.map(lambda _: worker.create(seed=7), range(6)))
+    assert sorted(created) == [False] * 5 + [True]
+    assert len(worker.study().jobs) == 1
 
 
 def test_study_created_by_several_at_once_is_created_once(worker):
@@ -135,6 +186,23 @@ def test_latency_that_nobody_can_meet_fails_the_study_before_any_trial(worker):
     assert "nobody can meet the constraint latency_p50 <= 0.5 ms" in study.error
     assert "1x16" in study.error
     assert worker.trials() == ()
+
+
+def test_latency_that_even_the_largest_is_below_fails_the_study_before_any_trial(worker):
+    worker.create(constraints=["latency_p90 >= 10 s"])
+    worker.work()
+    study = worker.study()
+    assert study.state is StudyState.FAILED
+    assert "nobody can meet the constraint latency_p90 >= 10 s: the largest architecture" in study.error
+    assert worker.trials() == ()
+
+
+def test_parameters_beyond_the_largest_fail_the_study_before_it_is_calibrated(worker):
+    worker.create(constraints=["parameters >= 900M"])
+    worker.work()
+    study = worker.study()
+    assert "nobody can meet the constraint parameters >= 900M: the largest architecture" in study.error
+    assert study.references == {}
 
 
 def test_latency_within_the_interval_of_the_smallest_may_be_met(worker):
