@@ -4,7 +4,7 @@ The task is `docstrings`, the teacher the built-in one, trained once and kept in
 by the default recipe. For a seed all students see the same batches and the same logits of the teacher. Prints the
 accuracy on the selection split before the first step and, median [lowest, highest] over the seeds, after the last.
 
-    python -m benchmarks.initialisation --seeds 0,1,2 --steps 100
+    python benchmarks/initialisation.py --seeds 0,1,2 --steps 100
 """
 
 from __future__ import annotations

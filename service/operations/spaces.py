@@ -48,7 +48,7 @@ def baselines(spec: StudySpec, teacher: Architecture) -> tuple[dict[str, Archite
     They may lie outside the search space. One that is no slice of the teacher is left out where students start as one.
     """
     shapes = {name: shape.model_dump() for name, shape in spec.baselines.items()}
-    if not shapes:
+    if not shapes and teacher.is_uniform:
         shapes = {HALF_DEPTH: {"layers": max(1, teacher.layers // 2)}}
     kept: dict[str, Architecture] = {}
     notes = []

@@ -4,7 +4,7 @@ Prints medians and spreads of repeated runs, and the ratio to the loop in the sa
 parsing, and checking every combination. The loop over the large space visits an even share of its combinations, and
 its time is scaled up by their number; whatever it visits is compared with the space.
 
-    python benchmarks/search_space.py
+    python benchmarks/space_columns.py
 """
 
 from __future__ import annotations
