@@ -63,24 +63,26 @@ def run_worker(
 
 
 def run_suggester(home: Path, *, database_url: str | None, supervised: bool) -> ExitCode:
-    """Raises: BadInputError: settings or a home that cannot be used."""
+    """Raises: BadInputError: settings or a home that cannot be used. CliError: a database that does not answer."""
+    if not supervised:
+        open_home(home)
     log_to_stderr()
     stop = threading.Event()
     _set_on_signals(stop)
     if supervised:
         when_orphaned(stop.set)
     from service import suggester
-    from service.errors import SettingsError
+    from service.errors import ServiceError, SettingsError
     from service.settings import Settings
 
-    if not supervised:
-        open_home(home)
     try:
         settings = Settings.from_environment(home=home, database_url=database_url)
+        with passive_waiting():  # all along: Ax is imported when it is first needed
+            suggester.run_suggester(settings, lambda: computing(Device.CPU), stop)
     except SettingsError as error:
         raise BadInputError(str(error)) from error
-    with passive_waiting():  # all along: Ax is imported when it is first needed
-        suggester.run_suggester(settings, lambda: computing(Device.CPU), stop)
+    except ServiceError as error:
+        raise CliError(str(error)) from error
     return ExitCode.DONE
 
 

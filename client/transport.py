@@ -42,6 +42,8 @@ class Transport:
             url = httpx.URL(self._root)
         except httpx.InvalidURL as error:
             raise InvalidAddress(f"{base_url!r} is not an address of a service: {error}") from error
+        if url.port is not None and not 0 < url.port < 2**16:
+            raise InvalidAddress(f"{base_url!r} is not an address of a service: there is no port {url.port}")
         if url.scheme not in ("http", "https") or not url.host:
             raise InvalidAddress(f"{base_url!r} is not an address of a service; write http://HOST:PORT")
         # A proxy that the environment names is for other machines, never for this one.
@@ -124,7 +126,7 @@ class Transport:
                     return met
                 raise Unreachable(
                     f"{self._root} did not answer {what}: tried {tries} time{'s' if tries > 1 else ''}"
-                    f" in {waited_s:.1f} s, the last time: {met[0]}"
+                    f" in {waited_s:.1f} s, the last time: {met[0]}{_advice(met[1])}"
                 ) from met[1]
             if isinstance(met, httpx.Response):
                 met.close()
@@ -162,6 +164,11 @@ def _retry_after(response: httpx.Response) -> float:
 
 def _cause(error: httpx.TransportError) -> str:
     return str(error) or type(error).__name__
+
+
+def _advice(error: Exception) -> str:
+    refused = isinstance(error, httpx.ConnectError)
+    return "; start a service with `stillhouse serve`, or name yours with --url" if refused else ""
 
 
 def _is_local(host: str) -> bool:

@@ -33,13 +33,17 @@ GRACE_S = 5
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
-    """The application; its database is brought up to date when it starts."""
+    """The application; its database is brought up to date first.
+
+    Raises:
+        StoreUnusableError: that is not possible.
+    """
+    upgrade(settings.database_url)
     store = Store(settings.database_url, clock)
     parts = Parts(settings=settings, store=store, files=ArtefactFiles(settings.artefacts), watch=QueueWatch(store))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(upgrade, settings.database_url)
         stopping = asyncio.Event()
         sweeping = asyncio.create_task(_sweep_until(stopping, parts))
         try:
@@ -90,11 +94,11 @@ def bind(settings: Settings) -> socket.socket:
 def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> None:
     """Serves until the process is told to stop (SIGINT, SIGTERM).
 
-    `ready` is called with the service's address as soon as it can be connected to; requests are answered once the
-    database is up to date.
+    `ready` is called with the service's address as soon as it can be connected to.
 
     Raises:
-        PortTakenError: somebody else listens on the port. ServiceError: the service did not start.
+        PortTakenError: somebody else listens on the port. StoreUnusableError: the database cannot be used.
+        ServiceError: the service did not start.
     """
     with bind(settings) as listening:
         host, port = listening.getsockname()[:2]

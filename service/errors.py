@@ -18,6 +18,10 @@ class PortTakenError(ServiceError):
     """Somebody else listens on the port already."""
 
 
+class StoreUnusableError(ServiceError):
+    """The database that the settings name cannot be used as it is; the message says why, and what to do."""
+
+
 class RequestError(ServiceError):
     """A request that is refused. `status` is HTTP's, `code` is stable and meant for programs.
 

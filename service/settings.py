@@ -45,6 +45,11 @@ class Settings:
             raise SettingsError(
                 f"{DATABASE_VARIABLE}: must start with {' or '.join(SCHEMES)}, got {_scheme(self.database_url)!r}"
             )
+        if self.database_url in ("sqlite:///", "sqlite:///:memory:"):
+            raise SettingsError(
+                f"{DATABASE_VARIABLE}: {self.database_url!r} names no file, and several processes share the database; "
+                "write sqlite:////PATH/OF/THE/FILE"
+            )
         if not _is_loopback(self.host):
             raise SettingsError(
                 f"host {self.host!r} is not loopback: the service has no access tokens, so it listens only on this "

@@ -62,7 +62,11 @@ class StopEvent(Protocol):
 
 
 def run_suggester(settings: Settings, guard: Guard, stop: StopEvent) -> None:
-    """Supplies every study of this store until `stop` is set."""
+    """Supplies every study of this store until `stop` is set.
+
+    Raises:
+        StoreUnusableError: the database cannot be used.
+    """
     upgrade(settings.database_url)
     store = Store(settings.database_url)
     try:

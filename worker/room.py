@@ -18,7 +18,7 @@ STORAGE_FULL = "storage_full"
 """Code of the problem that answers when the service has no room left."""
 
 FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 60.0
+LONGEST_PAUSE_S = 30.0
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORDS = tuple(os.strerror(number) for number in _FULL)
@@ -60,13 +60,18 @@ class Room:
         self._told: str | None = None
 
     def lacks(self, what: str, *, longest_s: float = LONGEST_PAUSE_S) -> None:
-        """Wait before the next attempt."""
+        """Say it, and wait before the next attempt."""
+        self.says(what)
+        pause_s = min(self._pause_s, longest_s)
+        log.info("%s; next try in %.0f s", what, pause_s)
+        self._pause(pause_s)
+        self._pause_s = min(2 * pause_s, longest_s)
+
+    def says(self, what: str) -> None:
+        """Only the first lack is said, until there is room."""
         if self._told is None:
             self._told = what
             self._say(f"{what}; make room, the study goes on by itself")
-        log.info("%s; next try in %.0f s", what, min(self._pause_s, longest_s))
-        self._pause(min(self._pause_s, longest_s))
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def suffices(self) -> None:
         """A job has ended."""

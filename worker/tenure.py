@@ -204,6 +204,8 @@ class Tenure:
         return Ending.REPORTED
 
     def _release(self) -> Ending:
+        if self._lack is not None:
+            self._room.says(self._lack)  # before the service's own lack, perhaps of the same disk: this one has a path
         release = Release(attempt=self._grant.attempt, checkpoint=self._checkpoints.newest)
         try:
             self._say(lambda: self._jobs.release(self._grant.job, release))

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for another one of the same SQLite file."""
@@ -62,6 +63,12 @@ def writing(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
         return engine.execution_options(**{_IMMEDIATE: True})
     return engine.execution_options(isolation_level="READ COMMITTED")
+
+
+def first_line(error: Exception) -> str:
+    """What the database said, without what SQLAlchemy adds to it."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return str(cause).strip().partition("\n")[0]
 
 
 def _prepare_sqlite(connection: SqliteConnection, _record: Any) -> None:

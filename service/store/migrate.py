@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import alembic.command
 import alembic.config
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from service.settings import Settings, sqlite_url
-from service.store.engine import open_engine, writing
+from service.errors import StoreUnusableError
+from service.settings import DATABASE_VARIABLE, Settings, sqlite_url
+from service.store.engine import first_line, open_engine, writing
 from service.store.tables import Table
 
 Command = Callable[[alembic.config.Config], None]
@@ -25,7 +29,11 @@ _LOCK = 7_165_209_021
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Brings the database up to this revision, in one transaction; of several processes at once, one does the work."""
+    """Brings the database up to this revision, in one transaction; of several processes at once, one does the work.
+
+    Raises:
+        StoreUnusableError: it cannot be reached, is no database, or is of a newer version.
+    """
     _run(database_url, lambda configuration: alembic.command.upgrade(configuration, revision))
 
 
@@ -36,13 +44,9 @@ def downgrade(database_url: str, revision: str) -> None:
 
 def difference(database_url: str) -> list[str]:
     """What the tables in the code and those in the database differ in; one line each."""
-    engine = open_engine(database_url)
-    try:
-        with engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
-            return [str(line) for line in compare_metadata(context, Table.metadata)]
-    finally:
-        engine.dispose()
+    with _opened(database_url) as engine, engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return [str(line) for line in compare_metadata(context, Table.metadata)]
 
 
 def migrations() -> Path:
@@ -52,15 +56,39 @@ def migrations() -> Path:
 
 
 def _run(database_url: str, command: Command) -> None:
+    # SQLite's immediate transaction, or the advisory lock, makes a second process wait; it then has nothing to do.
+    with _translated(database_url), _opened(database_url) as engine, writing(engine).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        command(_configuration(connection))
+
+
+@contextmanager
+def _opened(database_url: str) -> Iterator[Engine]:
     engine = open_engine(database_url)
     try:
-        # SQLite's immediate transaction, or the advisory lock, makes a second process wait; it then has nothing to do.
-        with writing(engine).begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            command(_configuration(connection))
+        yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def _translated(database_url: str) -> Iterator[None]:
+    # The address itself is not shown: it may hold a password.
+    scheme, _, path = database_url.partition(":///")
+    database = f"the database {path}" if scheme == "sqlite" else "the PostgreSQL database"
+    try:
+        yield
+    except CommandError as error:
+        raise StoreUnusableError(
+            f"{database} was made by another version of Stillhouse ({error}): upgrade Stillhouse, or name another "
+            f"database with {DATABASE_VARIABLE} or another home"
+        ) from error
+    except (SQLAlchemyError, OSError, ValueError) as error:
+        raise StoreUnusableError(
+            f"{database} cannot be used: {first_line(error)}; mend that, or name another database with "
+            f"{DATABASE_VARIABLE} or another home"
+        ) from error
 
 
 def _configuration(connection: Connection) -> alembic.config.Config:

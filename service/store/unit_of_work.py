@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from service.clock import Clock, utc_now
 from service.errors import StorageFullError, StoreUnavailableError
 from service.store.artefacts import ArtefactRepository
-from service.store.engine import open_engine, reading, writing
+from service.store.engine import first_line, open_engine, reading, writing
 from service.store.jobs import JobRepository
 from service.store.studies import StudyRepository
 from service.store.trials import TrialRepository
@@ -82,14 +82,9 @@ def _translated() -> Iterator[None]:
         yield
     except (OperationalError, PoolTimeoutError) as error:
         if any(words in str(error).lower() for words in _FULL):
-            raise StorageFullError(f"the database cannot grow: {_first_line(error)}") from error
-        raise StoreUnavailableError(f"the database did not answer: {_first_line(error)}") from error
+            raise StorageFullError(f"the database cannot grow: {first_line(error)}") from error
+        raise StoreUnavailableError(f"the database did not answer: {first_line(error)}") from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise StoreUnavailableError(f"the database closed the connection: {_first_line(error)}") from error
+            raise StoreUnavailableError(f"the database closed the connection: {first_line(error)}") from error
         raise
-
-
-def _first_line(error: Exception) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return str(cause).strip().partition("\n")[0]

@@ -11,6 +11,7 @@ import pytest
 from cli.interrupts import SIGNALS
 from cli.main import main
 from client import Unreachable
+from service.errors import SettingsError, StoreUnavailableError
 
 STUDY = "name: small\nteacher: built-in\ntask: {dataset: docstrings}\n"
 
@@ -102,6 +103,20 @@ def test_a_home_that_is_a_file_is_refused(stillhouse, study_file, tmp_path, comm
     code, out, err = stillhouse(command, *arguments)
     assert (code, out) == (2, "")
     assert f"the home {tmp_path / 'home'} cannot be used" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(SettingsError("it is newer"), 2), (StoreUnavailableError("it is away"), 1)]
+)
+def test_a_database_that_a_suggester_cannot_use_is_one_message(stillhouse, monkeypatch, error, code):
+    def refuse(settings, guard, stop):
+        raise error
+
+    monkeypatch.setattr("service.suggester.run_suggester", refuse)
+    found, _, err = stillhouse("suggest")
+    assert found == code
+    assert f"stillhouse: {error}" in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(

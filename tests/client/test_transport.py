@@ -51,7 +51,15 @@ def test_an_unreachable_service_is_asked_again_with_growing_pauses_and_the_error
         client.studies.list()
     assert script.pauses == pytest.approx([0.1, 0.2, 0.4, 0.3])
     assert len(script.asked) == 5
-    for part in ("http://service:1", "GET /studies", "5 times", "1.0 s", "connection refused"):
+    for part in (
+        "http://service:1",
+        "GET /studies",
+        "5 times",
+        "1.0 s",
+        "connection refused",
+        "`stillhouse serve`",
+        "--url",
+    ):
         assert part in str(caught.value)
 
 
@@ -107,7 +115,10 @@ def test_another_program_on_the_port_is_recognised(answer):
         client.studies.get("demo")
 
 
-@pytest.mark.parametrize("address", ["localhost:8787", "ftp://host", "http://host:port", "http://", ""])
+@pytest.mark.parametrize(
+    "address",
+    ["localhost:8787", "ftp://host", "http://host:port", "http://", "", "http://:80", "http://localhost:99999"],
+)
 def test_an_address_that_is_none_is_refused_at_once(address):
     with pytest.raises(ClientError, match="address"):
         Client(address)

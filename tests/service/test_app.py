@@ -1,16 +1,22 @@
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing, nullcontext
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from service.app import bind, create_app
-from service.errors import PortTakenError
+from service.app import bind, create_app, serve
+from service.errors import PortTakenError, StoreUnusableError
 from service.settings import Settings, sqlite_url
+from service.store.migrate import upgrade
+from service.suggester import run_suggester
 
 SERVE = """
 import sys
@@ -51,6 +57,45 @@ def test_taken_port_is_named(tmp_path):
 def test_port_0_is_any_free_one(tmp_path):
     with bind(settings(tmp_path, 0)) as one, bind(settings(tmp_path, 0)) as other:
         assert one.getsockname()[1] != other.getsockname()[1]
+
+
+def corrupt(path):
+    path.write_bytes(b"no database" * 1000)
+
+
+def of_a_newer_version(path):
+    upgrade(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (corrupt, "cannot be used: file is not a database"),
+        (of_a_newer_version, "upgrade Stillhouse"),
+        (Path.mkdir, "unable to open"),
+    ],
+)
+def test_database_that_cannot_be_used_ends_service_and_suggester_with_the_reason(tmp_path, spoil, message):
+    spoil(tmp_path / "stillhouse.db")
+    for start in (serve, lambda settings: run_suggester(settings, nullcontext, threading.Event())):
+        with pytest.raises(StoreUnusableError, match=message) as refused:
+            start(settings(tmp_path, 0))
+        assert str(tmp_path / "stillhouse.db") in str(refused.value)
+
+
+def test_file_in_place_of_the_home_is_named(tmp_path):
+    (tmp_path / "home").write_text("")
+    with pytest.raises(StoreUnusableError, match="home"):
+        serve(settings(tmp_path / "home", 0))
+
+
+def test_database_out_of_reach_is_told_without_its_password():
+    with pytest.raises(StoreUnusableError, match="PostgreSQL database cannot be used") as refused:
+        upgrade("postgresql://somebody:secret@127.0.0.1:1/nothing")
+    assert "secret" not in str(refused.value)
 
 
 def test_service_migrates_serves_and_stops_although_a_worker_waits(tmp_path):

@@ -50,6 +50,8 @@ def test_anything_but_loopback_is_refused(host):
         ({"lease_s": float("inf")}, "lease_s"),
         ({"lease_s": float("nan")}, "lease_s"),
         ({"max_attempts": 0}, "max_attempts"),
+        ({"database_url": "sqlite:///"}, "names no file"),
+        ({"database_url": "sqlite:///:memory:"}, "names no file"),
         ({"database_url": "mysql://root:secret@here/db"}, "must start with sqlite"),
     ],
 )

@@ -188,7 +188,7 @@ def test_a_full_disk_is_no_attempt_and_is_told_once(hold, told, pauses, tmp_path
     assert api.reports == []
     assert len(api.releases) == 8
     assert told == [f"{where.format(work=tmp_path)}; make room, the study goes on by itself"]
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
     assert hold(api, lambda reporter: OUTCOME) is Ending.REPORTED
     assert told[1:] == ["there is room again; the study goes on"]
     hold(api, raising(error))
@@ -218,6 +218,22 @@ def test_an_outcome_is_kept_until_the_service_has_room_for_it(hold, told, pauses
     assert len(api.reports) == 1
     assert pauses == [1, 1, 1]
     assert len(told) == 2
+
+
+def test_a_disk_that_worker_and_service_share_is_told_by_its_path(hold, told, pauses):
+    answers = iter([refusal("storage_full", 507)] * 5)
+
+    class Full(Api):
+        def release(self, job, release):
+            for error in answers:
+                raise error
+            super().release(job, release)
+
+    api = Full()
+    assert hold(api, raising(NO_ROOM)) is Ending.NO_ROOM
+    assert len(api.releases) == 1
+    assert told == ["the disk of /data/model.safetensors is full; make room, the study goes on by itself"]
+    assert pauses == [1, 1, 1, 1, 1, 1]  # waiting for the service does not make the wait for the disk longer
 
 
 def test_a_worker_that_shall_end_does_not_wait_for_room(hold, shutdown):
