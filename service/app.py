@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
 from service.api import artefacts, health, jobs, problems, studies
-from service.api.dependencies import Parts
+from service.api.dependencies import Parts, check_host
 from service.api.queue_watch import QueueWatch
 from service.clock import Clock, utc_now
 from service.errors import PortTakenError, ServiceError, StoreUnavailableError
@@ -63,6 +63,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        dependencies=[Depends(check_host)],
     )
     app.state.parts = parts
     problems.install(app)

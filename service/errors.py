@@ -55,6 +55,10 @@ class UpgradeNeededError(RequestError, status=409, code="upgrade_needed"):
     """Worker and service speak different versions of the protocol."""
 
 
+class UnknownHostError(RequestError, status=421, code="unknown_host"):
+    """The request was meant for another host: perhaps a page from elsewhere, whose name now leads to this machine."""
+
+
 class InvalidError(RequestError, status=422, code="invalid"):
     """What was sent cannot be understood, or does not fit what it answers."""
 

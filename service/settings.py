@@ -13,6 +13,7 @@ from service.errors import SettingsError
 HOME_VARIABLE = "STILLHOUSE_HOME"
 DATABASE_VARIABLE = "STILLHOUSE_DATABASE_URL"
 LEASE_VARIABLE = "STILLHOUSE_LEASE_S"
+HOSTS_VARIABLE = "STILLHOUSE_HOSTS"
 HOST = "127.0.0.1"
 PORT = 8787
 LEASE_S = 30.0
@@ -26,7 +27,8 @@ class Settings:
     """How one service is set up.
 
     A lease lasts `lease_s` unless it is renewed; a job that fails or whose lease expires is given out `max_attempts`
-    times in all. Port 0 is any free one.
+    times in all. Port 0 is any free one. Requests are answered that name a loopback host, or one of `hosts`: the names
+    by which a proxy asks.
 
     Raises:
         SettingsError: a value that cannot be used. Only loopback may be bound: there are no tokens yet, so whoever
@@ -39,6 +41,7 @@ class Settings:
     max_attempts: int = MAX_ATTEMPTS
     host: str = HOST
     port: int = PORT
+    hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.database_url.startswith(SCHEMES):
@@ -98,7 +101,12 @@ class Settings:
             max_attempts=max_attempts,
             host=host,
             port=port,
+            hosts=tuple(environment.get(HOSTS_VARIABLE, "").split()),
         )
+
+    def answers_to(self, host: str) -> bool:
+        """Whether a request that names this host is meant for the service."""
+        return host in self.hosts or _is_loopback(host)
 
 
 def sqlite_url(home: Path) -> str:

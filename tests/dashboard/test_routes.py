@@ -11,7 +11,7 @@ from service.settings import Settings, sqlite_url
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    with TestClient(create_app(Settings(home=home, database_url=sqlite_url(home)))) as client:
+    with TestClient(create_app(Settings(home=home, database_url=sqlite_url(home), hosts=("testserver",)))) as client:
         spec = StudySpec.model_validate({"name": "demo", "teacher": "built-in", "task": {"dataset": "docstrings"}})
         assert client.post("/v1/studies", json={"spec": spec.canonical()}).status_code == 201
         yield client

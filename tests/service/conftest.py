@@ -133,7 +133,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
-    return Settings(home=tmp_path, database_url=database_url, lease_s=30, max_attempts=3)
+    return Settings(home=tmp_path, database_url=database_url, lease_s=30, max_attempts=3, hosts=("testserver",))
 
 
 @pytest.fixture

@@ -319,6 +319,17 @@ def test_artefact_with_other_content_is_refused_and_nothing_is_kept(http, settin
     assert [one for one in settings.artefacts.rglob("*") if one.is_file()] == []
 
 
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8787", "127.0.0.1.evil.example"])
+def test_request_for_another_host_is_refused(http, host):
+    refused = http.get("/v1/studies", headers={"Host": host})
+    assert problem(refused).code == "unknown_host"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8787", "[::1]:8787", "testserver"])
+def test_request_for_this_machine_is_answered(http, host):
+    assert http.get("/v1/studies", headers={"Host": host}).is_success
+
+
 def test_health_and_openapi(http):
     assert http.get("/v1/healthz").json() == {"status": "ok"}
     document = http.get("/v1/openapi.json").json()

@@ -29,7 +29,7 @@ serve(Settings(home=home, database_url=sqlite_url(home), port=0), lambda address
 
 
 def settings(tmp_path, port):
-    return Settings(home=tmp_path, database_url=sqlite_url(tmp_path), port=port)
+    return Settings(home=tmp_path, database_url=sqlite_url(tmp_path), port=port, hosts=("testserver",))
 
 
 def test_web_process_loads_no_numerical_framework():
@@ -108,7 +108,7 @@ def test_service_migrates_serves_and_stops_although_a_worker_waits(tmp_path):
             assert http.get("/v1/studies").json() == []
             with socket.create_connection((httpx.URL(address).host, httpx.URL(address).port)) as waiting:
                 body = json.dumps({"worker": "w", "kinds": ["measure"], "protocol_version": 1, "wait_s": 60})
-                request = "POST /v1/jobs:lease HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+                request = "POST /v1/jobs:lease HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 waiting.sendall(f"{request}Content-Length: {len(body)}\r\n\r\n{body}".encode())
                 while not http.get("/v1/workers").json():
                     pass

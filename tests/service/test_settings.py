@@ -18,7 +18,8 @@ def test_home_is_in_the_working_directory_by_default(tmp_path, monkeypatch):
 def test_environment_names_home_and_database():
     url = "postgresql://somebody@somewhere/stillhouse"
     environment = {"STILLHOUSE_HOME": "/srv/still", "STILLHOUSE_DATABASE_URL": url, "STILLHOUSE_LEASE_S": "2.5"}
-    settings = Settings.from_environment(environment, port=0)
+    settings = Settings.from_environment({**environment, "STILLHOUSE_HOSTS": "here.example there.example"}, port=0)
+    assert settings.hosts == ("here.example", "there.example")
     assert (settings.home, settings.database_url) == (Path("/srv/still"), url)
     assert (settings.lease_s, settings.port) == (2.5, 0)
 
