@@ -12,7 +12,7 @@ from distillation.batches import Batch
 from distillation.losses import hard_labels, hidden_states, soft_labels
 from distillation.matching import Pairs, match
 from distillation.values import Recipe
-from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.modeling_stillhouse import StillhouseTaskModel
 
 
 class LabelCriterion(nn.Module):
@@ -22,7 +22,7 @@ class LabelCriterion(nn.Module):
         super().__init__()
         self.smoothing = smoothing
 
-    def forward(self, model: StillhouseForSequenceClassification, batch: Batch) -> Tensor:
+    def forward(self, model: StillhouseTaskModel, batch: Batch) -> Tensor:
         output = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
         return hard_labels(output.logits, batch.labels, self.smoothing).mean()
 
@@ -36,8 +36,8 @@ class TeacherCriterion(nn.Module):
 
     def __init__(
         self,
-        teacher: StillhouseForSequenceClassification,
-        student: StillhouseForSequenceClassification,
+        teacher: StillhouseTaskModel,
+        student: StillhouseTaskModel,
         recipe: Recipe,
     ) -> None:
         """Raises: TeacherError: the layers cannot be matched."""
@@ -53,7 +53,7 @@ class TeacherCriterion(nn.Module):
             )
         self.projections = _projections(len(self.pairs), student.config.hidden_size, teacher.config.hidden_size)
 
-    def forward(self, model: StillhouseForSequenceClassification, batch: Batch) -> Tensor:
+    def forward(self, model: StillhouseTaskModel, batch: Batch) -> Tensor:
         inputs = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
         wants_hidden = bool(self.pairs)
         with torch.no_grad():

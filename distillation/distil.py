@@ -18,7 +18,7 @@ from distillation.trainer import CHECKPOINT_EVERY_S, Training, move, train
 from distillation.values import CurvePoint, Estimate, Initialisation, Recipe
 from encoders.build import architecture_of, build, head_of
 from encoders.initialisation import initialise_from_teacher
-from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.modeling_stillhouse import StillhouseTaskModel
 from search_space import Architecture
 
 
@@ -29,7 +29,7 @@ class Distilled:
     `seconds` is training time, over all attempts.
     """
 
-    model: StillhouseForSequenceClassification
+    model: StillhouseTaskModel
     selection: Estimate
     curve: tuple[CurvePoint, ...]
     steps: int
@@ -38,7 +38,7 @@ class Distilled:
 
 def distil(
     data: PreparedData,
-    teacher: StillhouseForSequenceClassification,
+    teacher: StillhouseTaskModel,
     architecture: Architecture,
     recipe: Recipe,
     *,
@@ -94,9 +94,7 @@ def distil(
     )
 
 
-def report(
-    model: StillhouseForSequenceClassification, data: ReportData, recipe: Recipe, *, device: str = "cpu"
-) -> Estimate:
+def report(model: StillhouseTaskModel, data: ReportData, recipe: Recipe, *, device: str = "cpu") -> Estimate:
     """The metric on the report split: evaluated once, for what is published."""
     place = torch.device(device)
     move(model, place)
@@ -105,9 +103,7 @@ def report(
     return estimate(data.task.metric, texts.labels, predictions, len(data.classes))
 
 
-def _check(
-    data: PreparedData, teacher: StillhouseForSequenceClassification, architecture: Architecture, recipe: Recipe
-) -> None:
+def _check(data: PreparedData, teacher: StillhouseTaskModel, architecture: Architecture, recipe: Recipe) -> None:
     tokens = len(data.tokenizer)
     for name, shape in (("teacher", architecture_of(teacher.config)), ("student", architecture)):
         if shape.vocabulary_size < tokens:

@@ -15,7 +15,7 @@ import torch
 
 from distillation.batches import Encoded, Integers
 from distillation.values import Estimate, Metric
-from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.modeling_stillhouse import StillhouseTaskModel
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,7 +27,7 @@ MOST_CELLS = 2_000_000
 """Of the confusion matrices that are drawn at once: those of many classes are large."""
 
 
-def predict(model: StillhouseForSequenceClassification, texts: Encoded, device: torch.device) -> Integers:
+def predict(model: StillhouseTaskModel, texts: Encoded, device: torch.device) -> Integers:
     """The most probable class of each example; the model is left in evaluation mode."""
     model.train(False)
     predictions = np.zeros(len(texts), dtype=np.int64)

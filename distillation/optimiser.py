@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from distillation.values import Recipe
-from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.modeling_stillhouse import StillhouseTaskModel
 
 BETAS = (0.9, 0.98)
 
 
-def build_optimiser(model: StillhouseForSequenceClassification, extra: nn.Module, recipe: Recipe) -> AdamW:
+def build_optimiser(model: StillhouseTaskModel, extra: nn.Module, recipe: Recipe) -> AdamW:
     """AdamW over the model and what the criterion learns.
 
     Embedding tables have a learning rate of their own. Vectors (biases and norms) do not decay.
@@ -41,5 +41,5 @@ def schedule(step: int, steps: int, warmup: float) -> float:
     return (steps - step) / max(1, steps - rising)
 
 
-def _embedding_tables(model: StillhouseForSequenceClassification) -> Iterable[Tensor]:
+def _embedding_tables(model: StillhouseTaskModel) -> Iterable[Tensor]:
     return (module.weight for module in model.modules() if isinstance(module, nn.Embedding))

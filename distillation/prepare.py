@@ -27,7 +27,7 @@ from distillation.vocabulary import train_tokenizer
 from encoders.build import architecture_of, head_of
 from encoders.errors import EncoderError
 from encoders.huggingface import load_tokenizer
-from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.modeling_stillhouse import StillhouseTaskModel
 from encoders.values import Head
 from search_space import Architecture
 
@@ -184,7 +184,7 @@ def _outdone(teacher: Scores, baselines: dict[str, Scores]) -> list[str]:
     ]
 
 
-def _classifier(model: StillhouseForSequenceClassification, data: PreparedData, max_length: int) -> Classifier:
+def _classifier(model: StillhouseTaskModel, data: PreparedData, max_length: int) -> Classifier:
     return lambda split: predict(model, Encoded(split, data.tokenizer, max_length=max_length), torch.device("cpu"))
 
 

@@ -22,8 +22,8 @@ from distillation.values import BUILT_IN, Recipe, Teacher
 from encoders.build import architecture_of, build, head_of, labels_of
 from encoders.errors import EncoderError
 from encoders.huggingface import load_pretrained
-from encoders.modeling_stillhouse import StillhouseForSequenceClassification
-from encoders.values import Head
+from encoders.modeling_stillhouse import StillhouseTaskModel
+from encoders.values import Head, HeadKind
 from search_space import Architecture
 
 FEWEST_POSITIONS = 64
@@ -50,7 +50,7 @@ def make_teacher(
     device: torch.device,
     checkpoints: Path | None = None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
-) -> StillhouseForSequenceClassification:
+) -> StillhouseTaskModel:
     """A teacher of the task, on the CPU and in evaluation mode.
 
     Of `recipe` only `max_length` counts: teacher and student see texts cut alike.
@@ -78,14 +78,14 @@ def make_teacher(
     return model
 
 
-def write_teacher(folder: Path, model: StillhouseForSequenceClassification, tokenizer: PreTrainedTokenizerBase) -> None:
+def write_teacher(folder: Path, model: StillhouseTaskModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Writes a checkpoint that transformers' Auto classes load. Raises: SaveError."""
     with whole_folder(folder) as place:
         model.save_pretrained(place)
         save_tokenizer(tokenizer, place)
 
 
-def read_teacher(folder: Path) -> StillhouseForSequenceClassification:
+def read_teacher(folder: Path) -> StillhouseTaskModel:
     """Raises: TeacherError: not a folder that `write_teacher` wrote."""
     try:
         return load_pretrained(str(folder)).model
@@ -122,19 +122,18 @@ def built_in_recipe(max_length: int) -> Recipe:
     )
 
 
-def _built_in(data: PreparedData, recipe: Recipe, seed: int) -> tuple[StillhouseForSequenceClassification, Course]:
+def _built_in(data: PreparedData, recipe: Recipe, seed: int) -> tuple[StillhouseTaskModel, Course]:
     architecture = built_in_architecture(len(data.tokenizer), recipe.max_length)
     model = build(architecture, Head(classes=len(data.classes)), data.classes, seed=seed)
     return model, Course(recipe=built_in_recipe(recipe.max_length), smoothing=BUILT_IN_SMOOTHING)
 
 
-def _imported(
-    data: PreparedData, teacher: Teacher, recipe: Recipe, seed: int
-) -> tuple[StillhouseForSequenceClassification, bool]:
+def _imported(data: PreparedData, teacher: Teacher, recipe: Recipe, seed: int) -> tuple[StillhouseTaskModel, bool]:
     """The model, and whether its head is the task's already."""
     try:
         imported = load_pretrained(teacher.model, revision=teacher.revision, seed=seed)
-        ready = imported.has_task_head and labels_of(imported.model.config) == data.classes
+        classifies = head_of(imported.model.config).kind is HeadKind.CLASSIFICATION
+        ready = imported.has_task_head and classifies and labels_of(imported.model.config) == data.classes
         if not ready:
             head = Head(classes=len(data.classes), pooling=head_of(imported.model.config).pooling)
             imported = load_pretrained(
@@ -170,7 +169,7 @@ def _fine_tuning(data: PreparedData, teacher: Teacher, recipe: Recipe) -> Course
 
 
 def _training(
-    model: StillhouseForSequenceClassification, data: PreparedData, course: Course, seed: int, device: torch.device
+    model: StillhouseTaskModel, data: PreparedData, course: Course, seed: int, device: torch.device
 ) -> Training:
     recipe = course.recipe
     selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)

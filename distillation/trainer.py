@@ -19,7 +19,7 @@ from distillation.errors import DivergedError, Interrupted
 from distillation.observer import Observer
 from distillation.optimiser import build_optimiser, schedule
 from distillation.values import CurvePoint, Estimate, Recipe
-from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.modeling_stillhouse import StillhouseTaskModel
 
 EVALUATIONS = 4
 """Points of the learning curve, evenly spread; the last is the end."""
@@ -37,7 +37,7 @@ class Training:
     """
 
     name: str
-    model: StillhouseForSequenceClassification
+    model: StillhouseTaskModel
     criterion: LabelCriterion | TeacherCriterion
     batches: TrainingBatches
     evaluate: Callable[[], Estimate]
@@ -87,7 +87,7 @@ def train(
     return trained
 
 
-def move(model: StillhouseForSequenceClassification, device: torch.device) -> None:
+def move(model: StillhouseTaskModel, device: torch.device) -> None:
     """Moves the model in place."""
     # transformers types its own `to` for no arguments of ours.
     nn.Module.to(model, device)

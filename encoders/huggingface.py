@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, CamembertConfig, PreTrainedTokenizerBase, RobertaConfig, XLMRobertaConfig
 
-from encoders.bert import architecture_of_bert, config_of_bert, encoder_tensors
-from encoders.build import architecture_of, build_from, config_of, head_of, labels_of
+from encoders.bert import Bert
+from encoders.distilbert import DistilBert
 from encoders.errors import CheckpointError, SourceNotFoundError, UnsupportedModelError
-from encoders.modeling_stillhouse import StillhouseConfig, StillhouseForSequenceClassification
+from encoders.imported import ImportedEncoder, Source, Wanted, read_other, read_own
+from encoders.layouts import Readable
+from encoders.mobilebert import MobileBert
+from encoders.modeling_stillhouse import StillhouseConfig
+from encoders.roberta import Roberta
 from encoders.values import Head
-from encoders.weights import fit, read
-from search_space import InvalidArchitectureError
+from encoders.weights import read
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedEncoder:
-    """A model read from elsewhere, on the CPU, in float32 and in evaluation mode.
-
-    `has_task_head` says whether the classifier's weights are the source's. Otherwise they are random, and the model
-    must be fine-tuned before it can teach logits: a BERT's own classifier stands on a pooler that this family does not
-    have, and a Stillhouse model's may be of another task.
-    """
-
-    model: StillhouseForSequenceClassification
-    has_task_head: bool
-    source: str
+READABLE: Mapping[str, Readable] = {
+    "bert": Bert(),
+    "roberta": Roberta(RobertaConfig),
+    "xlm-roberta": Roberta(XLMRobertaConfig),
+    "camembert": Roberta(CamembertConfig),
+    "distilbert": DistilBert(),
+    "mobilebert": MobileBert(),
+}
+"""Model types of transformers that this family can say."""
 
 
 def load_pretrained(
@@ -46,14 +44,18 @@ def load_pretrained(
 ) -> ImportedEncoder:
     """The model in a local folder, or of this id on the hub.
 
-    Model types: `bert`, with all that shares its layout (TinyBERT, MiniLM), and `stillhouse`. Only safetensors are
-    read and no code of the source is run.
+    Model types: those of `READABLE`, with all that shares their layout (TinyBERT and MiniLM are of type `bert`), and
+    `stillhouse`. Only safetensors are read and no code of the source is run.
+
+    A source's own head is kept if it is the head wanted, and its labels are those wanted, whatever their order and
+    case; its outputs come in the order wanted. A new head that pools the first token stands on the source's pooler, if
+    it has one; under any other new head there is no pooler.
 
     Args:
-        head: the head wanted. Without one a Stillhouse model keeps its own; a BERT gets mean pooling and as many
-            classes as its configuration names.
-        labels: the names of the classes, when a head is wanted.
-        seed: of the weights of a new classifier.
+        head: the head wanted. Without one the source keeps its own; where it has none that this family computes
+            alike, it gets mean pooling and as many classes as its configuration names.
+        labels: the names of the classes.
+        seed: of the weights of a new head.
 
     Raises:
         SourceNotFoundError: neither a folder nor to be had from the hub (now offline, perhaps).
@@ -63,12 +65,14 @@ def load_pretrained(
     """
     values = _json(_required(source, "config.json", revision))
     model_type = str(values.get("model_type"))
-    reader = READERS.get(model_type)
-    if reader is None:
-        raise UnsupportedModelError(
-            f"{source}: models of type {model_type!r} are not supported; supported are {', '.join(READERS)}"
-        )
-    return reader(_Source(source, revision, values), head, labels, seed)
+    if model_type not in (*READABLE, StillhouseConfig.model_type):
+        known = ", ".join((*READABLE, StillhouseConfig.model_type))
+        raise UnsupportedModelError(f"{source}: models of type {model_type!r} are not supported; supported are {known}")
+    opened = Source(name=source, config=values, tensors=lambda: _tensors(source, revision))
+    wanted = Wanted(head=head, labels=None if labels is None else tuple(labels), seed=seed)
+    if model_type == StillhouseConfig.model_type:
+        return read_own(opened, wanted)
+    return read_other(READABLE[model_type], opened, wanted)
 
 
 def load_tokenizer(source: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -95,60 +99,6 @@ def load_tokenizer(source: str, *, revision: str | None = None) -> PreTrainedTok
     return tokenizer
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    name: str
-    revision: str | None
-    config: Mapping[str, Any]
-
-    def tensors(self) -> dict[str, Tensor]:
-        return _tensors(self.name, self.revision)
-
-
-def _read_stillhouse(source: _Source, head: Head | None, labels: Sequence[str] | None, seed: int) -> ImportedEncoder:
-    config = _stillhouse_config(source)
-    own = head_of(config)
-    keeps_head = head in (None, own) and (labels is None or tuple(labels) == labels_of(config))
-    tensors = source.tensors()
-    if keeps_head:
-        model = build_from(config, seed=seed)
-        fit(model, tensors, source.name)
-    else:
-        config = config_of(architecture_of(config), head or own, labels, layer_norm_eps=config.layer_norm_eps)
-        model = build_from(config, seed=seed)
-        prefix = "encoder."
-        encoder = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        fit(model.encoder, encoder, source.name)
-    return ImportedEncoder(model=model, has_task_head=keeps_head, source=source.name)
-
-
-def _stillhouse_config(source: _Source) -> StillhouseConfig:
-    try:
-        config = StillhouseConfig(**{name: value for name, value in source.config.items() if name != "model_type"})
-        architecture_of(config)
-        head_of(config)
-    except (ValueError, InvalidArchitectureError) as error:
-        raise UnsupportedModelError(f"{source.name}: {error}") from error
-    config.dtype = None  # models are trained in float32, whatever they were saved in
-    return config
-
-
-def _read_bert(source: _Source, head: Head | None, labels: Sequence[str] | None, seed: int) -> ImportedEncoder:
-    theirs = config_of_bert(source.config, source.name)
-    wanted = head or Head(classes=max(2, theirs.num_labels or 2))
-    config = config_of(architecture_of_bert(theirs), wanted, labels, layer_norm_eps=theirs.layer_norm_eps)
-    config.dropout = float(theirs.hidden_dropout_prob)
-    model = build_from(config, seed=seed)
-    fit(model.encoder, encoder_tensors(source.tensors(), source.name), source.name)
-    return ImportedEncoder(model=model, has_task_head=False, source=source.name)
-
-
-READERS: dict[str, Callable[[_Source, Head | None, Sequence[str] | None, int], ImportedEncoder]] = {
-    "bert": _read_bert,
-    "stillhouse": _read_stillhouse,
-}
-
-
 def _tensors(source: str, revision: str | None) -> dict[str, Tensor]:
     whole = _fetch(source, "model.safetensors", revision)
     if whole is not None:
@@ -156,7 +106,8 @@ def _tensors(source: str, revision: str | None) -> dict[str, Tensor]:
     index = _fetch(source, "model.safetensors.index.json", revision)
     if index is None:
         raise CheckpointError(
-            f"{source} has no model.safetensors; pickled weights (pytorch_model.bin) are not read, convert them first"
+            f"{source} has no model.safetensors; pickled weights (pytorch_model.bin) are not read: load them where"
+            " you trust them and save them again with save_pretrained of transformers"
         )
     parts = sorted(set(_json(index)["weight_map"].values()))
     return {name: tensor for part in parts for name, tensor in read(_required(source, part, revision)).items()}

@@ -23,7 +23,12 @@ def save_weights(module: nn.Module, path: Path) -> None:
     Raises:
         OSError: the disk's; nothing of the new file is left then.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    save_tensors(module.state_dict(), path)
+
+
+def save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    """As `save_weights`, of tensors by name."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     os.close(handle)
     try:

@@ -11,7 +11,7 @@ import torch
 from encoders.build import architecture_of, build, head_of
 from encoders.errors import CheckpointError
 from encoders.huggingface import load_pretrained
-from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.modeling_stillhouse import StillhouseTaskModel
 from encoders.values import Head
 from hardware.backend import INPUTS, Prepared, WallClock
 from hardware.values import DeviceProfile, Dtype
@@ -45,7 +45,7 @@ class TorchCpu:
         return Prepared(call=call, stopwatch=WallClock(), load_s=time.perf_counter() - start)
 
 
-def _read(checkpoint: Path, architecture: Architecture, head: Head) -> StillhouseForSequenceClassification:
+def _read(checkpoint: Path, architecture: Architecture, head: Head) -> StillhouseTaskModel:
     model = load_pretrained(str(checkpoint)).model
     held = architecture_of(model.config), head_of(model.config)
     if held != (architecture, head):

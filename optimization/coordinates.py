@@ -22,7 +22,9 @@ class Coordinates:
         self.names: tuple[str, ...] = tuple(varying)
         self.points: Points = np.empty((space.size, len(varying)))
         for axis, name in enumerate(varying):
-            logs = np.log(space.columns[name])
+            column = space.columns[name]
+            # A width that may be absent is 0 there, and so is the first of some options.
+            logs = np.log(column) if column.min() > 0 else np.log1p(column)
             self.points[:, axis] = np.clip((logs - logs.min()) / (logs.max() - logs.min()), 0.0, 1.0)
 
     def nearest(self, point: Points, allowed: npt.NDArray[np.bool_]) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -15,7 +16,7 @@ from hardware.values import DeviceProfile, Effort
 from optimization.values import Constraint, Direction, Objective, StrategyName
 from protocol.metrics import metric_info
 from protocol.quantity import parse_quantity
-from search_space import Architecture, Choice, IntegerRange, SearchSpace, SearchSpaceError, preset
+from search_space import Architecture, Category, Choice, IntegerRange, SearchSpace, SearchSpaceError, preset
 from search_space.space import SEARCHABLE
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -70,7 +71,7 @@ def _constraint(value: object) -> object:
 
 def _dimension(value: object) -> object:
     if isinstance(value, dict):
-        if "values" in value and len(value) > 1:
+        if "values" in value and value.keys() & {"low", "high", "step"}:
             raise ValueError("give either `values`, or `low`, `high` and `step`")
         return value
     if isinstance(value, list | tuple):
@@ -82,6 +83,12 @@ def _dimension(value: object) -> object:
     raise ValueError(
         f"must be a number, a list of numbers, or {{low, high, step}}, got {json.dumps(value, default=repr):.60}"
     )
+
+
+def _options(value: object) -> object:
+    if isinstance(value, dict | Category):
+        return value
+    return {"values": tuple(value) if isinstance(value, list | tuple) else (value,)}
 
 
 def _dimension_kind(value: object) -> str:
@@ -98,6 +105,7 @@ DimensionSpec = Annotated[
     Discriminator(_dimension_kind),
     BeforeValidator(_dimension),
 ]
+OptionSpec = Annotated[Category, BeforeValidator(_options)]
 TAGS = frozenset({"range", "choice", "preset", "dimensions"})
 """What pydantic puts into the location of an error, and no user wrote."""
 
@@ -107,18 +115,31 @@ class _Strict(BaseModel):
 
 
 class SpaceSpec(_Strict):
-    """Dimensions of the search space: each a list of choices, a range `{low, high, step}`, or one value."""
+    """Dimensions of the search space: each a list of choices, a range `{low, high, step}`, or one value.
+
+    `constraints` are expressions over them and their costs that every architecture meets; see `SearchSpace`.
+    """
 
     layers: DimensionSpec
     hidden_size: DimensionSpec
     heads: DimensionSpec
     ffn_size: DimensionSpec
     head_size: DimensionSpec | None = None
+    ffn_stacks: DimensionSpec | None = None
+    bottleneck_size: DimensionSpec | None = None
+    attention_input: OptionSpec | None = None
+    embedding_size: DimensionSpec | None = None
+    trigram: OptionSpec | None = None
+    norm: OptionSpec | None = None
+    activation: OptionSpec | None = None
+    pooler: OptionSpec | None = None
+    constraints: tuple[str, ...] = ()
 
     def space(self) -> SearchSpace:
         """Raises: SearchSpaceError, EmptySpaceError."""
         given = {name: getattr(self, name) for name in SEARCHABLE}
-        return SearchSpace(dimensions={name: value for name, value in given.items() if value is not None})
+        dimensions = {name: value for name, value in given.items() if value is not None}
+        return SearchSpace(dimensions=dimensions, constraints=self.constraints)
 
 
 class ShapeSpec(_Strict):
@@ -220,7 +241,7 @@ class StudySpec(_Strict):
 
     def _widest(self) -> SearchSpace:
         space = preset(self.search_space) if isinstance(self.search_space, str) else self.search_space.space()
-        return SearchSpace(dimensions=space.dimensions, vocabulary_size=1, max_positions=1, token_types=0)
+        return replace(space, vocabulary_size=1, max_positions=1, token_types=0)
 
     @property
     def parameters_bound(self) -> dict[str, float]:

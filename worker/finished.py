@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.build import build
-from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.modeling_stillhouse import StillhouseTaskModel
 from encoders.values import Head
 from encoders.weights import load_weights, save_weights
 from protocol.jobs import CurvePoint, Message, Score
@@ -29,7 +29,7 @@ class Training(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    model: StillhouseForSequenceClassification
+    model: StillhouseTaskModel
     training: Training
 
 

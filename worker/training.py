@@ -15,7 +15,7 @@ from distillation.errors import CheckpointError
 from distillation.errors import Interrupted as TrainingInterrupted
 from distillation.teacher import read_teacher
 from distillation.values import CurvePoint, Estimate
-from encoders.modeling_stillhouse import StillhouseForSequenceClassification
+from encoders.modeling_stillhouse import StillhouseTaskModel
 from protocol import jobs
 from worker.errors import Interrupted
 from worker.observation import Observation
@@ -88,7 +88,7 @@ def prepared_data(folder: Path) -> PreparedData:
 
 
 @lru_cache(maxsize=1)
-def teacher_model(folder: Path) -> StillhouseForSequenceClassification:
+def teacher_model(folder: Path) -> StillhouseTaskModel:
     """The teacher in this folder; the one that was read last is kept."""
     return read_teacher(folder)
 

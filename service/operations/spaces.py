@@ -10,7 +10,7 @@ from distillation.values import Initialisation
 from protocol.jobs import Prepared, Reference
 from protocol.study import Budget, StudySpec
 from search_space import Architecture, SearchSpace, parameter_columns
-from search_space.space import FIXED, SEARCHABLE
+from search_space.space import FIXED, SLICED
 
 HALF_DEPTH = "half-depth"
 """The baseline of a study that names none: the teacher at half its layers, as DistilBERT was made of BERT."""
@@ -48,7 +48,7 @@ def baselines(spec: StudySpec, teacher: Architecture) -> tuple[dict[str, Archite
     They may lie outside the search space. One that is no slice of the teacher is left out where students start as one.
     """
     shapes = {name: shape.model_dump() for name, shape in spec.baselines.items()}
-    if not shapes:
+    if not shapes and teacher.is_uniform:
         shapes = {HALF_DEPTH: {"layers": max(1, teacher.layers // 2)}}
     kept: dict[str, Architecture] = {}
     notes = []
@@ -66,7 +66,7 @@ def baselines(spec: StudySpec, teacher: Architecture) -> tuple[dict[str, Archite
 
 
 def _beyond(architecture: Architecture, teacher: Architecture) -> str:
-    for name in SEARCHABLE:
+    for name in SLICED:
         own, most = getattr(architecture, name), getattr(teacher, name)
         if own > most:
             return f"its {name} {own} is beyond the teacher's {most}"

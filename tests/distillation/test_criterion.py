@@ -51,7 +51,7 @@ def test_hidden_states_weigh_the_same_however_deep_the_student_is(teacher, batch
     copy = build(architecture_of(teacher.config), head_of(teacher.config))
     initialise_from_teacher(copy, teacher)
     with torch.no_grad():
-        for module in (copy.encoder.embeddings.norm, *(layer.feed_forward_norm for layer in copy.encoder.layers)):
+        for module in (copy.encoder.embeddings.norm, *(layer.feed_forward[-1].norm for layer in copy.encoder.layers)):
             module.weight.mul_(2)
     # One mean over the pairs, so of the order of one pair's, not of five.
     hidden = value(teacher, copy, batch, recipe, hidden_states=1.0)

@@ -11,7 +11,8 @@ import torch
 
 from encoders.build import architecture_of, build, head_of, labels_of
 from encoders.errors import EncoderError
-from encoders.values import Head, Pooling
+from encoders.modeling_stillhouse import StillhouseConfig
+from encoders.values import CLASSIFYING, Head, HeadKind, Pooling
 from search_space import Activation
 
 
@@ -23,6 +24,23 @@ def test_architecture_head_and_labels_come_back_from_the_configuration(architect
     assert architecture_of(config).key == shape.key
     assert head_of(config) == head
     assert labels_of(config) == ("bad", "fair", "good")
+
+
+@pytest.mark.parametrize("kind", list(HeadKind))
+def test_every_kind_of_head_and_shape_comes_back_from_the_configuration(architecture, kind):
+    head = Head(kind=kind, classes=3 if kind in CLASSIFYING else 0)
+    sliced = dataclasses.replace(architecture, heads=(4, 0, 1), ffn_size=(40, 7, 0))
+    narrow = dataclasses.replace(
+        architecture, bottleneck_size=12, attention_input="shared", ffn_stacks=2, embedding_size=8, trigram=True
+    )
+    for shape in (architecture, sliced, narrow):
+        config = StillhouseConfig.from_dict(build(shape, head).config.to_dict())
+        assert (architecture_of(config), head_of(config)) == (shape, head)
+
+
+def test_a_configuration_without_a_model_of_this_family_has_no_head():
+    with pytest.raises(EncoderError, match="BertModel"):
+        head_of(StillhouseConfig(architectures=["BertModel"]))
 
 
 @pytest.mark.parametrize("classes", [2, 12])

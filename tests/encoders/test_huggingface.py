@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForPreTraining, BertForSequenceClassification, BertModel
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from encoders.build import architecture_of, build, head_of, labels_of
 from encoders.errors import CheckpointError, SourceNotFoundError, UnsupportedModelError
 from encoders.huggingface import load_pretrained, load_tokenizer
 from encoders.values import Head, Pooling
 from encoders.weights import read, save_weights
-from search_space import Activation
+from search_space import Activation, Pooler
 
 
 @pytest.fixture(autouse=True)
@@ -51,33 +52,6 @@ def batch():
     return ids, mask, types
 
 
-SHAPES = {
-    "bert": {},
-    "relu and another eps": {"hidden_act": "relu", "layer_norm_eps": 1e-5},
-    "tinybert": {"hidden_size": 36, "num_attention_heads": 12, "intermediate_size": 120},
-    "one type": {"type_vocab_size": 1},
-}
-
-
-@pytest.mark.parametrize("shape", list(SHAPES))
-@pytest.mark.parametrize("model_class", [BertModel, BertForPreTraining, BertForSequenceClassification])
-def test_berts_last_hidden_state_is_transformers_own(tmp_path, scramble, batch, shape, model_class):
-    theirs = model_class(bert_config(**SHAPES[shape])).eval()
-    scramble(theirs)
-    theirs.save_pretrained(tmp_path / "bert")
-    ids, mask, types = batch
-    types = types if theirs.config.type_vocab_size > 1 else torch.zeros_like(types)
-
-    imported = load_pretrained(str(tmp_path / "bert"), head=Head(classes=3))
-    assert not imported.has_task_head
-    assert not imported.model.training
-    with torch.no_grad():
-        expected = theirs.base_model(ids, mask, types).last_hidden_state
-        found = imported.model.encoder(ids, mask, types).last_hidden_state
-    real = mask.bool()
-    torch.testing.assert_close(found[real], expected[real], atol=1e-5, rtol=0)
-
-
 def test_bert_brings_its_shape_and_gets_the_head_asked_for(tmp_path):
     BertModel(bert_config(hidden_act="relu", hidden_dropout_prob=0.3)).save_pretrained(tmp_path)
     head = Head(classes=2, pooling=Pooling.CLS)
@@ -104,6 +78,7 @@ def test_tensorflows_names_and_old_buffers_are_read(tmp_path, scramble, batch):
                 name = name.replace(new_end, old_end)
             aged[f"bert.{name}"] = tensor
         assert any(name.endswith("gamma") for name in aged)
+        aged["fit_denses.0.weight"] = torch.ones(2, 2)  # TinyBERT's
         return aged | {"bert.embeddings.position_ids": torch.arange(20)[None, :].clone()}
 
     rewrite(tmp_path, old)
@@ -153,20 +128,101 @@ def test_importing_leaves_the_global_random_state_alone(tmp_path):
 
 
 def test_other_model_types_are_refused_by_name(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "roberta"}))
-    with pytest.raises(UnsupportedModelError, match=r"'roberta' are not supported; supported are bert, stillhouse"):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "electra"}))
+    with pytest.raises(UnsupportedModelError, match=r"'electra' are not supported; supported are bert, roberta, "):
         load_pretrained(str(tmp_path))
+
+
+BERT = {"model_type": "bert", "hidden_size": 24, "num_attention_heads": 4}
+ROBERTA = {**BERT, "model_type": "roberta"}
+DISTILBERT = {"model_type": "distilbert", "dim": 24, "n_heads": 4}
+MOBILEBERT = {"model_type": "mobilebert"}
 
 
 @pytest.mark.parametrize(
-    "setting", [{"hidden_act": "gelu_new"}, {"position_embedding_type": "relative_key"}, {"is_decoder": True}]
+    ("config", "setting"),
+    [
+        (BERT, {"hidden_act": "gelu_new"}),
+        (BERT, {"position_embedding_type": "relative_key"}),
+        (BERT, {"is_decoder": True}),
+        (BERT, {"num_attention_heads": 5}),
+        (BERT, {"pruned_heads": {"0": [1]}}),
+        (BERT, {"quantization_config": {}}),
+        (ROBERTA, {"hidden_act": "silu"}),
+        (ROBERTA, {"pad_token_id": None}),
+        (DISTILBERT, {"activation": "silu"}),
+        (DISTILBERT, {"n_heads": 5}),
+        (MOBILEBERT, {"normalization_type": "batch_norm"}),
+        (MOBILEBERT, {"layer_norm_eps": 1e-12, "normalization_type": "layer_norm"}),
+        (MOBILEBERT, {"key_query_shared_bottleneck": False}),
+    ],
 )
-def test_berts_that_compute_something_else_are_refused_by_setting(tmp_path, setting):
-    BertModel(bert_config()).save_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
+def test_models_that_compute_something_else_are_refused_by_setting(tmp_path, config, setting):
     (tmp_path / "config.json").write_text(json.dumps(config | setting))
-    with pytest.raises(UnsupportedModelError, match=next(iter(setting))):
+    with pytest.raises(UnsupportedModelError, match=f"{config['model_type']}.*{next(iter(setting))}"):
         load_pretrained(str(tmp_path))
+
+
+def test_a_configuration_that_transformers_cannot_read_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(BERT | {"vocab_size": "many"}))
+    with pytest.raises(UnsupportedModelError, match=r"cannot read its config\.json.*vocab_size"):
+        load_pretrained(str(tmp_path))
+
+
+def fine_tuned(folder: Path, scramble, *labels: str) -> BertForSequenceClassification:
+    config = bert_config(num_labels=len(labels))
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: place for place, label in enumerate(labels)}
+    model = BertForSequenceClassification(config).eval()
+    scramble(model)
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "order"),
+    [
+        (("no", "yes", "perhaps"), ("no", "yes", "perhaps"), [0, 1, 2]),
+        (("no", "yes", "perhaps"), ("Yes", "Perhaps", "No"), [1, 2, 0]),
+        (("LABEL_0", "LABEL_1", "LABEL_2"), ("a", "b", "c"), None),
+        (("no", "yes", "perhaps"), ("a", "b", "c"), None),
+    ],
+)
+def test_labels_decide_whether_and_in_which_order_a_head_is_kept(tmp_path, scramble, batch, own, wanted, order):
+    theirs = fine_tuned(tmp_path, scramble, *own)
+    imported = load_pretrained(str(tmp_path), labels=wanted)
+    assert imported.has_task_head == (order is not None)
+    assert labels_of(imported.model.config) == wanted
+    if order is not None:
+        found = imported.model(*batch).logits
+        torch.testing.assert_close(found, theirs(*batch).logits[:, order], atol=1e-5, rtol=1e-5)
+
+
+def test_a_multi_label_head_is_not_kept(tmp_path, scramble):
+    fine_tuned(tmp_path, scramble, "a", "b", "c")
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"problem_type": "multi_label_classification"}))
+    imported = load_pretrained(str(tmp_path))
+    assert not imported.has_task_head
+    assert imported.model.num_labels == 3
+
+
+def test_a_head_that_only_the_configuration_has_is_not_kept(tmp_path, scramble):
+    fine_tuned(tmp_path, scramble, "a", "b", "c")
+    rewrite(tmp_path, lambda tensors: {n: t for n, t in tensors.items() if not n.startswith("classifier.")})
+    assert not load_pretrained(str(tmp_path)).has_task_head
+
+
+def test_an_encoder_of_our_own_without_a_head_gets_one(tmp_path, architecture, scramble, batch):
+    encoder = build(replace(architecture, pooler=Pooler.TANH), Head(classes=2)).encoder
+    scramble(encoder)
+    encoder.save_pretrained(tmp_path)
+    for pooling in Pooling:
+        imported = load_pretrained(str(tmp_path), head=Head(classes=3, pooling=pooling))
+        assert not imported.has_task_head
+        found = imported.model.encoder(*batch)
+        assert torch.equal(found.last_hidden_state, encoder(*batch).last_hidden_state)
+        assert (found.pooler_output is None) == (pooling is Pooling.MEAN)
 
 
 def test_pickled_weights_are_refused(tmp_path):
@@ -180,10 +236,15 @@ def test_pickled_weights_are_refused(tmp_path):
 def test_missing_and_foreign_tensors_are_named(tmp_path):
     BertModel(bert_config()).save_pretrained(tmp_path)
     rewrite(tmp_path, lambda tensors: {n: t for n, t in tensors.items() if "layer.2.output.dense" not in n})
-    with pytest.raises(CheckpointError, match=r"missing: layers\.2\.feed_forward\.down\.bias"):
+    with pytest.raises(CheckpointError, match=r"misses bert\.encoder\.layer\.2\.output\.dense\.bias"):
         load_pretrained(str(tmp_path))
+    BertModel(bert_config()).save_pretrained(tmp_path)
     rewrite(tmp_path, lambda tensors: tensors | {"encoder.adapter.weight": torch.ones(2)})
-    with pytest.raises(CheckpointError, match=r"not BERT's: encoder\.adapter\.weight"):
+    with pytest.raises(CheckpointError, match=r"not of its model type: encoder\.adapter\.weight"):
+        load_pretrained(str(tmp_path))
+    rewrite(tmp_path, lambda tensors: {n: t for n, t in tensors.items() if "adapter" not in n})
+    rewrite(tmp_path, lambda tensors: tensors | {"embeddings.word_embeddings.weight": torch.ones(60, 23)})
+    with pytest.raises(CheckpointError, match=r"another shape: embeddings\.word\.weight \[60, 23\]"):
         load_pretrained(str(tmp_path))
 
 

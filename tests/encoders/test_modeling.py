@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
 from encoders.build import build
 from encoders.modeling_stillhouse import StillhouseConfig
-from encoders.values import Head, Pooling
-from search_space import Activation, Architecture, SearchSpace, parameter_count, preset
+from encoders.values import Head, HeadKind, Pooling
+from search_space import Architecture, parameter_count
 
 LENGTHS = (9, 4, 1)
+HEADS = {
+    HeadKind.CLASSIFICATION: Head(classes=3),
+    HeadKind.REGRESSION: Head(kind=HeadKind.REGRESSION),
+    HeadKind.TOKEN_CLASSIFICATION: Head(kind=HeadKind.TOKEN_CLASSIFICATION, classes=3),
+    HeadKind.QUESTION_ANSWERING: Head(kind=HeadKind.QUESTION_ANSWERING),
+    HeadKind.MASKED_LM: Head(kind=HeadKind.MASKED_LM),
+}
+BOTTLENECK = {"bottleneck_size": 12, "embedding_size": 10, "trigram": True, "norm": "no_norm", "activation": "relu"}
+FAMILY = {
+    "plain": {},
+    "pooler, no types": {"pooler": "tanh", "token_types": 0},
+    "narrow embeddings": {"embedding_size": 10, "pooler": "relu"},
+    "bottleneck": BOTTLENECK | {"ffn_stacks": 3},
+    "shared bottleneck": BOTTLENECK | {"attention_input": "shared"},
+    "attention in the bottleneck": BOTTLENECK | {"attention_input": "bottleneck", "norm": "layer_norm"},
+    "wide bottleneck": {"bottleneck_size": 40},
+    "sliced": {"heads": (4, 0, 1), "ffn_size": (40, 7, 0)},
+}
+"""What an architecture of every kind differs in from the plain one."""
 
 
 def batch(architecture: Architecture, padding: int = 0):
@@ -29,24 +47,21 @@ def count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@pytest.mark.parametrize("token_types", [0, 1, 2])
-def test_encoder_has_as_many_parameters_as_the_closed_form_says(architecture, token_types):
-    shape = dataclasses.replace(architecture, token_types=token_types)
-    assert count(build(shape, Head(classes=3)).encoder) == parameter_count(shape)
+@pytest.fixture(params=FAMILY)
+def member(request, architecture) -> Architecture:
+    """An architecture of every kind of the family."""
+    return dataclasses.replace(architecture, **FAMILY[request.param])
 
 
-def test_random_architectures_have_as_many_parameters_as_the_closed_form_says():
-    space = SearchSpace(dimensions=preset("bert").dimensions, vocabulary_size=211, max_positions=16)
-    for shape in space.sample(8, np.random.default_rng(0)):
-        assert count(build(shape, Head(classes=2)).encoder) == parameter_count(shape)
+def test_encoder_has_as_many_parameters_as_the_closed_form_says(member):
+    assert count(build(member, Head(classes=3)).encoder) == parameter_count(member)
 
 
 @pytest.mark.parametrize("pooling", list(Pooling))
-@pytest.mark.parametrize("activation", list(Activation))
-def test_a_text_gives_the_same_alone_as_padded_in_a_batch(architecture, scramble, pooling, activation):
-    model = build(dataclasses.replace(architecture, activation=activation), Head(classes=3, pooling=pooling))
+def test_a_text_gives_the_same_alone_as_padded_in_a_batch(member, scramble, pooling):
+    model = build(member, Head(classes=3, pooling=pooling))
     scramble(model)
-    ids, mask = batch(architecture, padding=5)
+    ids, mask = batch(member, padding=5)
     together = model(ids, mask, output_hidden_states=True)
     for row, length in enumerate(LENGTHS):
         alone = model(ids[row : row + 1, :length], output_hidden_states=True)
@@ -55,13 +70,121 @@ def test_a_text_gives_the_same_alone_as_padded_in_a_batch(architecture, scramble
             torch.testing.assert_close(padded[row, :length], bare[0], atol=1e-5, rtol=1e-5)
 
 
-def test_what_stands_in_the_padding_changes_nothing(architecture, scramble):
-    model = build(architecture, Head(classes=3))
+def test_what_stands_in_the_padding_changes_nothing(member, scramble):
+    model = build(member, Head(classes=3))
     scramble(model)
-    ids, mask = batch(architecture, padding=3)
+    ids, mask = batch(member, padding=3)
     other = torch.where(mask.bool(), ids, 5)
     assert not torch.equal(ids, other)
     assert torch.equal(model(ids, mask).logits, model(other, mask).logits)
+
+
+def test_attention_maps_are_what_the_fused_kernel_computes_and_come_only_when_asked(member, scramble):
+    model = build(member, Head(classes=3))
+    scramble(model)
+    ids, mask = batch(member, padding=2)
+    fused = model(ids, mask, output_hidden_states=True)
+    assert fused.attentions is None
+    asked = model(ids, mask, output_attentions=True, output_hidden_states=True)
+    for row, length in enumerate(LENGTHS):
+        for with_maps, without in zip(asked.hidden_states, fused.hidden_states, strict=True):
+            torch.testing.assert_close(with_maps[row, :length], without[row, :length], atol=1e-5, rtol=1e-5)
+    for heads, map_BHLL in zip(member.heads_by_layer, asked.attentions, strict=True):
+        assert (map_BHLL is None) == (heads == 0)
+        if map_BHLL is not None:
+            assert map_BHLL.shape == (len(ids), heads, ids.shape[1], ids.shape[1])
+            torch.testing.assert_close(map_BHLL.sum(dim=-1), torch.ones(map_BHLL.shape[:-1]))
+            assert not map_BHLL[1, :, :, LENGTHS[1] :].any()
+
+
+def test_projections_are_each_heads_queries_keys_and_values_and_come_only_when_asked(member, scramble):
+    model = build(member, Head(classes=3))
+    scramble(model)
+    ids, mask = batch(member)
+    assert model(ids, mask).projections is None
+    asked = model(ids, mask, output_projections=True, output_attentions=True, output_hidden_states=True)
+    for layer, heads in enumerate(member.heads_by_layer):
+        if not heads:
+            assert asked.projections[layer] is None
+            continue
+        query, key, value = asked.projections[layer]
+        assert query.shape == key.shape == value.shape == (len(ids), heads, ids.shape[1], member.head_size)
+        scores = (query @ key.transpose(2, 3) / member.head_size**0.5)[0]
+        torch.testing.assert_close(scores.softmax(dim=-1), asked.attentions[layer][0], atol=1e-6, rtol=1e-5)
+        block = model.encoder.layers[layer]
+        source = asked.hidden_states[layer] if not block.attention_reads_bottleneck else None
+        if source is not None:
+            torch.testing.assert_close(value.transpose(1, 2).flatten(2), block.attention.value(source))
+
+
+def test_a_layer_without_heads_and_neurons_keeps_only_residuals_and_norms(architecture, scramble):
+    bare = dataclasses.replace(architecture, layers=1, heads=0, ffn_size=0)
+    model = build(bare, Head(classes=3))
+    scramble(model)
+    states = model(*batch(bare), output_hidden_states=True).hidden_states
+    block = model.encoder.layers[0]
+    torch.testing.assert_close(states[1], block.feed_forward[0].norm(block.attention.norm(states[0])))
+    assert {name for name, _ in block.named_parameters()} == {
+        f"{norm}.{kind}" for norm in ("attention.norm", "feed_forward.0.norm") for kind in ("weight", "bias")
+    }
+
+
+def test_trigrams_see_one_token_to_each_side(architecture, scramble):
+    shape = dataclasses.replace(architecture, trigram=True)
+    model = build(shape, Head(classes=3))
+    scramble(model)
+    ids, _ = batch(shape)
+    changed = ids.clone()
+    changed[0, 4] = 5 if ids[0, 4] != 5 else 6
+    before, after = (model.encoder.embeddings(each, None, None)[0] for each in (ids, changed))
+    assert (before != after).any(dim=-1).nonzero().flatten().tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("kind", list(HeadKind))
+def test_every_head_learns_from_its_labels(architecture, kind):
+    model = build(architecture, HEADS[kind], seed=1)
+    ids, mask = batch(architecture)
+    targets = {
+        HeadKind.CLASSIFICATION: {"labels": torch.tensor([0, 2, 1])},
+        HeadKind.REGRESSION: {"labels": torch.tensor([0.5, -1.0, 2.0])},
+        HeadKind.TOKEN_CLASSIFICATION: {"labels": torch.where(mask.bool(), ids % 3, -100)},
+        HeadKind.QUESTION_ANSWERING: {"start_positions": mask[:, 0], "end_positions": mask.sum(dim=1) - 1},
+        HeadKind.MASKED_LM: {"labels": torch.where(mask.bool(), ids, -100)},
+    }[kind]
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(12):
+        optimiser.zero_grad()
+        loss = model(ids, mask, **targets).loss
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(parameter.grad is not None for name, parameter in model.named_parameters())
+
+
+def test_question_answering_scores_each_token_and_skips_answers_that_were_cut_off(architecture):
+    model = build(architecture, HEADS[HeadKind.QUESTION_ANSWERING])
+    ids, mask = batch(architecture)
+    start, end = torch.tensor([1, 2, 99]), torch.tensor([3, 2, 99])
+    output = model(ids, mask, start_positions=start, end_positions=end)
+    assert output.start_logits.shape == output.end_logits.shape == ids.shape
+    expected = [
+        -logits.log_softmax(dim=1)[torch.arange(2), at[:2]].mean()
+        for logits, at in ((output.start_logits[:2], start), (output.end_logits[:2], end))
+    ]
+    torch.testing.assert_close(output.loss, sum(expected) / 2)
+
+
+def test_masked_lm_guesses_through_the_word_embeddings(architecture):
+    for shape in (architecture, dataclasses.replace(architecture, embedding_size=10)):
+        model = build(shape, HEADS[HeadKind.MASKED_LM])
+        ids, mask = batch(shape)
+        logits = model(ids, mask).logits
+        assert logits.shape == (*ids.shape, shape.vocabulary_size)
+        with torch.no_grad():
+            model.encoder.embeddings.word.weight[7] = 0
+            assert (model.vocabulary_logits(model.encoder(ids, mask).last_hidden_state)[..., 7] == 0).all()
 
 
 def test_gradients_do_not_flow_into_padding(architecture):
@@ -80,6 +203,7 @@ def test_a_text_without_tokens_has_finite_logits_and_leaves_the_others_alone(arc
     empty = mask.clone()
     empty[1] = 0
     logits = model(ids, empty).logits
+    torch.testing.assert_close(model(ids, empty, output_attentions=True).logits, logits, atol=1e-6, rtol=1e-5)
     assert torch.isfinite(logits).all()
     torch.testing.assert_close(logits[[0, 2]], expected[[0, 2]])
 
@@ -91,7 +215,7 @@ def test_hidden_states_come_only_when_asked_for_embeddings_first(architecture):
     asked = model(ids, mask, output_hidden_states=True).hidden_states
     assert len(asked) == architecture.layers + 1
     assert all(state.shape == (*ids.shape, architecture.hidden_size) for state in asked)
-    torch.testing.assert_close(asked[0], model.encoder.embeddings(ids, None))
+    torch.testing.assert_close(asked[0], model.encoder.embeddings(ids, mask, None))
     torch.testing.assert_close(asked[-1], model.encoder(ids, mask).last_hidden_state)
 
 
@@ -156,7 +280,9 @@ def test_a_text_longer_than_the_positions_is_refused_with_both_numbers(architect
         model(torch.ones(1, 21, dtype=torch.long))
 
 
-@pytest.mark.parametrize("setting", [{"activation": "swish"}, {"pooling": "max"}])
+@pytest.mark.parametrize(
+    "setting", [{"activation": "swish"}, {"pooling": "max"}, {"norm": "rms"}, {"attention_input": "z"}]
+)
 def test_unknown_settings_are_refused_by_name(setting):
     with pytest.raises(ValueError, match=next(iter(setting.values()))):
         StillhouseConfig(**setting)

@@ -204,3 +204,20 @@ def test_a_file_that_is_not_there_or_empty_is_named(tmp_path):
     (tmp_path / "list.yaml").write_text("- a\n")
     with pytest.raises(StudyFileError, match="a study is a mapping"):
         load_study(tmp_path / "list.yaml")
+
+
+def test_a_space_may_name_options_conditions_and_constraints():
+    space = (
+        "search_space: {layers: [2, 4], hidden_size: [64, 128], heads: 2, ffn_size: [128, 256],"
+        " bottleneck_size: {values: [0, 32], when: hidden_size >= 128}, norm: [layer_norm, no_norm],"
+        " constraints: ['ffn_size == 2 * hidden_size']}"
+    )
+    found = parse(SMALLEST + space).space()
+    assert found.size == 2 * 2 * (1 + 2)  # layers, norms; a bottleneck or none at 128 units, none at 64
+    assert set(found.columns["ffn_size"] / found.columns["hidden_size"]) == {2.0}
+
+
+def test_presets_keep_their_options():
+    found = parse(SMALLEST + "search_space: autodistill").space()
+    assert found.size == 576
+    assert found.architecture(0).trigram

@@ -1,64 +1,63 @@
-import numpy as np
+from dataclasses import replace
+
 import pytest
 
-from search_space import Architecture, Choice, SearchSpace, parameter_columns, parameter_count
+from search_space import KNOWN, Architecture, SearchSpaceError, cost, parameter_columns, parameter_count, preset
+
+TINY = Architecture(
+    vocabulary_size=101, layers=2, hidden_size=20, heads=3, head_size=16, ffn_size=7, max_positions=9, token_types=1
+)
 
 
-def bert_like(hidden_size: int, layers: int, heads: int, ffn_size: int, token_types: int = 2) -> Architecture:
-    return Architecture(
-        vocabulary_size=30_522,
-        layers=layers,
-        hidden_size=hidden_size,
-        heads=heads,
-        head_size=hidden_size // heads,
-        ffn_size=ffn_size,
-        token_types=token_types,
-    )
+def tensors(shape: Architecture) -> list[int]:
+    """Every weight of an encoder without bottleneck or options, tensor by tensor."""
+    h = shape.hidden_size
+    sizes = [shape.vocabulary_size * h, shape.max_positions * h, shape.token_types * h, h, h]
+    for heads, f in zip(shape.heads_by_layer, shape.ffn_sizes_by_layer, strict=True):
+        a = heads * shape.head_size
+        sizes += [*[a * h, a] * 3, a * h, h if heads else 0, h, h, f * h, f, h * f, h if f else 0, h, h]
+    return sizes
 
 
-def tensors(shape: Architecture) -> list[tuple[int, ...]]:
-    """Every weight of the encoder, tensor by tensor."""
-    h, a, f = shape.hidden_size, shape.heads * shape.head_size, shape.ffn_size
-    norm = [(h,), (h,)]
-    embeddings = [(shape.vocabulary_size, h), (shape.max_positions, h), (shape.token_types, h), *norm]
-    block = [*[(a, h), (a,)] * 3, (h, a), (h,), *norm, (f, h), (f,), (h, f), (h,), *norm]
-    return embeddings + block * shape.layers
+@pytest.mark.parametrize("change", [{}, {"heads": (3, 0)}, {"ffn_size": (0, 7)}, {"heads": (2, 1), "ffn_size": (5, 9)}])
+def test_count_is_the_sum_of_the_tensors(change):
+    shape = replace(TINY, **change)
+    assert parameter_count(shape) == sum(tensors(shape))
+
+
+def test_cost_of_layers_of_their_own_sizes_adds_up():
+    """Two layers of one size each are half of two models with two layers of that size."""
+    narrow, wide = replace(TINY, heads=1, ffn_size=4), replace(TINY, heads=5, ffn_size=0)
+    mixed = cost(replace(TINY, heads=(1, 5), ffn_size=(4, 0)))
+    for name in ("parameters", "macs", "flops", "weight_bytes", "activation_bytes"):
+        assert 2 * getattr(mixed, name) == getattr(cost(narrow), name) + getattr(cost(wide), name), name
+
+
+def test_macs_of_bert_base_are_those_of_its_matrices():
+    tokens, h, f = 128, 768, 3072
+    expected = 12 * (tokens * (4 * h * h + 2 * h * f) + 2 * tokens * tokens * h) + h * h
+    assert cost(KNOWN["bert-base"], length=128).macs == expected
+
+
+def test_bytes_follow_the_dtype_and_the_batch():
+    single, double = cost(TINY, dtype="int8"), cost(TINY, dtype="bfloat16", batch=3)
+    assert double.weight_bytes == 2 * single.weight_bytes == 2 * single.parameters
+    assert double.activation_bytes == 6 * single.activation_bytes
+    assert double.flops == 3 * single.flops == 6 * single.macs
+
+
+@pytest.mark.parametrize("name", ["bert", "autodistill", "minilm"])
+def test_columns_count_what_each_row_counts(name):
+    space = preset(name)
+    rows = range(0, space.size, 1 + space.size // 50)
+    counts = parameter_columns(space.columns)
+    assert [counts[row] for row in rows] == [parameter_count(space.architecture(row)) for row in rows]
 
 
 @pytest.mark.parametrize(
-    ("name", "architecture", "with_pooler", "without_pooler"),
-    [
-        ("BERT-base", bert_like(768, 12, 12, 3072), 109_482_240, 108_891_648),
-        ("DistilBERT", bert_like(768, 6, 12, 3072, token_types=0), None, 66_362_880),
-        ("TinyBERT4", bert_like(312, 4, 12, 1200), 14_350_248, 14_252_592),
-        ("TinyBERT6", bert_like(768, 6, 12, 3072), 66_955_008, 66_364_416),
-        ("MiniLM 6x384", bert_like(384, 6, 12, 1536), 22_713_216, 22_565_376),
-        ("MiniLM 12x384", bert_like(384, 12, 12, 1536), 33_360_000, 33_212_160),
-    ],
+    ("settings", "message"),
+    [({"dtype": "float8"}, "unknown dtype 'float8'; known are float32"), ({"length": 0}, "length must be at least 1")],
 )
-def test_published_models_have_their_published_size(name, architecture, with_pooler, without_pooler):
-    assert parameter_count(architecture) == without_pooler, name
-    if with_pooler is not None:
-        h = architecture.hidden_size
-        assert parameter_count(architecture) + h * h + h == with_pooler, name
-
-
-def test_count_is_the_sum_of_the_tensors_when_heads_are_wider_than_hidden_size():
-    shape = Architecture(
-        vocabulary_size=101, layers=3, hidden_size=20, heads=3, head_size=16, ffn_size=7, max_positions=9, token_types=1
-    )
-    assert parameter_count(shape) == sum(int(np.prod(tensor)) for tensor in tensors(shape))
-
-
-def test_columns_count_what_each_row_counts():
-    space = SearchSpace(
-        dimensions={
-            "layers": Choice(values=(1, 3)),
-            "hidden_size": Choice(values=(8, 12)),
-            "heads": Choice(values=(1, 2, 3)),
-            "ffn_size": Choice(values=(16, 20)),
-        },
-        vocabulary_size=50,
-    )
-    counts = parameter_columns(space.columns)
-    assert counts.tolist() == [parameter_count(space.architecture(row)) for row in range(space.size)]
+def test_what_cannot_be_counted_is_refused(settings, message):
+    with pytest.raises(SearchSpaceError, match=message):
+        cost(TINY, **settings)
