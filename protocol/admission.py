@@ -6,13 +6,14 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from pydantic import ValidationError
 
 from optimization.values import Constraint
 from protocol.errors import ProtocolError
 from protocol.metrics import MOST_PARAMETERS, metric_info
-from protocol.mistakes import Location, Mistake, explained, shown
+from protocol.mistakes import MOST_TOLD, Location, Mistake, explained, shown
 from protocol.study import StudySpec
 from search_space import Architecture, parameter_columns, parameter_count
 
@@ -46,15 +47,13 @@ def admit(values: object) -> StudySpec:
     Raises:
         StudyRefusedError: they describe none, or one whose constraints nobody can meet.
     """
-    mistakes = list(_unusable((), values))
+    mistakes = list(islice(_unusable((), values), MOST_TOLD))
     if mistakes:
         raise StudyRefusedError(mistakes)
     try:
         spec = StudySpec.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        raise StudyRefusedError(
-            [explained(problem, StudySpec) for problem in error.errors(include_url=False)]
-        ) from error
+        raise StudyRefusedError(explained(error.errors(include_url=False), StudySpec)) from error
     mistakes = [*_too_large(spec), *_impossible(spec.constraints)]
     if mistakes:
         raise StudyRefusedError(mistakes)

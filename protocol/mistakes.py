@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
@@ -20,6 +20,9 @@ LONGEST_SHOWN = 60
 """How much of a value a message repeats."""
 
 
+MOST_TOLD = 20
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
     """`location` are the keys and positions that lead to what is wrong."""
@@ -32,8 +35,16 @@ class Mistake:
         return f"{path}: {self.message}" if path else self.message
 
 
-def explained(problem: ErrorDetails, root: type | None = None, skip: int = 0) -> Mistake:
-    """The mistake that pydantic found; `root` is what was to be read, and `skip` parts of the location are not told."""
+def explained(problems: Sequence[ErrorDetails], root: type | None = None, skip: int = 0) -> list[Mistake]:
+    """The mistakes that pydantic found, `MOST_TOLD` of them; `root` is what was to be read, and `skip` parts of the
+    locations are not told.
+    """
+    told = [_explained(problem, root, skip) for problem in problems[:MOST_TOLD]]
+    more = len(problems) - len(told)
+    return [*told, Mistake(location=(), message=f"and {more} more mistakes")] if more else told
+
+
+def _explained(problem: ErrorDetails, root: type | None, skip: int) -> Mistake:
     location = tuple(part for part in problem["loc"][skip:] if part not in TAGS)
     kind = problem["type"]
     if kind == "value_error":

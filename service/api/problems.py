@@ -51,7 +51,7 @@ async def _malformed(request: Request, error: Exception) -> Response:
     if isinstance(first.get("input"), bytes):
         given = request.headers.get("Content-Type", "nothing")
         return problem(415, "unsupported_media_type", f"the body must be sent as application/json, not as {cut(given)}")
-    lines = [str(explained(line, skip=1)) for line in error.errors()]  # the first part says `body` or `path`
+    lines = [str(mistake) for mistake in explained(error.errors(), skip=1)]  # the first part says `body` or `path`
     return problem(422, "invalid", f"the request is malformed: {lines[0]}", lines)
 
 

@@ -170,6 +170,12 @@ def test_long_values_are_cut():
     assert len(complaint(SMALLEST + f"name: {'a' * 9999}")) < 250
 
 
+def test_very_many_mistakes_are_counted():
+    text = complaint(SMALLEST + "\n".join(f"k{number}: 1" for number in range(500)))
+    assert len(text.splitlines()) == 21
+    assert "and 480 more mistakes" in text
+
+
 def test_plain_scalars_are_read_as_in_yaml_1_2():
     spec = parse(SMALLEST.replace("docstrings", "docstrings, label: no") + "seed: 010\ndistillation: {steps: 1e3}")
     assert (spec.task.label, spec.seed, spec.distillation.steps) == ("no", 10, 1000)
