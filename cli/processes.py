@@ -72,14 +72,14 @@ def run_suggester(home: Path, *, database_url: str | None, supervised: bool) -> 
     if supervised:
         when_orphaned(stop.set)
     from service import suggester
-    from service.errors import ServiceError, SettingsError
+    from service.errors import ServiceError, SettingsError, StoreUnusableError
     from service.settings import Settings
 
     try:
         settings = Settings.from_environment(home=home, database_url=database_url)
         with passive_waiting():  # all along: Ax is imported when it is first needed
             suggester.run_suggester(settings, lambda: computing(Device.CPU), stop)
-    except SettingsError as error:
+    except (SettingsError, StoreUnusableError) as error:
         raise BadInputError(str(error)) from error
     except ServiceError as error:
         raise CliError(str(error)) from error

@@ -19,7 +19,7 @@ from cli.ports import free_port
 from cli.supervised import when_orphaned
 from cli.supervisor import ChildSpec, Supervisor
 from service.app import serve
-from service.errors import PortTakenError, ServiceError, SettingsError
+from service.errors import PortTakenError, ServiceError, SettingsError, StoreUnusableError
 from service.settings import DATABASE_VARIABLE, Settings
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def run_service(
                 serve(settings, _announce)
         else:
             serve(settings, _announce)
-    except (SettingsError, PortTakenError) as error:
+    except (SettingsError, PortTakenError, StoreUnusableError) as error:
         raise BadInputError(str(error)) from error
     except ServiceError as error:
         raise CliError(str(error)) from error
