@@ -6,18 +6,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from distillation.batches import Encoded, TrainingBatches
 from distillation.checkpoint import training_name
-from distillation.criterion import TeacherCriterion
+from distillation.criterion import Pupil
 from distillation.data import PreparedData, ReportData
 from distillation.errors import TeacherError
 from distillation.evaluation import estimate, predict
 from distillation.observer import Observer, Unobserved
+from distillation.plan import plan
+from distillation.recipe import FROM_TEACHER, Initialisation, Recipe, Units
+from distillation.teaching import LiveTeaching
 from distillation.trainer import CHECKPOINT_EVERY_S, Training, move, train
-from distillation.values import CurvePoint, Estimate, Initialisation, Recipe
+from distillation.values import CurvePoint, Estimate
 from encoders.build import architecture_of, build, head_of
-from encoders.initialisation import initialise_from_teacher
+from encoders.importance import norm_importance
+from encoders.initialisation import LayerChoice, initialise_from_student, initialise_from_teacher
 from encoders.modeling_stillhouse import StillhouseTaskModel
 from search_space import Architecture
 
@@ -49,6 +54,7 @@ def distil(
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     observer: Observer | None = None,
     device: str = "cpu",
+    previous: StillhouseTaskModel | None = None,
 ) -> Distilled:
     """Distils a student of this architecture in so many steps.
 
@@ -57,9 +63,10 @@ def distil(
     Args:
         folder: scratch for checkpoints.
         resume: a checkpoint of an earlier attempt at the same distillation, wherever it was made.
+        previous: the student that this one starts from, where the recipe says `previous`.
 
     Raises:
-        TeacherError: teacher, data, recipe and architecture do not fit together.
+        TeacherError: teacher, data, recipe, previous student and architecture do not fit together.
         InitialisationError: the student cannot be cut out of the teacher.
         Interrupted, DivergedError, CheckpointError, SaveError: as `train`.
     """
@@ -68,22 +75,22 @@ def distil(
     _check(data, teacher, architecture, recipe)
     place = torch.device(device)
     student = build(architecture, head_of(teacher.config), data.classes, seed=seed)
-    if recipe.initialisation is Initialisation.TEACHER:
-        initialise_from_teacher(student, teacher)
+    pupil = Pupil(model=student, hidden_units=_initialise(student, teacher, previous, recipe))
     teacher.train(False)
     move(teacher, place)
     selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)
     classes = len(data.classes)
     training = Training(
-        name=training_name(teacher, data.content_hash, architecture.key, asdict(recipe), steps, seed),
+        name=training_name(
+            nn.ModuleList([teacher, student]), data.content_hash, architecture.key, asdict(recipe), steps, seed
+        ),
         model=student,
-        criterion=TeacherCriterion(teacher, student, recipe),
+        phases=plan(recipe, pupil, LiveTeaching(teacher), steps=steps),
         batches=TrainingBatches(
             data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed
         ),
         evaluate=lambda: estimate(data.task.metric, selection.labels, predict(student, selection, place), classes),
         recipe=recipe,
-        steps=steps,
         seed=seed,
         device=place,
     )
@@ -101,6 +108,24 @@ def report(model: StillhouseTaskModel, data: ReportData, recipe: Recipe, *, devi
     texts = Encoded(data.report, data.tokenizer, max_length=recipe.max_length)
     predictions = predict(model, texts, place)
     return estimate(data.task.metric, texts.labels, predictions, len(data.classes))
+
+
+def _initialise(
+    student: StillhouseTaskModel, teacher: StillhouseTaskModel, previous: StillhouseTaskModel | None, recipe: Recipe
+) -> tuple[int, ...]:
+    """The teacher's hidden unit behind each of the student's, where it starts from the teacher."""
+    if (recipe.initialisation is Initialisation.PREVIOUS) != (previous is not None):
+        raise TeacherError(
+            f"distillation.initialisation is {recipe.initialisation}, and"
+            f" {'no previous student is' if previous is None else 'a previous student is'} given"
+        )
+    if previous is not None:
+        initialise_from_student(student, previous)
+    if recipe.initialisation not in FROM_TEACHER:
+        return ()
+    importance = norm_importance(teacher) if recipe.units is Units.NORMS else None
+    layers = LayerChoice(recipe.initialisation.value)
+    return initialise_from_teacher(student, teacher, layers=layers, importance=importance).hidden_units
 
 
 def _check(data: PreparedData, teacher: StillhouseTaskModel, architecture: Architecture, recipe: Recipe) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from distillation.docstrings import versions
 from distillation.sources import local_files
-from distillation.values import BUILT_IN, DOCSTRINGS, Recipe, Task, Teacher
+from distillation.recipe import Recipe
+from distillation.values import BUILT_IN, DOCSTRINGS, Task, Teacher
 
 VERSION = 2
 """Raised whenever the same inputs are prepared differently."""

@@ -22,7 +22,8 @@ from distillation.sources import Corpus, read_corpus
 from distillation.splits import AnySplit
 from distillation.teacher import make_teacher, write_teacher
 from distillation.trainer import CHECKPOINT_EVERY_S
-from distillation.values import BUILT_IN, Estimate, Recipe, Split, Task, Teacher
+from distillation.recipe import Recipe
+from distillation.values import BUILT_IN, Estimate, Split, Task, Teacher
 from distillation.vocabulary import train_tokenizer
 from encoders.build import architecture_of, head_of
 from encoders.errors import EncoderError

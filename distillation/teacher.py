@@ -11,14 +11,16 @@ from transformers import PreTrainedTokenizerBase
 
 from distillation.batches import Encoded, TrainingBatches
 from distillation.checkpoint import checkpoints_in, training_name
-from distillation.criterion import LabelCriterion
+from distillation.criterion import Pupil
 from distillation.data import PreparedData, save_tokenizer
 from distillation.errors import CheckpointError, TeacherError
 from distillation.evaluation import estimate, predict
 from distillation.files import whole_folder
 from distillation.observer import Observer
+from distillation.plan import plan
+from distillation.recipe import Knowledge, Recipe, Stage, Term
 from distillation.trainer import CHECKPOINT_EVERY_S, Training, move, train
-from distillation.values import BUILT_IN, Recipe, Teacher
+from distillation.values import BUILT_IN, Teacher
 from encoders.build import architecture_of, build, head_of, labels_of
 from encoders.errors import EncoderError
 from encoders.huggingface import load_pretrained
@@ -30,14 +32,6 @@ FEWEST_POSITIONS = 64
 """Positions of the built-in teacher, unless texts are cut later."""
 
 BUILT_IN_SMOOTHING = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """How a teacher is trained."""
-
-    recipe: Recipe
-    smoothing: float = 0.0
 
 
 def make_teacher(
@@ -65,14 +59,14 @@ def make_teacher(
         Interrupted, DivergedError, SaveError: as `train`.
     """
     if teacher.model == BUILT_IN:
-        model, course = _built_in(data, recipe, seed)
+        model, own = _built_in(data, recipe, seed)
     else:
         model, ready = _imported(data, teacher, recipe, seed)
         if ready:
             return model
-        course = _fine_tuning(data, teacher, recipe)
+        own = _fine_tuning(data, teacher, recipe)
     observer.stage("training the teacher")
-    training = _training(model, data, course, seed, device)
+    training = _training(model, data, own, seed, device)
     _train(training, checkpoints, observer, checkpoint_every_s)
     move(model, torch.device("cpu"))
     return model
@@ -119,13 +113,14 @@ def built_in_recipe(max_length: int) -> Recipe:
         embedding_learning_rate=2e-3,
         weight_decay=0.01,
         warmup=0.1,
+        stages=labels_alone(BUILT_IN_SMOOTHING),
     )
 
 
-def _built_in(data: PreparedData, recipe: Recipe, seed: int) -> tuple[StillhouseTaskModel, Course]:
+def _built_in(data: PreparedData, recipe: Recipe, seed: int) -> tuple[StillhouseTaskModel, Recipe]:
     architecture = built_in_architecture(len(data.tokenizer), recipe.max_length)
     model = build(architecture, Head(classes=len(data.classes)), data.classes, seed=seed)
-    return model, Course(recipe=built_in_recipe(recipe.max_length), smoothing=BUILT_IN_SMOOTHING)
+    return model, built_in_recipe(recipe.max_length)
 
 
 def _imported(data: PreparedData, teacher: Teacher, recipe: Recipe, seed: int) -> tuple[StillhouseTaskModel, bool]:
@@ -155,28 +150,32 @@ def _imported(data: PreparedData, teacher: Teacher, recipe: Recipe, seed: int) -
     return imported.model, ready
 
 
-def _fine_tuning(data: PreparedData, teacher: Teacher, recipe: Recipe) -> Course:
+def labels_alone(smoothing: float = 0.0) -> tuple[Stage, ...]:
+    """How a teacher is trained: by nobody."""
+    return (Stage(terms=(Term(knowledge=Knowledge.HARD_LABELS, smoothing=smoothing),)),)
+
+
+def _fine_tuning(data: PreparedData, teacher: Teacher, recipe: Recipe) -> Recipe:
     per_epoch = len(data.train.examples) / teacher.batch_size
-    return Course(
-        recipe=Recipe(
-            steps=max(1, round(teacher.epochs * per_epoch)),
-            batch_size=teacher.batch_size,
-            max_length=recipe.max_length,
-            learning_rate=teacher.learning_rate,
-            embedding_learning_rate=teacher.learning_rate,
-        )
+    return Recipe(
+        steps=max(1, round(teacher.epochs * per_epoch)),
+        batch_size=teacher.batch_size,
+        max_length=recipe.max_length,
+        learning_rate=teacher.learning_rate,
+        embedding_learning_rate=teacher.learning_rate,
+        precision=recipe.precision,
+        stages=labels_alone(),
     )
 
 
 def _training(
-    model: StillhouseTaskModel, data: PreparedData, course: Course, seed: int, device: torch.device
+    model: StillhouseTaskModel, data: PreparedData, recipe: Recipe, seed: int, device: torch.device
 ) -> Training:
-    recipe = course.recipe
     selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)
     return Training(
-        name=training_name(model, "teacher", data.content_hash, asdict(course), seed),
+        name=training_name(model, "teacher", data.content_hash, asdict(recipe), seed),
         model=model,
-        criterion=LabelCriterion(smoothing=course.smoothing),
+        phases=plan(recipe, Pupil(model=model), None, steps=recipe.steps),
         batches=TrainingBatches(
             data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed
         ),
@@ -184,7 +183,6 @@ def _training(
             data.task.metric, selection.labels, predict(model, selection, device), len(data.classes)
         ),
         recipe=recipe,
-        steps=recipe.steps,
         seed=seed,
         device=device,
     )

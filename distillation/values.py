@@ -1,9 +1,9 @@
-"""Recipes, splits and metrics of distillation, as values."""
+"""Tasks, teachers, splits and metrics of distillation, as values."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -44,79 +44,6 @@ class CurvePoint:
 
     step: int
     value: float
-
-
-class Initialisation(StrEnum):
-    TEACHER = "teacher"
-    """The teacher's lower layers and leading widths, heads and neurons."""
-    RANDOM = "random"
-
-
-class Matching(StrEnum):
-    """Which teacher layer teaches which student layer."""
-
-    UNIFORM = "uniform"
-
-
-FLASH_FLOOR = 200
-"""Fewest steps of a flash distillation, unless the study says otherwise: a small share of few steps teaches nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """The weights of the criterion's terms; zero switches a term off."""
-
-    logits: float = 1.0
-    hidden_states: float = 1.0
-    hard_labels: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("logits", "hidden_states", "hard_labels"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or value < 0:
-                raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
-        if not self.logits + self.hidden_states + self.hard_labels > 0:
-            raise ValueError("at least one weight must be above 0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """Everything but data, teacher and architecture that one distillation depends on. `steps` are the full ones.
-
-    Raises:
-        ValueError: a number out of its range, naming it.
-    """
-
-    steps: int = 1000
-    batch_size: int = 64
-    max_length: int = 128
-    learning_rate: float = 5e-4
-    embedding_learning_rate: float = 5e-4
-    weight_decay: float = 0.01
-    warmup: float = 0.1
-    gradient_clip: float = 1.0
-    temperature: float = 2.0
-    weights: Weights = field(default_factory=Weights)
-    matching: Matching = Matching.UNIFORM
-    initialisation: Initialisation = Initialisation.TEACHER
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "matching", Matching(self.matching))
-        object.__setattr__(self, "initialisation", Initialisation(self.initialisation))
-        for name in ("steps", "batch_size", "max_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "embedding_learning_rate", "gradient_clip", "temperature"):
-            _require_positive(name, getattr(self, name))
-        if not math.isfinite(self.weight_decay) or self.weight_decay < 0:
-            raise ValueError(f"weight_decay must be a number of at least 0, got {self.weight_decay}")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup is a share of the steps in [0, 1), got {self.warmup}")
-
-
-def flash_steps(recipe: Recipe, share: float, floor: int = FLASH_FLOOR) -> int:
-    """Steps of a flash distillation: this share of the full ones, at least `floor` of them, never more than all."""
-    return min(recipe.steps, max(math.ceil(share * recipe.steps), floor))
 
 
 BUILT_IN = "built-in"
@@ -182,11 +109,12 @@ class Teacher:
         if not self.model.strip():
             raise ValueError("model names a teacher, got ''")
         for name in ("epochs", "learning_rate"):
-            _require_positive(name, getattr(self, name))
+            require_positive(name, getattr(self, name))
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
 
-def _require_positive(name: str, value: float) -> None:
+def require_positive(name: str, value: float) -> None:
+    """Raises: ValueError."""
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a number above 0, got {value}")

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from distillation.values import Fidelity, Recipe, Task, Teacher
+from distillation.recipe import Recipe
+from distillation.values import Fidelity, Task, Teacher
 from encoders.values import Head
 from hardware.values import DeviceProfile, Effort, Measurement
 from protocol.artefact import ArtefactId

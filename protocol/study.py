@@ -6,12 +6,15 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from distillation.values import FLASH_FLOOR, Recipe, Task, Teacher
+from distillation.presets import recipe
+from distillation.recipe import FLASH_FLOOR, Knowledge, Recipe
+from distillation.values import Task, Teacher
 from hardware.values import DeviceProfile, Effort
 from optimization.values import Constraint, Direction, Objective, StrategyName
 from protocol.metrics import metric_info
@@ -47,6 +50,45 @@ def _task(value: object) -> object:
         return value
     shorthand = {"dataset": _dataset, "text": _columns}
     return {key: shorthand.get(key, lambda item: item)(item) for key, item in value.items()}
+
+
+def _recipe(value: object) -> object:
+    """A preset's name, or settings, perhaps on top of a preset; `terms` are those of the only stage."""
+    if isinstance(value, str):
+        value = {"preset": value}
+    if not isinstance(value, dict):
+        return value
+    settings = dict(value)
+    own = [key for key in ("preset", "stages", "terms") if key in settings]
+    if "stages" in own and "terms" in own:
+        raise ValueError("give either `stages`, or the `terms` of the only stage")
+    if "preset" in own:
+        if len(own) > 1:
+            raise ValueError(f"a preset says itself what is taught; leave out `{own[1]}` or `preset`")
+        preset_name = settings.pop("preset")
+        settings = asdict(recipe(preset_name)) | settings
+    if "terms" in settings:
+        settings["stages"] = ({"terms": settings.pop("terms")},)
+    if isinstance(settings.get("stages"), list | tuple):
+        settings["stages"] = tuple(map(_stage, settings["stages"]))
+    return settings
+
+
+def _stage(value: object) -> object:
+    if not isinstance(value, dict) or not isinstance(value.get("terms"), dict):
+        return value
+    return value | {"terms": tuple(_term(*item) for item in value["terms"].items())}
+
+
+def _term(knowledge: str, value: object) -> object:
+    """A weight, or the other settings of a term."""
+    if knowledge not in list(Knowledge):
+        near = get_close_matches(str(knowledge), list(Knowledge), n=1)
+        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(Knowledge)}"
+        raise ValueError(f"terms: no knowledge is named {knowledge!r:.60}; {meant}")
+    if isinstance(value, dict) and not value.keys() <= {"start", "end"}:
+        return value | {"knowledge": knowledge}
+    return {"knowledge": knowledge, "weight": value}
 
 
 def _objectives(value: object) -> object:
@@ -106,7 +148,7 @@ DimensionSpec = Annotated[
     BeforeValidator(_dimension),
 ]
 OptionSpec = Annotated[Category, BeforeValidator(_options)]
-TAGS = frozenset({"range", "choice", "preset", "dimensions"})
+TAGS = frozenset({"range", "choice", "preset", "dimensions", "float", "Ramp"})
 """What pydantic puts into the location of an error, and no user wrote."""
 
 
@@ -186,7 +228,7 @@ class StudySpec(_Strict):
     objectives: Annotated[tuple[Objective, ...], BeforeValidator(_objectives)] = ()
     constraints: tuple[Annotated[Constraint, BeforeValidator(_constraint)], ...] = ()
     target: DeviceProfile = DeviceProfile()
-    distillation: Recipe = Recipe()
+    distillation: Annotated[Recipe, BeforeValidator(_recipe)] = Recipe()
     budget: Budget = Budget()
     baselines: dict[str, ShapeSpec] = Field(default_factory=dict)
     strategy: StrategyName = StrategyName.AX

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from distillation.values import Initialisation
+from distillation.recipe import FROM_TEACHER
 from protocol.jobs import Prepared, Reference
 from protocol.study import Budget, StudySpec
 from search_space import Architecture, SearchSpace, parameter_columns
@@ -24,8 +24,10 @@ def effective_space(spec: StudySpec, prepared: Prepared) -> SearchSpace:
         EmptySpaceError: nothing is left; the message says why.
     """
     space = spec.space()
-    if spec.distillation.initialisation is Initialisation.TEACHER:
+    if spec.distillation.initialisation in FROM_TEACHER:
         return space.within(prepared.architecture)
+    if spec.distillation.needs_teachers_depth:
+        space = space.constrained(f"layers <= {prepared.architecture.layers}")
     return replace(space, **{name: getattr(prepared.architecture, name) for name in FIXED})
 
 
@@ -56,7 +58,7 @@ def baselines(spec: StudySpec, teacher: Architecture) -> tuple[dict[str, Archite
         architecture = replace(teacher, **shape)
         beyond = _beyond(architecture, teacher)
         same = [other for other, earlier in kept.items() if earlier == architecture]
-        if beyond and spec.distillation.initialisation is Initialisation.TEACHER:
+        if beyond and spec.distillation.initialisation in FROM_TEACHER:
             notes.append(f"baseline {name} is left out: {beyond}, and students are initialised from the teacher")
         elif same:
             notes.append(f"baseline {name} is left out: it is the same architecture as {same[0]}")

@@ -12,7 +12,8 @@ import pytest
 from distillation.data import PreparedData, ReportData, read_data, read_report, write_data
 from distillation.sources import Corpus
 from distillation.splits import Example, split_all
-from distillation.values import Dataset, Recipe, Task
+from distillation.recipe import Recipe
+from distillation.values import Dataset, Task
 from distillation.vocabulary import train_tokenizer
 from encoders.build import build
 from encoders.modeling_stillhouse import StillhouseForSequenceClassification

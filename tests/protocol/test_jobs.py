@@ -1,7 +1,8 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from distillation.values import Dataset, Recipe, Task, Teacher
+from distillation.recipe import Recipe
+from distillation.values import Dataset, Task, Teacher
 from protocol.jobs import Failure, FailureReason, JobKind, PrepareWork, Report, Work
 
 

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from distillation.presets import recipe
+from distillation.recipe import Knowledge, Matching, Part, Ramp, Term
 from optimization.values import Constraint, Direction
 from protocol.errors import StudyFileError
 from protocol.study import StudySpec, differences
@@ -72,9 +74,9 @@ def test_a_study_survives_the_wire():
 
 
 def test_differences_name_the_settings_that_changed():
-    before, after = parse(SMALLEST), parse(SMALLEST + "budget: {trials: 7}\ndistillation: {weights: {logits: 2}}")
+    before, after = parse(SMALLEST), parse(SMALLEST + "budget: {trials: 7}\ndistillation: {batch_size: 8}")
     assert differences(before, before) == []
-    assert differences(before, after) == ["budget.trials: 32 -> 7", "distillation.weights.logits: 1.0 -> 2.0"]
+    assert differences(before, after) == ["budget.trials: 32 -> 7", "distillation.batch_size: 64 -> 8"]
     assert before.digest != after.digest
 
 
@@ -87,7 +89,13 @@ def _space(layers: str, hidden_size: int = 8) -> str:
     [
         ("budget:\n  trails: 3\n", "study.yaml:4: budget.trails: unknown key 'trails'; did you mean 'trials'?"),
         ("buget: 3\n", "study.yaml:3: buget: unknown key 'buget'; did you mean 'budget'?"),
-        ("distillation: {weights: {logit: 1}}", "did you mean 'logits'?"),
+        ("distillation: {terms: {logit: 1}}", "did you mean 'logits'?"),
+        ("distillation: minilm2", "distillation: no preset is named 'minilm2'; did you mean 'minilmv2'?"),
+        ("distillation: 3", "distillation: must be text, or a mapping of keys to values, got 3"),
+        ("distillation: {terms: {logits: much}}", "weight: must be a number, got 'much'"),
+        ("distillation: {terms: {hidden_states: {matching: frist}}}", "did you mean 'first'?"),
+        ("distillation: {preset: pkd, terms: {logits: 1}}", "leave out `terms` or `preset`"),
+        ("distillation: {terms: {logits: 1}, stages: []}", "give either `stages`, or the `terms`"),
         ("target: {device: toaster}", "study.yaml:3: target.device: must be 'cpu', got 'toaster'"),
         ("target: {batch: 0}", "study.yaml:3: target.batch: must be an integer"),
         ("budget:\n  parallel: 1\n  flash: two\n", "study.yaml:5: budget.flash:"),
@@ -227,3 +235,43 @@ def test_presets_keep_their_options():
     found = parse(SMALLEST + "search_space: autodistill").space()
     assert found.size == 576
     assert found.architecture(0).trigram
+
+
+def test_a_recipe_is_a_preset_or_is_composed_of_terms():
+    assert parse(SMALLEST + "distillation: minilmv2").distillation == recipe("minilmv2")
+    assert parse(SMALLEST + "distillation: {preset: pkd, steps: 300}").distillation == recipe("pkd", steps=300)
+    composed = parse(
+        SMALLEST
+        + """
+distillation:
+  steps: 500
+  terms:
+    logits: {temperature: 2, weight: {start: 0, end: 1}}
+    attention_relations: {matching: last1, weight: 3}
+    hidden_states: 0.5
+"""
+    ).distillation
+    (stage,) = composed.stages
+    assert stage.terms == (
+        Term(knowledge=Knowledge.LOGITS, temperature=2.0, weight=Ramp(start=0.0, end=1.0)),
+        Term(knowledge=Knowledge.ATTENTION_RELATIONS, matching=Matching.LAST1, weight=3.0),
+        Term(knowledge=Knowledge.HIDDEN_STATES, weight=0.5),
+    )
+    staged = parse(
+        SMALLEST
+        + """
+distillation:
+  stages:
+    - {train: blocks, share: 2, terms: {hidden_states: {matching: [[1, 0], [3, 1]]}}}
+    - {terms: [{knowledge: logits}, {knowledge: logits, loss: mse}]}
+"""
+    ).distillation
+    assert [stage.train for stage in staged.stages] == [Part.BLOCKS, Part.ALL]
+    assert staged.stages[0].terms[0].matching == ((1, 0), (3, 1))
+
+
+def test_a_recipe_is_written_and_read_again_without_a_change():
+    for text in ("mobilebert", "{terms: {hidden_states: {matching: [[1, 0]]}}}"):
+        spec = parse(SMALLEST + f"distillation: {text}")
+        again = StudySpec.model_validate_json(spec.model_dump_json(), strict=True)
+        assert (again, again.digest) == (spec, spec.digest)

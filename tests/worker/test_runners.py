@@ -11,7 +11,8 @@ from distillation.data import read_data
 from distillation.errors import DataError
 from distillation.prepare import fingerprint
 from distillation.teacher import built_in_recipe
-from distillation.values import Dataset, Fidelity, Recipe, Task, Teacher
+from distillation.recipe import Recipe
+from distillation.values import Dataset, Fidelity, Task, Teacher
 from hardware.procedure import measure
 from hardware.values import DeviceProfile, Effort, Verdict
 from protocol.artefact import manifest_of
