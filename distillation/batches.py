@@ -32,6 +32,11 @@ class Batch:
     token_type_ids: Tensor | None
     labels: Tensor
 
+    def rows(self, rows: Tensor) -> Batch:
+        """These rows of the batch."""
+        types = None if self.token_type_ids is None else self.token_type_ids[rows]
+        return Batch(self.input_ids[rows], self.attention_mask[rows], types, self.labels[rows])
+
     def to(self, device: torch.device) -> Batch:
         types = None if self.token_type_ids is None else self.token_type_ids.to(device)
         return Batch(self.input_ids.to(device), self.attention_mask.to(device), types, self.labels.to(device))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from distillation.batches import Batch
 from distillation.decisions import Decisions, decisions
+from distillation.errors import TeacherError
 from distillation.layers import LayerTerm, layer_term
 from distillation.losses import hard_labels, logits_cross_entropy, logits_kl, logits_mse, values_mse
 from distillation.recipe import OUTPUTS, Knowledge, LossName, Term, value_at
@@ -123,5 +124,5 @@ def _mean(losses_N: Tensor) -> Tensor:
 
 def _teacher_of(term: Term, teaching: Teaching | None) -> StillhouseTaskModel:
     if teaching is None:
-        raise ValueError(f"{term.knowledge} is taught by a teacher, and there is none")
+        raise TeacherError(f"{term.knowledge} is taught by a teacher, and there is none")
     return teaching.model

@@ -9,24 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from distillation.batches import Batch
+from distillation.attention import attention_cross_entropy, attention_kl, attention_mse, attention_summed_mse
 from distillation.errors import TeacherError
-from distillation.losses import (
-    attention_cross_entropy,
-    attention_kl,
-    attention_mse,
-    attention_summed_mse,
-    feature_gram,
-    feature_map,
-    hidden_cosine,
-    hidden_mse,
-    pkd,
-    token_gram,
-)
 from distillation.matching import Pairs, match
 from distillation.recipe import RELATIONS, Knowledge, LossName, Matching, Term
-from distillation.relations import relations_kl
+from distillation.relations import feature_gram, relation_heads_that_fit, relations_kl, token_gram
+from distillation.states import feature_map, hidden_cosine, hidden_mse, pkd
 from distillation.teaching import Needs
-from distillation.transport import transported
+from distillation.transport import emd
 from encoders.build import architecture_of
 from encoders.modeling_stillhouse import Projections, StillhouseOutput, StillhouseTaskModel
 from search_space import Architecture
@@ -43,13 +33,11 @@ MAPS = {
     LossName.MSE: attention_mse,
     LossName.SUMMED_MSE: attention_summed_mse,
 }
-SIDES = {
-    Knowledge.ATTENTION_RELATIONS: ("query", "key"),
-    Knowledge.QUERY_RELATIONS: ("query", "query"),
-    Knowledge.KEY_RELATIONS: ("key", "key"),
-    Knowledge.VALUE_RELATIONS: ("value", "value"),
+RELATED = {
+    Knowledge.QUERY_RELATIONS: "query",
+    Knowledge.KEY_RELATIONS: "key",
+    Knowledge.VALUE_RELATIONS: "value",
 }
-"""What is related to what."""
 EMBEDDINGS = -1
 """The embeddings as a layer below the first."""
 
@@ -95,7 +83,7 @@ class LayerTerm(nn.Module):
         losses = torch.stack([self._loss(index, learned, taught, batch) for index in range(len(self.pairs))])
         if self.term.matching is Matching.EMD:
             rows = 1 + max(of_teacher for of_teacher, _ in self.pairs)
-            return transported(losses.reshape(rows, -1))
+            return emd(losses.reshape(rows, -1))
         return losses.mean()
 
     def _loss(self, index: int, learned: StillhouseOutput, taught: StillhouseOutput, batch: Batch) -> Tensor:
@@ -103,17 +91,16 @@ class LayerTerm(nn.Module):
         term, mask_BL = self.term, batch.attention_mask
         if term.knowledge in RELATIONS:
             own, other = _projected(learned, of_student), _projected(taught, of_teacher)
-            left, right = SIDES[term.knowledge]
-            return relations_kl(
-                (own[left].float(), own[right].float()),
-                (other[left].float(), other[right].float()),
-                mask_BL,
-                self._relation_heads[index],
-            ).mean()
+            heads = self._relation_heads[index]
+            if term.knowledge is Knowledge.ATTENTION_RELATIONS:
+                keys = (own.key, other.key)
+                return relations_kl(own.query, other.query, mask_BL, heads, keys=keys).mean()
+            side = RELATED[term.knowledge]
+            return relations_kl(getattr(own, side), getattr(other, side), mask_BL, heads).mean()
         if term.knowledge is Knowledge.ATTENTION:
             compare = MAPS[_loss_of(term)]
-            return compare(_map(learned, of_student).float(), _map(taught, of_teacher).float(), mask_BL).mean()
-        own_BLD, other_BLD = _states(learned, of_student).float(), _states(taught, of_teacher).float()
+            return compare(_map(learned, of_student), _map(taught, of_teacher), mask_BL).mean()
+        own_BLD, other_BLD = _states(learned, of_student).float(), _states(taught, of_teacher)
         key = self._key(self.pairs[index])
         if key in self.projections:
             own_BLD = self.projections[key](own_BLD)
@@ -182,9 +169,12 @@ def _check(term: Term, pair: tuple[int, int], large: Architecture, small: Archit
 def _relation_heads(term: Term, pair: tuple[int, int], large: Architecture, small: Architecture) -> int:
     if term.relation_heads is not None:
         return term.relation_heads
-    most = large.heads_by_layer[pair[0]]
-    common = math.gcd(most * large.head_size, small.heads_by_layer[pair[1]] * small.head_size)
-    return max(heads for heads in range(1, min(most, common) + 1) if common % heads == 0)
+    heads = large.heads_by_layer[pair[0]]
+    widths = small.heads_by_layer[pair[1]] * small.head_size, heads * large.head_size
+    if term.knowledge is not Knowledge.ATTENTION_RELATIONS:
+        return relation_heads_that_fit(*widths)
+    common = math.gcd(*widths)
+    return max(count for count in range(1, min(heads, common) + 1) if common % count == 0)
 
 
 def _is_projected(term: Term) -> bool:

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from distillation.padding import widened
-from distillation.states import hidden_mse
 
 
 def logits_kl(student_NC: Tensor, teacher_NC: Tensor, temperature: float) -> Tensor:
@@ -63,8 +62,3 @@ def values_mse(logits_N1: Tensor, values_N: Tensor) -> Tensor:
     """(logit - value)^2 of each row (N,): labels, or a teacher's logits, of a regression."""
     logits_N = widened(logits_N1)[:, 0]
     return (logits_N - values_N.to(logits_N.dtype)).square()
-
-
-# What the criterion calls them.
-soft_labels = logits_kl
-hidden_states = hidden_mse

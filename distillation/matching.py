@@ -9,24 +9,33 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from distillation.errors import TeacherError
-from distillation.values import Matching
+from distillation.recipe import Matching
 
 Pairs = tuple[tuple[int, int], ...]
-"""(teacher, student) layers, from 0; those of `match` are hidden states: 0 the embeddings' output, i + 1 layer i's."""
+"""(teacher, student) layers, from 0."""
 
 
-def match(matching: Matching, *, teacher_layers: int, student_layers: int) -> Pairs:
-    """The embeddings' outputs, then a teacher layer for each student layer.
+def match(matching: Matching | Pairs, *, teacher_layers: int, student_layers: int) -> Pairs:
+    """The pairs of this matching; `emd` has all, the teacher's layers in the outer order.
 
     Raises:
-        TeacherError: the teacher has fewer layers than the student.
+        TeacherError: these layers cannot be matched so.
     """
+    if not isinstance(matching, Matching):
+        return explicit(matching, teacher_layers, student_layers)
     match matching:
+        case Matching.FIRST:
+            return first(teacher_layers, student_layers)
+        case Matching.LAST:
+            return last(teacher_layers, student_layers)
         case Matching.UNIFORM:
-            layers = uniform(teacher_layers, student_layers)
+            return uniform(teacher_layers, student_layers)
+        case Matching.LAST1:
+            return last1(teacher_layers, student_layers)
+        case Matching.EMD:
+            return tuple((teacher, student) for teacher in range(teacher_layers) for student in range(student_layers))
         case _:
             assert_never(matching)
-    return ((0, 0), *((teacher + 1, student + 1) for teacher, student in layers))
 
 
 def first(teacher_layers: int, student_layers: int) -> Pairs:

@@ -159,8 +159,8 @@ class Term:
         every: of the matched layers only every so manieth, counted from the last.
         embeddings: of hidden states, whether the embeddings' output counts as one more layer below the first.
         temperature: of logits under `kl` and `cross_entropy`; 1 by default.
-        relation_heads: of relations, whose heads are split anew; by default as many as both can have, up to the
-            teacher's.
+        relation_heads: of relations, whose heads are cut anew, so that head counts may differ; by default as many as
+            fit both: up to the teacher's heads for attention, and of at least 16 of its units for all else.
         smoothing: of hard labels.
 
     Raises:

@@ -8,6 +8,7 @@ Shapes: B batch, H heads, L length, K head size, D hidden, R relation heads.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,13 +25,21 @@ CHUNK = 2**24
 
 
 def relations_kl(
-    student_BHLK: Tensor, teacher_BHLK: Tensor, mask_BL: Tensor, relation_heads: int | None = None
+    student_BHLK: Tensor,
+    teacher_BHLK: Tensor,
+    mask_BL: Tensor,
+    relation_heads: int | None = None,
+    *,
+    keys: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """KL(teacher's || student's) relations of queries, keys or values, mean over relation heads and real rows (B,).
 
     The heads, side by side, are cut into R relation heads X (L, d) of equal size d, whose relations are the rows of
     softmax(X X' / sqrt(d)) over the real tokens. So heads and widths of student and teacher may differ. Without
     `relation_heads`, R is `relation_heads_that_fit`.
+
+    With `keys` (the student's, the teacher's) they are softmax(X Y' / sqrt(d)) of queries X and keys Y: the attention
+    maps, where R is the number of heads.
 
     References: arXiv:2012.15828; for values, with R the number of heads, arXiv:2002.10957.
 
@@ -42,18 +51,20 @@ def relations_kl(
     for name, width in (("student", student_width), ("teacher", teacher_width)):
         if heads < 1 or width % heads:
             raise ValueError(f"{heads} relation heads do not divide the {width} units of the {name}'s heads")
-    student_BRLK, teacher_BRLK = _split(student_BHLK, mask_BL, heads), _split(teacher_BHLK, mask_BL, heads)
+    of_student, of_teacher = (student_BHLK, student_BHLK), (teacher_BHLK, teacher_BHLK)
+    if keys is not None:
+        of_student, of_teacher = (student_BHLK, keys[0]), (teacher_BHLK, keys[1])
+    parts_BRLK = [_split(heads_BHLK, mask_BL, heads) for heads_BHLK in (*of_student, *of_teacher)]
     batch, length = mask_BL.shape
     size = max(1, CHUNK // max(1, batch * length * length))
     if size >= heads:
-        return _divergence(student_BRLK, teacher_BRLK, mask_BL) / heads
-    total = torch.zeros_like(student_BRLK[:, 0, 0, 0])
+        return _divergence(parts_BRLK, mask_BL) / heads
+    total = torch.zeros_like(parts_BRLK[0][:, 0, 0, 0])
     for start in range(0, heads, size):
         chunk = slice(start, start + size)
         total = total + checkpoint(
             _divergence,
-            student_BRLK[:, chunk],
-            teacher_BRLK[:, chunk],
+            [part[:, chunk] for part in parts_BRLK],
             mask_BL,
             use_reentrant=False,
             preserve_rng_state=False,
@@ -104,16 +115,18 @@ def _split(heads_BHLK: Tensor, mask_BL: Tensor, relation_heads: int) -> Tensor:
     return side_by_side.reshape(*side_by_side.shape[:2], relation_heads, -1).transpose(1, 2)
 
 
-def _divergence(student_BRLK: Tensor, teacher_BRLK: Tensor, mask_BL: Tensor) -> Tensor:
-    """Summed over the relation heads, mean over the real rows (B,)."""
+def _divergence(parts_BRLK: Sequence[Tensor], mask_BL: Tensor) -> Tensor:
+    """Of what the student relates to what, and the teacher: summed over the heads, mean over the real rows (B,)."""
+    student_BRLK, student_keys_BRLK, teacher_BRLK, teacher_keys_BRLK = parts_BRLK
     pairs_B1LL = pairs_of_tokens(mask_BL)[:, None]
-    student_log, teacher_log = _log_relations(student_BRLK, pairs_B1LL), _log_relations(teacher_BRLK, pairs_B1LL)
+    student_log = _log_relations(student_BRLK, student_keys_BRLK, pairs_B1LL)
+    teacher_log = _log_relations(teacher_BRLK, teacher_keys_BRLK, pairs_B1LL)
     terms_BRLL = (teacher_log.exp() * (teacher_log - student_log)).masked_fill(~pairs_B1LL, 0.0)
     return token_mean(terms_BRLL.sum(dim=(1, 3)), mask_BL)
 
 
-def _log_relations(states_BRLK: Tensor, pairs_B1LL: Tensor) -> Tensor:
-    scores_BRLL = _product(states_BRLK, states_BRLK.transpose(2, 3)) / math.sqrt(states_BRLK.shape[-1])
+def _log_relations(states_BRLK: Tensor, keys_BRLK: Tensor, pairs_B1LL: Tensor) -> Tensor:
+    scores_BRLL = _product(states_BRLK, keys_BRLK.transpose(2, 3)) / math.sqrt(states_BRLK.shape[-1])
     # The lowest finite number, as -inf would make NaN of rows without any real token.
     scores_BRLL = scores_BRLL.masked_fill(~pairs_B1LL, torch.finfo(scores_BRLL.dtype).min)
     return functional.log_softmax(scores_BRLL, dim=-1)

@@ -10,12 +10,12 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.utils import DistributedDataParallelKwargs  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -120,7 +120,9 @@ class _Best(nn.Module):
     def __init__(self, model: StillhouseTaskModel, lower_is_better: bool) -> None:
         super().__init__()
         self._sign = -1.0 if lower_is_better else 1.0
-        self.model = copy.deepcopy(model).to("cpu")
+        self.model = copy.deepcopy(model)
+        move(self.model, torch.device("cpu"))
+        self.quality: Tensor
         self.register_buffer("quality", torch.full((4,), math.nan, dtype=torch.float64))
 
     def offer(self, quality: Estimate, model: StillhouseTaskModel) -> None:
@@ -225,9 +227,7 @@ class _Loop:
         if self._accelerator.num_processes == 1:
             return batch
         count, own = len(batch.labels), self._accelerator.process_index
-        rows = torch.arange(own % count, count, self._accelerator.num_processes)
-        parts = {field.name: getattr(batch, field.name) for field in fields(batch)}
-        return Batch(**{name: None if part is None else part[rows] for name, part in parts.items()})
+        return batch.rows(torch.arange(own % count, count, self._accelerator.num_processes))
 
     def _shall_stop(self) -> bool:
         """The first process asks; all do the same."""

@@ -84,7 +84,7 @@ def _term(knowledge: str, value: object) -> object:
     """A weight, or the other settings of a term."""
     if knowledge not in list(Knowledge):
         near = get_close_matches(str(knowledge), list(Knowledge), n=1)
-        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(Knowledge)}"
+        meant = f"did you mean {str(near[0])!r}?" if near else f"there are {', '.join(Knowledge)}"
         raise ValueError(f"terms: no knowledge is named {knowledge!r:.60}; {meant}")
     if isinstance(value, dict) and not value.keys() <= {"start", "end"}:
         return value | {"knowledge": knowledge}

@@ -9,10 +9,13 @@ from safetensors.torch import load_file
 
 from distillation.distil import distil, report
 from distillation.errors import CheckpointError, DivergedError, Interrupted, SaveError, TeacherError
-from distillation.values import Initialisation, Recipe, Weights, flash_steps
+from distillation.recipe import Initialisation, Knowledge, Recipe, Stage, Term
 from encoders.build import architecture_of, build
 from encoders.errors import InitialisationError
 from encoders.values import Head
+
+
+LABELS_ALONE = (Stage(terms=(Term(knowledge=Knowledge.HARD_LABELS),)),)
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def equal(one, other):
 
 
 def test_a_student_learns_the_task_from_its_teacher(run, data, teacher, recipe, report_data, recorder, tmp_path):
-    labels_only = replace(recipe, weights=Weights(logits=0.0, hidden_states=0.0, hard_labels=1.0))
+    labels_only = replace(recipe, stages=LABELS_ALONE)
     trained = run(
         architecture=architecture_of(teacher.config), recipe=labels_only, steps=60, folder=tmp_path / "teacher"
     ).model
@@ -108,7 +111,7 @@ def test_checkpoints_are_safetensors_and_json_and_the_newest_two_are_kept(run, r
     assert sorted(path.name for path in left[0].iterdir()) == ["state.json", "state.safetensors"]
     assert json.loads((left[1] / "state.json").read_text())["step"] == 11
     tensors = load_file(left[1] / "state.safetensors")
-    assert any(name.startswith("criterion.projections.") for name in tensors)
+    assert any(name.startswith("criterion.layers.0.projections.") for name in tensors)
     assert any(name.endswith(".exp_avg_sq") for name in tensors)
 
 
@@ -121,7 +124,7 @@ def test_a_checkpoint_of_another_distillation_is_refused(run, recorder, shape, r
         {"seed": 4},
         {"steps": 13},
         {"architecture": shape(ffn_size=24)},
-        {"recipe": replace(recipe, temperature=3.0)},
+        {"recipe": replace(recipe, units="norms")},
     ):
         with pytest.raises(CheckpointError, match="of another training"):
             run(resume=made, **change)
@@ -154,7 +157,7 @@ def test_a_loss_that_is_not_finite_ends_the_distillation(run, teacher):
 
 
 def test_a_student_of_the_teacher_starts_better_than_a_random_one(run, data, recipe, teacher, tmp_path):
-    labels_only = replace(recipe, weights=Weights(logits=0.0, hidden_states=0.0, hard_labels=1.0))
+    labels_only = replace(recipe, stages=LABELS_ALONE)
     shape = architecture_of(teacher.config)
     trained = run(architecture=shape, recipe=labels_only, steps=60).model
     copied = run(teacher=trained, architecture=shape, steps=1)
@@ -177,13 +180,6 @@ def test_what_does_not_fit_together_is_named(run, shape, recipe):
         run(architecture=shape(hidden_size=32))
 
 
-def test_flash_steps_are_a_share_with_a_floor_and_never_more_than_full():
-    assert flash_steps(Recipe(steps=10_000), 0.05) == 500
-    assert flash_steps(Recipe(steps=1000), 0.05) == 200
-    assert flash_steps(Recipe(steps=1000), 0.05, floor=20) == 50
-    assert flash_steps(Recipe(steps=150), 0.05) == 150
-
-
 def test_a_full_disk_is_said_clearly_and_leaves_no_half_checkpoint(folder, tmp_path):
     """The real thing in a process of its own: no file may grow beyond 10 kB there."""
     program = """
@@ -192,7 +188,7 @@ from pathlib import Path
 from distillation.data import read_data
 from distillation.distil import distil
 from distillation.errors import SaveError
-from distillation.values import Recipe
+from distillation.recipe import Recipe
 from encoders.build import build
 from encoders.values import Head
 from search_space import Architecture

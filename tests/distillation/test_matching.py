@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from distillation.errors import TeacherError
 from distillation.matching import explicit, first, last, last1, match, uniform
-from distillation.values import Matching
+from distillation.recipe import Matching
 
 
 def test_uniform_takes_every_third_layer_of_twelve_for_four():
@@ -22,8 +22,16 @@ def test_uniform_matches_every_student_layer_upwards_and_last_with_last(sizes):
     assert taught_by[-1] == teacher - 1
 
 
-def test_match_pairs_the_embeddings_first_and_counts_hidden_states():
-    assert match(Matching.UNIFORM, teacher_layers=4, student_layers=2) == ((0, 0), (2, 1), (4, 2))
+def test_match_knows_every_matching_and_explicit_pairs():
+    pairs = {matching: match(matching, teacher_layers=4, student_layers=2) for matching in Matching}
+    assert pairs == {
+        Matching.FIRST: first(4, 2),
+        Matching.LAST: last(4, 2),
+        Matching.UNIFORM: uniform(4, 2),
+        Matching.LAST1: last1(4, 2),
+        Matching.EMD: tuple((teacher, student) for teacher in range(4) for student in range(2)),
+    }
+    assert match(((3, 0),), teacher_layers=4, student_layers=2) == ((3, 0),)
 
 
 def test_a_student_deeper_than_its_teacher_is_refused():

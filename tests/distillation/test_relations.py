@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from distillation import relations
+from distillation.attention import attention_kl
 from distillation.relations import feature_gram, relation_heads_that_fit, relations_kl, token_gram
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1], [0, 1, 1, 0]])
@@ -54,6 +55,18 @@ def test_with_as_many_relation_heads_as_heads_no_unit_changes_its_head():
     whole = relations_kl(student, teacher, MASK, 2)
     alone = [relations_kl(student[:, h : h + 1], teacher[:, h : h + 1], MASK, 1) for h in range(2)]
     assert torch.allclose(whole, (alone[0] + alone[1]) / 2)
+
+
+def test_relations_of_queries_to_keys_are_the_attention_maps_where_head_counts_agree():
+    queries, keys = random_tensor(1, 3, 2, 4, 3), random_tensor(2, 3, 2, 4, 3)
+    others, other_keys = random_tensor(3, 3, 2, 4, 5), random_tensor(4, 3, 2, 4, 5)
+
+    def maps(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        scores = left @ right.transpose(2, 3) / math.sqrt(left.shape[-1])
+        return scores.masked_fill(~MASK.bool()[:, None, None, :], -math.inf).softmax(dim=-1)
+
+    related = relations_kl(queries, others, MASK, 2, keys=(keys, other_keys))
+    assert torch.allclose(related, attention_kl(maps(queries, keys), maps(others, other_keys), MASK))
 
 
 def test_relations_ignore_a_rotation_within_a_relation_head():

@@ -91,7 +91,7 @@ def _space(layers: str, hidden_size: int = 8) -> str:
         ("buget: 3\n", "study.yaml:3: buget: unknown key 'buget'; did you mean 'budget'?"),
         ("distillation: {terms: {logit: 1}}", "did you mean 'logits'?"),
         ("distillation: minilm2", "distillation: no preset is named 'minilm2'; did you mean 'minilmv2'?"),
-        ("distillation: 3", "distillation: must be text, or a mapping of keys to values, got 3"),
+        ("distillation: 3", "distillation: must be text, or a mapping with some of the keys steps"),
         ("distillation: {terms: {logits: much}}", "weight: must be a number, got 'much'"),
         ("distillation: {terms: {hidden_states: {matching: frist}}}", "did you mean 'first'?"),
         ("distillation: {preset: pkd, terms: {logits: 1}}", "leave out `terms` or `preset`"),
