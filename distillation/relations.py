@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from distillation.padding import cleared, pair_mean, pairs_of_tokens, token_mean
+from distillation.padding import cleared, pair_mean, token_mean
 
 RELATION_SIZE = 16
 """Units of the teacher in a relation head: 48 heads of a teacher 768 wide, 64 of one 1024 wide (arXiv:2012.15828)."""
@@ -106,17 +106,19 @@ def _split(heads_BHLK: Tensor, mask_BL: Tensor, relation_heads: int) -> Tensor:
 
 def _divergence(student_BRLK: Tensor, teacher_BRLK: Tensor, mask_BL: Tensor) -> Tensor:
     """Summed over the relation heads, mean over the real rows (B,)."""
-    pairs_B1LL = pairs_of_tokens(mask_BL)[:, None]
-    student_log, teacher_log = _log_relations(student_BRLK, pairs_B1LL), _log_relations(teacher_BRLK, pairs_B1LL)
-    terms_BRLL = (teacher_log.exp() * (teacher_log - student_log)).masked_fill(~pairs_B1LL, 0.0)
+    student_log, teacher_log = _log_relations(student_BRLK, mask_BL), _log_relations(teacher_BRLK, mask_BL)
+    # At padding keys the teacher's probability is 0; rows of padding are the same for both, and not counted.
+    terms_BRLL = teacher_log.exp() * (teacher_log - student_log)
     return token_mean(terms_BRLL.sum(dim=(1, 3)), mask_BL)
 
 
-def _log_relations(states_BRLK: Tensor, pairs_B1LL: Tensor) -> Tensor:
-    scores_BRLL = _product(states_BRLK, states_BRLK.transpose(2, 3)) / math.sqrt(states_BRLK.shape[-1])
-    # The lowest finite number, as -inf would make NaN of rows without any real token.
-    scores_BRLL = scores_BRLL.masked_fill(~pairs_B1LL, torch.finfo(scores_BRLL.dtype).min)
-    return functional.log_softmax(scores_BRLL, dim=-1)
+def _log_relations(states_BRLK: Tensor, mask_BL: Tensor) -> Tensor:
+    # Scaled before the product, and filled in place: the (B, R, L, L) tensors are what this costs.
+    scaled_BRLK = states_BRLK * states_BRLK.shape[-1] ** -0.25
+    scores_BRLL = _product(scaled_BRLK, scaled_BRLK.transpose(2, 3))
+    # Finite, as -inf would make NaN of what is masked afterwards: anomaly detection would stop there.
+    lowest = torch.finfo(scores_BRLL.dtype).min
+    return functional.log_softmax(scores_BRLL.masked_fill_(~mask_BL.to(torch.bool)[:, None, None, :], lowest), dim=-1)
 
 
 def _token_products(states_BLD: Tensor, mask_BL: Tensor) -> Tensor:
