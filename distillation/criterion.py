@@ -85,7 +85,9 @@ class Criterion(nn.Module):
         if self._outputs:
             own = decisions(learned, batch, self._kind)
             other = None if taught is None else decisions(taught, batch, self._kind)
-            found += [(value_at(term.weight, share), self._output_loss(term, own, other, share)) for term in self._outputs]
+            found += [
+                (value_at(term.weight, share), self._output_loss(term, own, other, share)) for term in self._outputs
+            ]
         for lesson in self._lessons:
             if taught is not None:
                 found.append((value_at(lesson.term.weight, share), lesson(learned, taught, batch)))

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from distillation.batches import Batch
-from distillation.attention import attention_cross_entropy, attention_kl, attention_mse, attention_summed_mse
+from distillation.attention import (
+    attention_cross_entropy,
+    attention_kl,
+    attention_mean_mse,
+    attention_mse,
+    attention_summed_mse,
+)
 from distillation.errors import TeacherError
 from distillation.matching import Pairs, match
 from distillation.recipe import RELATIONS, Knowledge, LossName, Matching, Term
@@ -32,6 +38,7 @@ MAPS = {
     LossName.CROSS_ENTROPY: attention_cross_entropy,
     LossName.MSE: attention_mse,
     LossName.SUMMED_MSE: attention_summed_mse,
+    LossName.MEAN_MSE: attention_mean_mse,
 }
 RELATED = {
     Knowledge.QUERY_RELATIONS: "query",
@@ -152,10 +159,10 @@ def _check(term: Term, pair: tuple[int, int], large: Architecture, small: Archit
         if not heads[name]:
             raise TeacherError(f"{term.knowledge}: layer {layer} of the {name} has no heads; match other layers")
     if term.knowledge is Knowledge.ATTENTION:
-        if heads["teacher"] != heads["student"] and term.loss is not LossName.SUMMED_MSE:
+        if heads["teacher"] != heads["student"] and term.loss not in (LossName.SUMMED_MSE, LossName.MEAN_MSE):
             raise TeacherError(
                 f"attention by {term.loss}: layer {pair[1]} of the student has {heads['student']} heads, layer {pair[0]}"
-                f" of the teacher {heads['teacher']}; use {LossName.SUMMED_MSE}, or {Knowledge.ATTENTION_RELATIONS}"
+                f" of the teacher {heads['teacher']}; use {LossName.MEAN_MSE}, or {Knowledge.ATTENTION_RELATIONS}"
             )
         return
     for name, shape in (("teacher", large), ("student", small)):

@@ -21,9 +21,7 @@ class Rates:
     rest: float
 
 
-def build_optimiser(
-    model: StillhouseTaskModel, extra: nn.Module, rates: Rates, *, weight_decay: float
-) -> AdamW:
+def build_optimiser(model: StillhouseTaskModel, extra: nn.Module, rates: Rates, *, weight_decay: float) -> AdamW:
     """AdamW over what of the model is trained (asks for gradients) and what the criterion learns.
 
     Embedding tables have a learning rate of their own. Vectors (biases and norms) do not decay.

@@ -88,8 +88,6 @@ def _ends(shares: Sequence[float], steps: int) -> list[int]:
     return [*ends[:-1], steps]
 
 
-
-
 def _phase(recipe: Recipe, stage: Stage, block: int | None, criterion: Criterion, first: int, last: int) -> Phase:
     rest = recipe.learning_rate if stage.learning_rate is None else stage.learning_rate
     tables = recipe.embedding_learning_rate

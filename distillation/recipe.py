@@ -82,7 +82,9 @@ class LossName(StrEnum):
     CROSS_ENTROPY = "cross_entropy"
     MSE = "mse"
     SUMMED_MSE = "summed_mse"
-    """Of attention maps that are summed over their heads, so that head counts may differ."""
+    """Of attention maps summed over their heads. Where head counts differ the sums never agree."""
+    MEAN_MSE = "mean_mse"
+    """Of the mean attention map of the heads, of which there may be more or fewer."""
     COSINE = "cosine"
     PKD = "pkd"
     """Of the first tokens' states, normalised to length 1."""
@@ -95,7 +97,13 @@ LOSSES: dict[Knowledge, tuple[LossName, ...]] = {
     Knowledge.HARD_LABELS: (LossName.CROSS_ENTROPY,),
     Knowledge.EMBEDDINGS: (LossName.MSE, LossName.COSINE, LossName.PKD, LossName.FEATURE_MAP),
     Knowledge.HIDDEN_STATES: (LossName.MSE, LossName.COSINE, LossName.PKD, LossName.FEATURE_MAP),
-    Knowledge.ATTENTION: (LossName.KL, LossName.CROSS_ENTROPY, LossName.MSE, LossName.SUMMED_MSE),
+    Knowledge.ATTENTION: (
+        LossName.KL,
+        LossName.CROSS_ENTROPY,
+        LossName.MSE,
+        LossName.SUMMED_MSE,
+        LossName.MEAN_MSE,
+    ),
     Knowledge.ATTENTION_RELATIONS: (LossName.KL,),
     Knowledge.QUERY_RELATIONS: (LossName.KL,),
     Knowledge.KEY_RELATIONS: (LossName.KL,),

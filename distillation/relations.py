@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from distillation.padding import cleared, pair_mean, pairs_of_tokens, token_mean
+from distillation.padding import cleared, pair_mean, token_mean
 
 RELATION_SIZE = 16
 """Units of the teacher in a relation head: 48 heads of a teacher 768 wide, 64 of one 1024 wide (arXiv:2012.15828)."""
@@ -51,10 +51,9 @@ def relations_kl(
     for name, width in (("student", student_width), ("teacher", teacher_width)):
         if heads < 1 or width % heads:
             raise ValueError(f"{heads} relation heads do not divide the {width} units of the {name}'s heads")
-    of_student, of_teacher = (student_BHLK, student_BHLK), (teacher_BHLK, teacher_BHLK)
-    if keys is not None:
-        of_student, of_teacher = (student_BHLK, keys[0]), (teacher_BHLK, keys[1])
-    parts_BRLK = [_split(heads_BHLK, mask_BL, heads) for heads_BHLK in (*of_student, *of_teacher)]
+    student_keys, teacher_keys = (student_BHLK, teacher_BHLK) if keys is None else keys
+    related = (student_BHLK, student_keys, teacher_BHLK, teacher_keys)
+    parts_BRLK = [_split(heads_BHLK, mask_BL, heads) for heads_BHLK in related]
     batch, length = mask_BL.shape
     size = max(1, CHUNK // max(1, batch * length * length))
     if size >= heads:
@@ -64,7 +63,7 @@ def relations_kl(
         chunk = slice(start, start + size)
         total = total + checkpoint(
             _divergence,
-            [part[:, chunk] for part in parts_BRLK],
+            [part_BRLK[:, chunk] for part_BRLK in parts_BRLK],
             mask_BL,
             use_reentrant=False,
             preserve_rng_state=False,
@@ -118,18 +117,20 @@ def _split(heads_BHLK: Tensor, mask_BL: Tensor, relation_heads: int) -> Tensor:
 def _divergence(parts_BRLK: Sequence[Tensor], mask_BL: Tensor) -> Tensor:
     """Of what the student relates to what, and the teacher: summed over the heads, mean over the real rows (B,)."""
     student_BRLK, student_keys_BRLK, teacher_BRLK, teacher_keys_BRLK = parts_BRLK
-    pairs_B1LL = pairs_of_tokens(mask_BL)[:, None]
-    student_log = _log_relations(student_BRLK, student_keys_BRLK, pairs_B1LL)
-    teacher_log = _log_relations(teacher_BRLK, teacher_keys_BRLK, pairs_B1LL)
-    terms_BRLL = (teacher_log.exp() * (teacher_log - student_log)).masked_fill(~pairs_B1LL, 0.0)
+    student_log = _log_relations(student_BRLK, student_keys_BRLK, mask_BL)
+    teacher_log = _log_relations(teacher_BRLK, teacher_keys_BRLK, mask_BL)
+    # At padding keys the teacher's probability is 0; rows of padding are the same for both, and not counted.
+    terms_BRLL = teacher_log.exp() * (teacher_log - student_log)
     return token_mean(terms_BRLL.sum(dim=(1, 3)), mask_BL)
 
 
-def _log_relations(states_BRLK: Tensor, keys_BRLK: Tensor, pairs_B1LL: Tensor) -> Tensor:
-    scores_BRLL = _product(states_BRLK, keys_BRLK.transpose(2, 3)) / math.sqrt(states_BRLK.shape[-1])
-    # The lowest finite number, as -inf would make NaN of rows without any real token.
-    scores_BRLL = scores_BRLL.masked_fill(~pairs_B1LL, torch.finfo(scores_BRLL.dtype).min)
-    return functional.log_softmax(scores_BRLL, dim=-1)
+def _log_relations(states_BRLK: Tensor, keys_BRLK: Tensor, mask_BL: Tensor) -> Tensor:
+    # Scaled before the product, and filled in place: the (B, R, L, L) tensors are what this costs.
+    scale = states_BRLK.shape[-1] ** -0.25
+    scores_BRLL = _product(states_BRLK * scale, (keys_BRLK * scale).transpose(2, 3))
+    # Finite, as -inf would make NaN of what is masked afterwards: anomaly detection would stop there.
+    lowest = torch.finfo(scores_BRLL.dtype).min
+    return functional.log_softmax(scores_BRLL.masked_fill_(~mask_BL.to(torch.bool)[:, None, None, :], lowest), dim=-1)
 
 
 def _token_products(states_BLD: Tensor, mask_BL: Tensor) -> Tensor:

@@ -139,9 +139,7 @@ class _Best(nn.Module):
 
 
 class _Loop:
-    def __init__(
-        self, training: Training, folder: Path | None, observer: Observer, checkpoint_every_s: float
-    ) -> None:
+    def __init__(self, training: Training, folder: Path | None, observer: Observer, checkpoint_every_s: float) -> None:
         self._training = training
         # Inputs differ in shape from step to step, and blocks that rest have no gradients.
         uneven = DistributedDataParallelKwargs(find_unused_parameters=True)

@@ -173,7 +173,9 @@ def test_unlabelled_texts_teach_no_labels(teacher, student, batch):
     loss = criterion_of(teacher, student, term, Term(knowledge="logits"))(student, none)
     loss.backward()
     assert loss.isfinite()
-    assert len(decisions(student(batch.input_ids, batch.attention_mask), none, head_of(student.config).kind).rows_N) == 8
+    assert (
+        len(decisions(student(batch.input_ids, batch.attention_mask), none, head_of(student.config).kind).rows_N) == 8
+    )
 
 
 def test_the_teacher_is_no_part_of_what_is_trained_and_saved(teacher, student):

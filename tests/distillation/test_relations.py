@@ -175,3 +175,11 @@ def test_feature_gram_ignores_the_order_of_tokens_and_a_text_said_twice():
     assert torch.allclose(feature_gram(student.flip(1), teacher, mask), expected)
     twice = [torch.cat((each, each), dim=1) for each in (student, teacher, mask)]
     assert torch.allclose(feature_gram(*twice), expected)
+
+
+def test_relations_make_no_nan_on_their_way_back():
+    student, teacher = random_tensor(1, 4, 2, 4, 3).requires_grad_(), random_tensor(2, 4, 2, 4, 3)
+    mask = torch.cat((MASK, torch.zeros(1, 4)))
+    with torch.autograd.set_detect_anomaly(True, check_nan=True):
+        relations_kl(student, teacher, mask, 2).sum().backward()
+    assert student.grad.isfinite().all()
