@@ -21,9 +21,9 @@ from distillation.data import read_data, read_report
 from distillation.distil import distil, report
 from distillation.observer import Unobserved
 from distillation.prepare import DATA, TEACHER, fingerprint, prepare
-from distillation.teacher import read_teacher
 from distillation.presets import PRESETS, recipe
 from distillation.recipe import Recipe
+from distillation.teacher import read_teacher
 from distillation.values import BUILT_IN, DOCSTRINGS, Dataset, Estimate, Task, Teacher
 from encoders.build import architecture_of
 from search_space import Architecture, parameter_count
@@ -80,14 +80,8 @@ def parsed() -> argparse.Namespace:
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
-    settings = dict(
-        batch_size=options.batch_size,
-        max_length=options.max_length,
-        learning_rate=options.learning_rate,
-        embedding_learning_rate=options.embedding_learning_rate,
-        weight_decay=options.weight_decay,
-        warmup=options.warmup,
-    )
+    names = ("batch_size", "max_length", "learning_rate", "embedding_learning_rate", "weight_decay", "warmup")
+    settings = {name: getattr(options, name) for name in names}
     return recipe(options.preset, **settings) if options.preset else Recipe(**settings)
 
 

@@ -27,9 +27,9 @@ from distillation.evaluation import predict
 from distillation.losses import logits_kl
 from distillation.observer import Unobserved
 from distillation.optimiser import Rates, build_optimiser, schedule
+from distillation.recipe import Recipe
 from distillation.sources import read_corpus
 from distillation.teacher import built_in_architecture, make_teacher
-from distillation.recipe import Recipe
 from distillation.values import BUILT_IN, DOCSTRINGS, Dataset, Task, Teacher
 from distillation.vocabulary import train_tokenizer
 from encoders.build import build, head_of, labels_of

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +61,7 @@ class Criterion(nn.Module):
                 if made is not None:
                     self.layers.append(made)
         of_layers = [lesson.needs for lesson in self._lessons]
-        self.needs = Needs.all_of(*of_layers)
+        self.needs = reduce(or_, of_layers, Needs())
         self._taught = bool(of_layers) or any(term.knowledge is Knowledge.LOGITS for term in self._outputs)
         for term in self._outputs:
             if term.knowledge is Knowledge.LOGITS:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distillation.docstrings import versions
-from distillation.sources import local_files
 from distillation.recipe import Recipe
+from distillation.sources import local_files
 from distillation.values import BUILT_IN, DOCSTRINGS, Task, Teacher
 
 VERSION = 2

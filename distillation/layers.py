@@ -8,7 +8,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from distillation.batches import Batch
 from distillation.attention import (
     attention_cross_entropy,
     attention_kl,
@@ -16,6 +15,7 @@ from distillation.attention import (
     attention_mse,
     attention_summed_mse,
 )
+from distillation.batches import Batch
 from distillation.errors import TeacherError
 from distillation.matching import Pairs, match
 from distillation.recipe import RELATIONS, Knowledge, LossName, Matching, Term
@@ -78,12 +78,13 @@ class LayerTerm(nn.Module):
 
     @property
     def needs(self) -> Needs:
-        knowledge = self.term.knowledge
-        return Needs(
-            hidden_states=knowledge not in RELATIONS and knowledge is not Knowledge.ATTENTION,
-            attentions=knowledge is Knowledge.ATTENTION,
-            projections=knowledge in RELATIONS,
-        )
+        """Of the teacher."""
+        layers = frozenset(of_teacher for of_teacher, _ in self.pairs)
+        if self.term.knowledge is Knowledge.ATTENTION:
+            return Needs(attentions=layers)
+        if self.term.knowledge in RELATIONS:
+            return Needs(projections=layers)
+        return Needs(hidden_states=frozenset(layer + 1 for layer in layers))
 
     def forward(self, learned: StillhouseOutput, taught: StillhouseOutput, batch: Batch) -> Tensor:
         """The term's value before its weight, a scalar."""
@@ -161,8 +162,8 @@ def _check(term: Term, pair: tuple[int, int], large: Architecture, small: Archit
     if term.knowledge is Knowledge.ATTENTION:
         if heads["teacher"] != heads["student"] and term.loss not in (LossName.SUMMED_MSE, LossName.MEAN_MSE):
             raise TeacherError(
-                f"attention by {term.loss}: layer {pair[1]} of the student has {heads['student']} heads, layer {pair[0]}"
-                f" of the teacher {heads['teacher']}; use {LossName.MEAN_MSE}, or {Knowledge.ATTENTION_RELATIONS}"
+                f"attention by {term.loss}: layer {pair[1]} of the student has {heads['student']} heads,"
+                f" layer {pair[0]} of the teacher {heads['teacher']}; use {LossName.MEAN_MSE}, or {Knowledge.ATTENTION_RELATIONS}"
             )
         return
     for name, shape in (("teacher", large), ("student", small)):

@@ -18,11 +18,11 @@ from distillation.errors import DataError, Interrupted, TeacherError
 from distillation.evaluation import estimate, predict, score
 from distillation.fingerprint import fingerprint
 from distillation.observer import Observer, Unobserved
+from distillation.recipe import Recipe
 from distillation.sources import Corpus, read_corpus
 from distillation.splits import AnySplit
 from distillation.teacher import make_teacher, write_teacher
 from distillation.trainer import CHECKPOINT_EVERY_S
-from distillation.recipe import Recipe
 from distillation.values import BUILT_IN, Estimate, Split, Task, Teacher
 from distillation.vocabulary import train_tokenizer
 from encoders.build import architecture_of, head_of

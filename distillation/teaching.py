@@ -13,18 +13,20 @@ from encoders.modeling_stillhouse import StillhouseOutput, StillhouseTaskModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What is needed of a model besides its logits."""
+    """Layers of which something is needed besides the logits.
 
-    hidden_states: bool = False
-    attentions: bool = False
-    projections: bool = False
+    `hidden_states` count the embeddings' output as 0 and a layer's from 1; all else counts layers from 0.
+    """
 
-    @staticmethod
-    def all_of(*needs: Needs) -> Needs:
+    hidden_states: frozenset[int] = frozenset()
+    attentions: frozenset[int] = frozenset()
+    projections: frozenset[int] = frozenset()
+
+    def __or__(self, other: Needs) -> Needs:
         return Needs(
-            hidden_states=any(need.hidden_states for need in needs),
-            attentions=any(need.attentions for need in needs),
-            projections=any(need.projections for need in needs),
+            hidden_states=self.hidden_states | other.hidden_states,
+            attentions=self.attentions | other.attentions,
+            projections=self.projections | other.projections,
         )
 
     def outputs_of(self, model: StillhouseTaskModel, batch: Batch) -> StillhouseOutput:
@@ -33,9 +35,9 @@ class Needs:
             batch.input_ids,
             batch.attention_mask,
             batch.token_type_ids,
-            output_hidden_states=self.hidden_states,
-            output_attentions=self.attentions,
-            output_projections=self.projections,
+            output_hidden_states=bool(self.hidden_states),
+            output_attentions=bool(self.attentions),
+            output_projections=bool(self.projections),
         )
         return output
 

@@ -1,7 +1,7 @@
 """The training loop: one for teachers and students.
 
-It runs on `accelerate`: alone on a CPU or a GPU, or as one of several equal processes (`accelerate launch`), of which each
-takes its rows of every batch and the first one evaluates, checkpoints and tells.
+It runs on `accelerate`: alone on a CPU or a GPU, or as one of several equal processes (`accelerate launch`), of which
+each takes its rows of every batch; the first one checkpoints and tells.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from distillation.data import PreparedData, ReportData, read_data, read_report, write_data
+from distillation.recipe import Recipe
 from distillation.sources import Corpus
 from distillation.splits import Example, split_all
-from distillation.recipe import Recipe
 from distillation.values import Dataset, Task
 from distillation.vocabulary import train_tokenizer
 from encoders.build import build

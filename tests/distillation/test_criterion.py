@@ -146,9 +146,13 @@ def test_nothing_is_computed_that_no_term_asks_for(teacher, student):
     assert criterion_of(teacher, student, Term(knowledge="logits")).needs == Needs()
     off = (Term(knowledge="logits"), Term(knowledge="attention", weight=0.0))
     assert criterion_of(teacher, student, *off).needs == Needs()
-    assert criterion_of(teacher, student, Term(knowledge="attention", loss="kl")).needs == Needs(attentions=True)
-    assert criterion_of(teacher, student, Term(knowledge="value_relations")).needs == Needs(projections=True)
-    assert criterion_of(teacher, student, Term(knowledge="token_gram")).needs == Needs(hidden_states=True)
+    assert criterion_of(teacher, student, Term(knowledge="attention", loss="kl")).needs == Needs(
+        attentions=frozenset({1, 3})
+    )
+    assert criterion_of(teacher, student, Term(knowledge="value_relations")).needs == Needs(
+        projections=frozenset({1, 3})
+    )
+    assert criterion_of(teacher, student, Term(knowledge="token_gram")).needs == Needs(hidden_states=frozenset({2, 4}))
 
 
 def test_labels_alone_need_no_teacher_and_nothing_else_does_without(student, batch):

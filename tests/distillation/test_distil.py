@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 
 from distillation.distil import distil, report
 from distillation.errors import CheckpointError, DivergedError, Interrupted, SaveError, TeacherError
+from distillation.presets import recipe as preset
 from distillation.recipe import Initialisation, Knowledge, Recipe, Stage, Term
 from encoders.build import architecture_of, build
 from encoders.errors import InitialisationError
 from encoders.values import Head
-
 
 LABELS_ALONE = (Stage(terms=(Term(knowledge=Knowledge.HARD_LABELS),)),)
 
@@ -93,6 +93,53 @@ def test_a_stopped_and_resumed_distillation_ends_with_the_same_bits(run, recorde
     assert equal(weights(resumed), weights(whole))
     assert resumed.curve == whole.curve
     assert resumed.selection == whole.selection
+
+
+def test_stages_train_their_parts_and_resume_to_the_same_bits_at_any_step(run, recorder, tmp_path, shape):
+    changes = {"recipe": replace(preset("mobilebert"), max_length=12, batch_size=16), "architecture": shape(layers=3)}
+    whole = run(**changes)
+    checkpoint = None
+    # 12 steps: 2 for each of three blocks, 6 for all; stops within phases, and at the end of one.
+    for attempt, after in enumerate((1, 1, 3, 1, 4)):
+        stopping = recorder(stop_after=after)
+        with pytest.raises(Interrupted):
+            run(observer=stopping, resume=checkpoint, folder=tmp_path / f"attempt{attempt}", **changes)
+        checkpoint = stopping.checkpoints[-1]
+    assert equal(weights(run(resume=checkpoint, folder=tmp_path / "last", **changes)), weights(whole))
+
+
+def test_the_best_weights_are_kept_where_the_recipe_says_so_and_survive_a_stop(run, recipe, recorder, tmp_path):
+    wild = replace(recipe, learning_rate=0.3, embedding_learning_rate=0.3, keep="best", stages=LABELS_ALONE)
+    whole = run(recipe=wild)
+    assert whole.selection.value == max(point.value for point in whole.curve)
+    assert run(recipe=replace(wild, keep="last")).selection.value == whole.curve[-1].value
+    stopping = recorder(stop_after=8)
+    with pytest.raises(Interrupted):
+        run(recipe=wild, observer=stopping, folder=tmp_path / "attempt")
+    resumed = run(recipe=wild, resume=stopping.checkpoints[-1], folder=tmp_path / "last")
+    assert (resumed.selection, resumed.curve) == (whole.selection, whole.curve)
+    assert equal(weights(resumed), weights(whole))
+
+
+def test_bfloat16_computes_less_exactly_and_keeps_weights_and_losses_whole(run, recipe, recorder):
+    exact, rough = recorder(), recorder()
+    whole = run(observer=exact)
+    low = run(recipe=replace(recipe, precision="bfloat16"), observer=rough)
+    assert {weight.dtype for weight in low.model.parameters()} == {torch.float32}
+    assert not equal(weights(low), weights(whole))
+    assert rough.steps[0][2] == pytest.approx(exact.steps[0][2], rel=0.02)
+    assert rough.steps[-1][2] == pytest.approx(exact.steps[-1][2], rel=0.2)
+
+
+def test_a_student_may_start_from_a_previous_one(run, recipe, shape):
+    previous = run(steps=6).model
+    after = replace(recipe, initialisation="previous")
+    larger = run(recipe=after, previous=previous, architecture=shape(ffn_size=48), steps=1)
+    assert larger.model.config.ffn_size != previous.config.ffn_size
+    with pytest.raises(TeacherError, match="initialisation is previous, and no previous student is given"):
+        run(recipe=after)
+    with pytest.raises(TeacherError, match="initialisation is lower, and a previous student is given"):
+        run(previous=previous)
 
 
 def test_the_random_state_of_the_caller_is_left_alone(run):

@@ -8,8 +8,8 @@ from transformers import BertConfig, BertModel
 from distillation.data import read_data, read_report
 from distillation.errors import DataError, Interrupted, TeacherError
 from distillation.prepare import fingerprint, prepare
-from distillation.teacher import read_teacher
 from distillation.recipe import Recipe
+from distillation.teacher import read_teacher
 from distillation.values import BUILT_IN, Dataset, Metric, Split, Task, Teacher
 from distillation.vocabulary import train_tokenizer
 from encoders.build import head_of, labels_of

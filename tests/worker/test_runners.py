@@ -10,8 +10,8 @@ from client import ClientError
 from distillation.data import read_data
 from distillation.errors import DataError
 from distillation.prepare import fingerprint
-from distillation.teacher import built_in_recipe
 from distillation.recipe import Recipe
+from distillation.teacher import built_in_recipe
 from distillation.values import Dataset, Fidelity, Task, Teacher
 from hardware.procedure import measure
 from hardware.values import DeviceProfile, Effort, Verdict
