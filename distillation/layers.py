@@ -163,7 +163,8 @@ def _check(term: Term, pair: tuple[int, int], large: Architecture, small: Archit
         if heads["teacher"] != heads["student"] and term.loss not in (LossName.SUMMED_MSE, LossName.MEAN_MSE):
             raise TeacherError(
                 f"attention by {term.loss}: layer {pair[1]} of the student has {heads['student']} heads,"
-                f" layer {pair[0]} of the teacher {heads['teacher']}; use {LossName.MEAN_MSE}, or {Knowledge.ATTENTION_RELATIONS}"
+                f" layer {pair[0]} of the teacher {heads['teacher']}; use {LossName.MEAN_MSE}, or"
+                f" {Knowledge.ATTENTION_RELATIONS}"
             )
         return
     for name, shape in (("teacher", large), ("student", small)):

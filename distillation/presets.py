@@ -1,8 +1,8 @@
 """Recipes with a name: what well-known distillations teach, in the terms of `recipe.py`.
 
 They give stages and initialisation; steps, sizes and rates are the recipe's own. Where the original is a
-pre-training (`distilbert`, `minilm`, `minilmv2`, `mobilebert`, `tinybert`) a last stage teaches the outputs, so that each
-works on any task. Weights are the originals' where they name them; what is ours is marked so.
+pre-training (`distilbert`, `minilm`, `minilmv2`, `mobilebert`, `tinybert`) a last stage teaches the outputs, so that
+each works on any task. Weights are the originals' where they name them; what is ours is marked so.
 """
 
 from __future__ import annotations
