@@ -200,6 +200,11 @@ class FailureReason(StrEnum):
     DIVERGED = "diverged"
     LEASE_EXPIRED = "lease_expired"
 
+    @property
+    def retriable(self) -> bool:
+        """Whether something broke, rather than that it cannot be done: trying again may help."""
+        return self in (FailureReason.ERROR, FailureReason.LEASE_EXPIRED)
+
 
 class Failure(Message):
     kind: Literal["failure"] = "failure"
@@ -208,7 +213,7 @@ class Failure(Message):
 
     @property
     def retriable(self) -> bool:
-        return self.reason in (FailureReason.ERROR, FailureReason.LEASE_EXPIRED)
+        return self.reason.retriable
 
 
 # --- the words of a lease

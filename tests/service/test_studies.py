@@ -91,7 +91,7 @@ def test_study_that_failed_after_trials_stays(worker):
     searching(worker)
     worker.work()
     with worker.store.write() as uow:
-        fail_study(uow, uow.studies.lock(1), "broken")
+        fail_study(uow, uow.studies.lock(1), "broken", FailureReason.ERROR)
     assert not worker.create()
     with pytest.raises(StudyDiffersError):
         worker.create(seed=7)
@@ -309,6 +309,34 @@ def test_study_whose_trials_keep_failing_is_given_up(worker):
     assert study.state is StudyState.FAILED
     assert "5 trials failed and only 1 did not" in study.error
     assert "failure 4" in study.error
+    assert study.failure is FailureReason.INVALID
+
+
+@pytest.mark.parametrize("reason", [FailureReason.INVALID, FailureReason.DIVERGED])
+def test_failed_study_says_why_for_programs_until_it_is_started_afresh(worker, reason):
+    worker.create()
+    assert worker.study().failure is None
+    worker.fail(worker.lease(), reason)
+    assert worker.study().failure is reason
+    worker.create()
+    assert worker.study().failure is None
+
+
+def test_study_whose_job_is_lost_too_often_says_so_for_programs(worker, clock, settings):
+    worker.create()
+    for _ in range(settings.max_attempts):
+        assert worker.lease() is not None
+        clock.advance(settings.lease_s + 1)
+    assert worker.lease() is None
+    assert worker.study().failure is FailureReason.LEASE_EXPIRED
+
+
+def test_study_that_cannot_be_met_is_invalid_and_the_constraint_is_named_by_its_key(worker):
+    worker.create(constraints=["accuracy >= 10 %", "latency_p50 <= 0.5 ms"])
+    worker.work(JobKind.PREPARE, JobKind.CALIBRATE)
+    study = worker.study()
+    assert study.failure is FailureReason.INVALID
+    assert study.error.startswith("constraints.1: nobody can meet the constraint latency_p50 <= 0.5 ms")
 
 
 def test_front_and_its_history_start_with_the_third_completed_trial(worker, clock):
