@@ -183,7 +183,7 @@ def _store_measurement(
             role=role,
             name=name,
             measurement=replace(measurement, samples_s=[]),
-            samples=sum(len(process) for process in measurement.samples_s),
+            samples=measurement.kept if measurement.calls is None else measurement.calls,
             samples_s=measurement.samples_s,
             created_at=uow.now,
         )

@@ -274,7 +274,7 @@ def test_number_that_is_not_finite_is_refused(worker):
     grant = worker.lease()
     outcome = worker.answers.to(grant.work)
     with pytest.raises(InvalidError, match="not finite"):
-        worker.report(grant, Measured(measurement=replace(outcome.measurement, log_variance=float("nan"))))
+        worker.report(grant, Measured(measurement=replace(outcome.measurement, load_s=float("nan"))))
     assert job_state(worker, grant.job) is JobState.LEASED
 
 

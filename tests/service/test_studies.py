@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.jobs import FailureReason, JobKind
+from protocol.jobs import FailureReason, JobKind, Measured
 from protocol.study import StudySpec
 from protocol.views import StudyState, TrialState
 from search_space import Architecture, parameter_count
@@ -277,6 +277,33 @@ def test_distilled_trial_is_completed_with_its_metrics(worker, clock):
     with worker.store.read() as uow:
         (measured,) = uow.trials.measurements(1)
         assert measured.samples_s == [[trial.latency.p50_s] * 5, [trial.latency.p50_s * 1.01] * 5]
+
+
+SIZE = {"accuracy": "maximize", "parameters": "minimize"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "quantiles"),
+    [
+        ({}, ("p50",)),
+        ({"objectives": {"accuracy": "maximize", "latency_p99": "minimize"}}, ("p99",)),
+        ({"constraints": ["latency_p90 <= 1 s"]}, ("p50",)),
+        ({"objectives": SIZE, "constraints": ["latency_p90 <= 1 s"]}, ("p90",)),
+        ({"objectives": SIZE}, ("p50",)),
+    ],
+)
+def test_what_is_measured_counts_by_the_quantile_that_decides(worker, changes, quantiles):
+    worker.create(**changes)
+    worker.work(JobKind.PREPARE)
+    assert worker.lease().work.quantiles == quantiles
+
+
+def test_latency_says_of_how_many_calls_it_is_although_not_all_are_kept(worker):
+    searching(worker)
+    grant = worker.lease()
+    outcome = worker.answers.to(grant.work)
+    worker.report(grant, Measured(measurement=replace(outcome.measurement, calls=123_456)))
+    assert worker.trials()[0].latency.samples == 123_456
 
 
 def test_distilled_trial_below_a_bound_on_quality_is_infeasible(worker):
