@@ -12,7 +12,7 @@ from rich.console import Console
 from cli.display import make_console, say
 from cli.errors import BadInputError
 from cli.exports import download_exports
-from cli.study_source import read_study
+from cli.study_source import read_study, refused
 from cli.summary import closing_lines, loading_lines
 from cli.tables import (
     baselines_table,
@@ -24,7 +24,8 @@ from cli.tables import (
     studies_table,
     trials_table,
 )
-from client import Client
+from client import Client, ProblemError
+from protocol.problem import INVALID
 from protocol.quantity import format_count
 from protocol.views import StudyView, TrialView
 
@@ -35,7 +36,12 @@ PATIENCE_S = 1.0
 def create(url: str, study_file: Path, *, as_json: bool) -> None:
     spec = read_study(study_file)
     with Client(url, patience_s=PATIENCE_S) as client:
-        study = client.studies.create(spec)
+        try:
+            study = client.studies.create(spec)
+        except ProblemError as error:
+            if error.code != INVALID:
+                raise
+            raise refused(study_file, error) from error
     if as_json:
         _print_json(study)
     else:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from distillation.values import Fidelity
-from protocol.jobs import CurvePoint, JobKind, JobState, Prepared, Progress, Score
+from protocol.jobs import CurvePoint, FailureReason, JobKind, JobState, Prepared, Progress, Score
 from protocol.study import StudySpec
 from search_space import Architecture
 
@@ -86,6 +86,7 @@ class FinalistView(View):
     latency: LatencyView | None
     export: str | None
     error: str | None
+    failure: FailureReason | None = None
     folder: str | None = None
     """Where the export lies as a plain folder on the service's machine; None where nobody put it into its home."""
 
@@ -157,6 +158,8 @@ class StudyView(View):
     remaining_s: float | None
     notes: tuple[str, ...]
     error: str | None
+    failure: FailureReason | None = None
+    """Why it failed; None also where an older service did not tell."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -6,7 +6,7 @@ import pytest
 from optimization.values import Constraint, Direction
 from protocol.errors import StudyFileError
 from protocol.study import StudySpec, differences
-from protocol.study_file import load_study, parse_study
+from protocol.study_file import line_of, load_study, parse_study
 from search_space import Choice, IntegerRange
 
 SMALLEST = "teacher: built-in\ntask: {dataset: docstrings}\n"
@@ -227,3 +227,38 @@ def test_presets_keep_their_options():
     found = parse(SMALLEST + "search_space: autodistill").space()
     assert found.size == 576
     assert found.architecture(0).trigram
+
+
+LINES = """\
+teacher: built-in
+task:
+  dataset: docstrings
+constraints:
+  - latency_p50 <= 4 ms
+  - parameters <= 5e6
+baselines:
+  a.b: {layers: 2, hidden_size: 64, heads: 2, ffn_size: 128}
+objectives: {accuracy: maximize, latency_p50: minimize}
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("teacher", 1),
+        ("task.dataset", 3),
+        ("task.dataset.report", 3),
+        ("constraints.1", 6),
+        ("constraints.7", 4),
+        ("baselines.a.b", 7),
+        ("objectives.1", 9),
+        ("budget", None),
+        ("", None),
+    ],
+)
+def test_the_line_of_a_key_is_that_of_the_nearest_one_that_is_there(key, line):
+    assert line_of(LINES, key) == line
+
+
+def test_a_text_that_is_no_study_file_has_no_lines():
+    assert [line_of(text, "teacher") for text in ("", "- teacher", "teacher: [")] == [None] * 3

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.jobs import FailureReason, JobKind
+from protocol.jobs import FailureReason, JobKind, Measured
 from protocol.study import StudySpec
 from protocol.views import StudyState, TrialState
 from search_space import Architecture, parameter_count
@@ -91,7 +91,7 @@ def test_study_that_failed_after_trials_stays(worker):
     searching(worker)
     worker.work()
     with worker.store.write() as uow:
-        fail_study(uow, uow.studies.lock(1), "broken")
+        fail_study(uow, uow.studies.lock(1), "broken", FailureReason.ERROR)
     assert not worker.create()
     with pytest.raises(StudyDiffersError):
         worker.create(seed=7)
@@ -279,6 +279,33 @@ def test_distilled_trial_is_completed_with_its_metrics(worker, clock):
         assert measured.samples_s == [[trial.latency.p50_s] * 5, [trial.latency.p50_s * 1.01] * 5]
 
 
+SIZE = {"accuracy": "maximize", "parameters": "minimize"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "quantiles"),
+    [
+        ({}, ("p50",)),
+        ({"objectives": {"accuracy": "maximize", "latency_p99": "minimize"}}, ("p99",)),
+        ({"constraints": ["latency_p90 <= 1 s"]}, ("p50",)),
+        ({"objectives": SIZE, "constraints": ["latency_p90 <= 1 s"]}, ("p90",)),
+        ({"objectives": SIZE}, ("p50",)),
+    ],
+)
+def test_what_is_measured_counts_by_the_quantile_that_decides(worker, changes, quantiles):
+    worker.create(**changes)
+    worker.work(JobKind.PREPARE)
+    assert worker.lease().work.quantiles == quantiles
+
+
+def test_latency_says_of_how_many_calls_it_is_although_not_all_are_kept(worker):
+    searching(worker)
+    grant = worker.lease()
+    outcome = worker.answers.to(grant.work)
+    worker.report(grant, Measured(measurement=replace(outcome.measurement, calls=123_456)))
+    assert worker.trials()[0].latency.samples == 123_456
+
+
 def test_distilled_trial_below_a_bound_on_quality_is_infeasible(worker):
     searching(worker, constraints=["accuracy >= 99 %"])
     worker.work()
@@ -309,6 +336,34 @@ def test_study_whose_trials_keep_failing_is_given_up(worker):
     assert study.state is StudyState.FAILED
     assert "5 trials failed and only 1 did not" in study.error
     assert "failure 4" in study.error
+    assert study.failure is FailureReason.INVALID
+
+
+@pytest.mark.parametrize("reason", [FailureReason.INVALID, FailureReason.DIVERGED])
+def test_failed_study_says_why_for_programs_until_it_is_started_afresh(worker, reason):
+    worker.create()
+    assert worker.study().failure is None
+    worker.fail(worker.lease(), reason)
+    assert worker.study().failure is reason
+    worker.create()
+    assert worker.study().failure is None
+
+
+def test_study_whose_job_is_lost_too_often_says_so_for_programs(worker, clock, settings):
+    worker.create()
+    for _ in range(settings.max_attempts):
+        assert worker.lease() is not None
+        clock.advance(settings.lease_s + 1)
+    assert worker.lease() is None
+    assert worker.study().failure is FailureReason.LEASE_EXPIRED
+
+
+def test_study_that_cannot_be_met_is_invalid_and_the_constraint_is_named_by_its_key(worker):
+    worker.create(constraints=["accuracy >= 10 %", "latency_p50 <= 0.5 ms"])
+    worker.work(JobKind.PREPARE, JobKind.CALIBRATE)
+    study = worker.study()
+    assert study.failure is FailureReason.INVALID
+    assert study.error.startswith("constraints.1: nobody can meet the constraint latency_p50 <= 0.5 ms")
 
 
 def test_front_and_its_history_start_with_the_third_completed_trial(worker, clock):
