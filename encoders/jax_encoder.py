@@ -167,7 +167,7 @@ def parameter_shapes(architecture: Architecture, head: Head) -> dict[str, tuple[
         if architecture.bottleneck_size:
             shapes |= _pair(f"{layer}.bottleneck.linear", block, hidden) | _pair(f"{layer}.bottleneck.norm", block)
             shapes |= _pair(f"{layer}.expansion.linear", hidden, block) | _pair(f"{layer}.expansion.norm", hidden)
-        if architecture.attention_input is AttentionInput.SHARED:
+        if heads and architecture.attention_input is AttentionInput.SHARED:
             shapes |= _pair(f"{layer}.shared.linear", block, hidden) | _pair(f"{layer}.shared.norm", block)
         shapes |= _attention_shapes(f"{layer}.attention", architecture, heads)
         for stack in range(architecture.ffn_stacks):
@@ -239,16 +239,16 @@ def _block(
     inner = hidden_BLD
     if architecture.bottleneck_size:
         inner = _normed_linear(weights, architecture, "bottleneck", hidden_BLD)
-    value_input = inner if architecture.attention_input is AttentionInput.BOTTLENECK else hidden_BLD
-    query_input = value_input
-    if architecture.attention_input is AttentionInput.SHARED:
-        query_input = _normed_linear(weights, architecture, "shared", hidden_BLD)
     attention, seen, projections = weights.below("attention"), None, None
     if heads:
+        value_input = inner if architecture.attention_input is AttentionInput.BOTTLENECK else hidden_BLD
+        query_input = value_input
+        if architecture.attention_input is AttentionInput.SHARED:
+            query_input = _normed_linear(weights, architecture, "shared", hidden_BLD)
         projections = _project(attention, heads, query_input, value_input)
         seen = _attention_map(projections, mask_BL)
         attended_BLHK = jnp.einsum("BHLM,BHMK->BLHK", seen, projections.value)
-        inner = attention.linear("output", attended_BLHK.reshape(*attended_BLHK.shape[:2], -1)) + inner
+        inner = attention.linear("output", lax.collapse(attended_BLHK, 2)) + inner
     inner = attention.norm(architecture.norm, inner)
     for stack in range(architecture.ffn_stacks):
         inner = _feed_forward(weights.below(f"feed_forward.{stack}"), architecture, ffn_size, inner)
@@ -365,7 +365,8 @@ def _rows(table: Array, ids: Array) -> Array:
 
 def _split(projected: Array, heads: int) -> Array:
     """(B, L, H * K) to (B, H, L, K)."""
-    return projected.reshape(*projected.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+    # No -1 for the head size: of a batch of no texts it cannot be told.
+    return projected.reshape(*projected.shape[:2], heads, projected.shape[2] // heads).transpose(0, 2, 1, 3)
 
 
 def _wide(array: Array) -> Array:

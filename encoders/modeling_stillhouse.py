@@ -302,9 +302,10 @@ class StillhouseForSequenceClassification(StillhouseTaskModel):
             return hidden_BLD[:, 0] if encoded.pooler_output is None else encoded.pooler_output
         if attention_mask is None:
             return hidden_BLD.mean(dim=1)
-        real_BL1 = attention_mask[:, :, None].to(hidden_BLD.dtype)
+        is_real_BL = attention_mask != 0
+        real_BL1 = is_real_BL[:, :, None].to(hidden_BLD.dtype)
         # A text without any token pools to zeros, not to NaN. bfloat16 cannot count beyond 256.
-        count_B1 = attention_mask.sum(dim=1, keepdim=True, dtype=torch.float32).clamp(min=1)
+        count_B1 = is_real_BL.sum(dim=1, keepdim=True, dtype=torch.float32).clamp(min=1)
         return ((hidden_BLD * real_BL1).sum(dim=1) / count_B1).to(hidden_BLD.dtype)
 
 
@@ -428,7 +429,7 @@ class Embeddings(nn.Module):
         words: Tensor = self.word(input_ids)
         if self.trigram:
             if attention_mask is not None:  # else the last token would read the padding behind it
-                words = words * attention_mask[:, :, None].to(words.dtype)
+                words = words * (attention_mask[:, :, None] != 0).to(words.dtype)
             after = functional.pad(words[:, 1:], (0, 0, 0, 1))
             before = functional.pad(words[:, :-1], (0, 0, 1, 0))
             words = torch.cat((after, words, before), dim=2)
@@ -450,7 +451,7 @@ class Block(nn.Module):
         super().__init__()
         hidden, bottleneck = config.hidden_size, config.bottleneck_size
         self.bottleneck = NormedLinear(config, hidden, bottleneck) if bottleneck else None
-        is_shared = config.attention_input == "shared"
+        is_shared = config.attention_input == "shared" and heads > 0
         self.shared = NormedLinear(config, hidden, bottleneck) if is_shared else None
         self.attention_reads_bottleneck = config.attention_input == "bottleneck"
         self.attention = Attention(config, heads)

@@ -30,6 +30,7 @@ FAMILY = {
     "attention in the bottleneck": BOTTLENECK | {"attention_input": "bottleneck", "norm": "layer_norm"},
     "wide bottleneck": {"bottleneck_size": 40},
     "sliced": {"heads": (4, 0, 1), "ffn_size": (40, 7, 0)},
+    "sliced shared bottleneck": BOTTLENECK | {"attention_input": "shared", "heads": (4, 0, 1), "ffn_size": (40, 7, 0)},
 }
 """What an architecture of every kind differs in from the plain one."""
 
@@ -127,6 +128,19 @@ def test_a_layer_without_heads_and_neurons_keeps_only_residuals_and_norms(archit
     assert {name for name, _ in block.named_parameters()} == {
         f"{norm}.{kind}" for norm in ("attention.norm", "feed_forward.0.norm") for kind in ("weight", "bias")
     }
+
+
+def test_every_weight_of_the_encoder_has_a_gradient(member):
+    model = build(dataclasses.replace(member, pooler="none"), Head(classes=3))
+    model(*batch(member), labels=torch.tensor([0, 2, 1])).loss.backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_a_mask_says_only_whether_there_is_a_token(member):
+    model = build(member, Head(classes=3))
+    ids, mask = batch(member)
+    numbered = mask * torch.arange(1, mask.shape[1] + 1)
+    torch.testing.assert_close(model(ids, numbered).logits, model(ids, mask).logits, atol=0, rtol=0)
 
 
 def test_trigrams_see_one_token_to_each_side(architecture, scramble):
