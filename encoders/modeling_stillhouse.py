@@ -387,6 +387,14 @@ class StillhouseForMaskedLM(StillhouseTaskModel):
         logits_BLV = self.vocabulary_logits(encoded.last_hidden_state)
         return self._output(encoded, return_dict, loss=_token_loss(logits_BLV, labels), logits=logits_BLV)
 
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *settings: Any, **named: Any) -> nn.Embedding:
+        """As transformers'; the bias follows the words, at 0 for new ones."""
+        words: nn.Embedding = super().resize_token_embeddings(new_num_tokens, *settings, **named)
+        more = words.num_embeddings - len(self.bias)
+        if more:
+            self.bias = nn.Parameter(functional.pad(self.bias.detach(), (0, more)))
+        return words
+
     def vocabulary_logits(self, hidden: Tensor) -> Tensor:
         """(..., D) to (..., V); a trainer asks only for the masked tokens."""
         transformed = self.norm(self.activation(self.transform(hidden)))

@@ -201,6 +201,18 @@ def test_masked_lm_guesses_through_the_word_embeddings(architecture):
             assert (model.vocabulary_logits(model.encoder(ids, mask).last_hidden_state)[..., 7] == 0).all()
 
 
+@pytest.mark.parametrize("more", [4, -4])
+def test_masked_lm_guesses_words_that_are_added_later(architecture, more):
+    model = build(architecture, HEADS[HeadKind.MASKED_LM])
+    size = architecture.vocabulary_size + more
+    expected = model(torch.tensor([[7, 8]])).logits
+    model.resize_token_embeddings(size)
+    logits = model(torch.tensor([[7, 8]])).logits
+    assert (logits.shape[-1], model.config.vocabulary_size) == (size, size)
+    common = min(size, architecture.vocabulary_size)
+    torch.testing.assert_close(logits[..., :common], expected[..., :common])
+
+
 def test_gradients_do_not_flow_into_padding(architecture):
     model = build(architecture, Head(classes=3))
     ids = torch.tensor([[7, 8, 0, 0]])
