@@ -21,7 +21,7 @@ from typing import NamedTuple, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from encoders.errors import CheckpointError, EncoderError
+from encoders.errors import CheckpointError, EncoderError, few
 from encoders.values import Head, HeadKind, Pooling
 from search_space import Activation, Architecture, AttentionInput, Norm, Pooler
 
@@ -47,9 +47,6 @@ STATIC = (
 LOWEST = float(np.finfo(np.float32).min)
 """The score of a padding token. Not -inf, of which a text that is all padding, and all gradients with it, would be NaN.
 """
-
-MOST_NAMED = 5
-"""Parameters that an error names before it only counts."""
 
 
 class Projections(NamedTuple):
@@ -420,11 +417,6 @@ def _check(parameters: Mapping[str, Array], architecture: Architecture, head: He
             if name in parameters and parameters[name].shape != shape
         ],
     }
-    found = [f"{what}: {_few(names)}" for what, names in problems.items() if names]
+    found = [f"{what}: {few(names)}" for what, names in problems.items() if names]
     if found:
         raise CheckpointError(f"these parameters do not fit {architecture.label} for {head.kind}; {'; '.join(found)}")
-
-
-def _few(names: list[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
