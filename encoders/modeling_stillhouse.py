@@ -583,7 +583,8 @@ class NoNorm(nn.Module):
 
 
 def _attention_map(projections: Projections, mask: Tensor | None) -> Tensor:
-    scores = projections.query @ projections.key.transpose(2, 3) / math.sqrt(projections.query.shape[-1])
+    # Scaled before the product: float16 ends at 65,504.
+    scores = projections.query / math.sqrt(projections.query.shape[-1]) @ projections.key.transpose(2, 3)
     if mask is not None:
         # A text without any token attends to nothing, as in the fused kernels.
         return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1).masked_fill(~mask, 0.0)

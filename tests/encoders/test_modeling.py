@@ -98,6 +98,19 @@ def test_attention_maps_are_what_the_fused_kernel_computes_and_come_only_when_as
             assert not map_BHLL[1, :, :, LENGTHS[1] :].any()
 
 
+def test_attention_maps_in_half_precision_hold_scores_that_the_fused_kernel_holds(architecture):
+    shape = dataclasses.replace(architecture, head_size=16, layers=1)
+    model = build(shape, Head(classes=3))
+    attention = model.encoder.layers[0].attention
+    with torch.no_grad():
+        for projection in (attention.query, attention.key):
+            projection.weight.zero_()
+            projection.bias.fill_(80.0)  # scores of 16 * 80 * 80 = 102,400, a quarter of that when scaled
+    logits = model.half()(*batch(shape), output_attentions=True).logits
+    assert torch.isfinite(logits).all()
+    torch.testing.assert_close(logits, model(*batch(shape)).logits, atol=1e-3, rtol=1e-2)
+
+
 def test_projections_are_each_heads_queries_keys_and_values_and_come_only_when_asked(member, scramble):
     model = build(member, Head(classes=3))
     scramble(model)
