@@ -24,8 +24,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -41,6 +39,7 @@ import torch
 from encoders.build import architecture_of, head_of, labels_of
 from encoders.conversion import to_numpy
 from encoders.errors import ExportError
+from encoders.folder import whole_folder
 from encoders.jax_encoder import apply, parameter_shapes, to_jax
 from encoders.modeling_stillhouse import StillhouseTaskModel
 from encoders.weights import read, save_weights
@@ -141,23 +140,11 @@ def export_stablehlo(
     exported = _lower(rounded, precision, batch, length, platforms)
     program = _serialized(exported)
     described = _metadata(rounded, exported, program, precision) | {"batch": batch, "length": length}
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".export-"))
-    except OSError as error:
-        raise ExportError(f"cannot export to {folder}: {error}") from error
-    try:
-        written = workshop / folder.name
-        written.mkdir()
+    with whole_folder(folder) as written:
         (written / PROGRAM).write_bytes(program)
         save_weights(rounded, written / WEIGHTS)
         (written / METADATA).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         _verify(rounded, written, batch or CHECKED_TEXTS, length)
-        _move(written, folder, workshop)
-    except OSError as error:
-        raise ExportError(f"cannot export to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
 
 
 def load_stablehlo(folder: Path) -> Program:
@@ -345,15 +332,3 @@ def _read_metadata(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("format") == FORMAT else None
-
-
-def _move(written: Path, folder: Path, workshop: Path) -> None:
-    replaced = workshop / f"{folder.name}.replaced"
-    if folder.exists():
-        folder.rename(replaced)
-    try:
-        written.rename(folder)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(folder)
-        raise

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search_space.architecture import LOWEST, OPTIONS, Activation, Architecture, Norm
-from search_space.cost import Columns, Integers, cost
+from search_space.cost import Columns, Cost, Integers, cost, cost_columns
 from search_space.dimension import Category, Dimension
 from search_space.errors import EmptySpaceError, ExpressionError, SearchSpaceError, unknown
 from search_space.expression import Expression, parsed
@@ -45,6 +45,9 @@ SLICED = ("layers", "hidden_size", "heads", "head_size", "ffn_size", "ffn_stacks
 
 MOST_POINTS = 25_000_000
 """Largest grid: every combination is looked at, and every valid point is kept as a number of 4 bytes."""
+
+LARGEST_COST = 2**60
+"""Of the largest shape that a space may have: no sum over columns of 64 bits then wraps around."""
 
 CHUNK_ROWS = 1 << 14
 """Points worked on at once: their columns stay in the processor's cache."""
@@ -94,6 +97,7 @@ class SearchSpace:
         for name in SEARCHABLE:
             if name not in self.dimensions and name not in self._defaults and name != "head_size":
                 raise SearchSpaceError(f"dimension {name!r} is missing")
+        self._check_sizes()
         points = self._grid.size
         if points > MOST_POINTS:
             raise SearchSpaceError(
@@ -280,6 +284,15 @@ class SearchSpace:
             length=self.length,
             dtype=self.dtype,
         )
+
+    def _check_sizes(self) -> None:
+        most = self._grid.most
+        total = cost_columns(most, batch=self.batch, length=self.length, dtype=self.dtype)
+        if max(getattr(total, field.name) for field in fields(Cost)) > LARGEST_COST:
+            sizes = {name: size for name, size in most.items() if name in self.dimensions or name in FIXED}
+            sizes |= {"batch": self.batch, "length": self.length}
+            name = max(sizes, key=sizes.__getitem__)
+            raise SearchSpaceError(f"too large to be counted: a space with a {name} of up to {sizes[name]:,}")
 
     def _axis(self, name: str, dimension: Dimension) -> Axis:
         own = _own_values(name, dimension)

@@ -406,6 +406,10 @@ def test_a_mutation_without_neighbours_goes_to_the_points_that_differ_least():
         ({"dimensions": DIMENSIONS | {
             "ffn_stacks": Choice(values=(2,), when="bottleneck_size > 1"),
             "bottleneck_size": Choice(values=(2,), when="ffn_stacks > 1")}}, "circle: .* depends on .* depends on "),
+        ({"dimensions": DIMENSIONS | {"ffn_size": Choice(values=(8, 10**30))}}, "too large .* a ffn_size of up to 1,0"),
+        ({"dimensions": DIMENSIONS | {"layers": Choice(values=(10**17,))}}, "too large .* layers of up to 100,000,000"),
+        ({"vocabulary_size": 10**18}, "too large .* vocabulary_size of up to 1,000,000,000,000,000,000"),
+        ({"length": 10**18}, "too large .* length of up to 1,000,000,000,000,000,000"),
         ({"constraints": ("latency <= 3",)}, "'latency <= 3' has an unknown name 'latency'"),
         ({"constraints": ("layers / (layers - 1) > 3",)}, "divides by zero: layers - 1 can be 0"),
         ({"dimensions": DIMENSIONS | {"layers": [1, 2]}}, "layers must be a range, a choice or a "),
