@@ -11,11 +11,12 @@ from itertools import islice
 from pydantic import ValidationError
 
 from optimization.values import Constraint
+from protocol.baseline import SMALLEST
 from protocol.errors import ProtocolError
 from protocol.metrics import MOST_PARAMETERS, metric_info
 from protocol.mistakes import MOST_TOLD, Location, Mistake, explained, shown
 from protocol.study import StudySpec
-from search_space import Architecture, parameter_columns, parameter_count
+from search_space import parameter_columns, parameter_count
 
 MOST_DEPTH = 20
 """How deep values may be nested; a study needs 5."""
@@ -91,7 +92,7 @@ def _too_large(spec: StudySpec) -> Iterator[Mistake]:
     # In floating point: where sizes are absurd, their products are beyond 64 bits.
     columns = {name: column.astype("float64") for name, column in spec.space().columns.items()}
     largest = {("search_space",): float(parameter_columns(columns).max())} | {
-        ("baselines", name): float(parameter_count(Architecture(vocabulary_size=1, **shape.model_dump())))
+        ("baselines", name): float(parameter_count(shape.architecture(SMALLEST)))
         for name, shape in spec.baselines.items()
     }
     for location, parameters in largest.items():

@@ -14,9 +14,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from distillation.values import FLASH_FLOOR, Recipe, Task, Teacher
 from hardware.values import DeviceProfile, Effort
 from optimization.values import Constraint, Direction, Objective, StrategyName
+from protocol.baseline import ShapeSpec
 from protocol.metrics import metric_info
 from protocol.quantity import parse_quantity
-from search_space import Architecture, Category, Choice, IntegerRange, SearchSpace, SearchSpaceError, preset
+from search_space import Category, Choice, IntegerRange, SearchSpace, SearchSpaceError, preset
 from search_space.space import SEARCHABLE
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -39,6 +40,10 @@ def _columns(value: object) -> object:
 
 
 def _teacher(value: object) -> object:
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _shape(value: object) -> object:
     return {"model": value} if isinstance(value, str) else value
 
 
@@ -142,21 +147,6 @@ class SpaceSpec(_Strict):
         return SearchSpace(dimensions=dimensions, constraints=self.constraints)
 
 
-class ShapeSpec(_Strict):
-    """The shape of a named baseline; the rest follows from the teacher."""
-
-    layers: int
-    hidden_size: int
-    heads: int
-    head_size: int
-    ffn_size: int
-
-    @model_validator(mode="after")
-    def _check(self) -> ShapeSpec:
-        Architecture(vocabulary_size=1, **self.model_dump())  # raises where no encoder can have such a size
-        return self
-
-
 class Budget(_Strict):
     """What a study may spend.
 
@@ -188,7 +178,7 @@ class StudySpec(_Strict):
     target: DeviceProfile = DeviceProfile()
     distillation: Recipe = Recipe()
     budget: Budget = Budget()
-    baselines: dict[str, ShapeSpec] = Field(default_factory=dict)
+    baselines: dict[str, Annotated[ShapeSpec, BeforeValidator(_shape)]] = Field(default_factory=dict)
     strategy: StrategyName = StrategyName.AX
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 

@@ -107,6 +107,17 @@ def _space(layers: str, hidden_size: int = 8) -> str:
         ("seed: 2026-01-01", "study.yaml:3: seed: must be a whole number, got '2026-01-01'"),
         ("constraints: [parameters <= 1e99999999999999999999]", "study.yaml:3: constraints.0: "),
         ("baselines:\n  nil: {layers: 0, hidden_size: 8, heads: 1, head_size: 8, ffn_size: 8}", ":4: baselines.nil"),
+        (
+            "baselines:\n  tiny:\n    layrs: 2",
+            "study.yaml:5: baselines.tiny.layrs: unknown key 'layrs'; did you mean 'layers'?",
+        ),
+        ("baselines:\n  m: mobilbert", ":4: baselines.m.model: unknown model 'mobilbert' (did you mean 'mobilebert'?)"),
+        ("baselines: {m: {heads: [1, two]}}", "baselines.m.heads: must be a whole number, or a list of one for each"),
+        ("baselines: {m: {layers: 3, heads: [1, 2]}}", "baselines.m.heads: must be one size, or one for each of 3"),
+        ("baselines: {m: {norm: batch}}", "baselines.m.norm: must be 'layer_norm' or 'no_norm', got 'batch'"),
+        ("baselines: {m: {bottleneck_size: 0, attention_input: shared}}", "needs a bottleneck_size"),
+        ("baselines: {m: 5}", "study.yaml:3: baselines.m: must be text, or a mapping with some of the keys model, lay"),
+        ("layrs: 3", "did you mean 'search_space.layers'?"),
         ("? [a]\n: 1", "study.yaml:3: a key must be text"),
         ("seed: &a [*a]", "study.yaml:3: anchors (&) and aliases (*) are refused"),
         ("seed:\n  &a {trials: 1}", "study.yaml:4: anchors"),
@@ -221,6 +232,17 @@ def test_a_space_may_name_options_conditions_and_constraints():
     found = parse(SMALLEST + space).space()
     assert found.size == 2 * 2 * (1 + 2)  # layers, norms; a bottleneck or none at 128 units, none at 64
     assert set(found.columns["ffn_size"] / found.columns["hidden_size"]) == {2.0}
+
+
+def test_baselines_name_what_is_their_own_or_a_known_model():
+    baselines = "baselines: {cut: {heads: [2, 1], norm: no_norm, trigram: true}, mobilebert: mobilebert}"
+    spec = parse(SMALLEST + baselines)
+    assert spec.canonical()["baselines"] == {
+        "cut": {"heads": [2, 1], "norm": "no_norm", "trigram": True},
+        "mobilebert": {"model": "mobilebert"},
+    }
+    assert StudySpec.model_validate_json(spec.model_dump_json()) == spec
+    assert StudySpec.model_validate(spec.canonical()).digest == spec.digest
 
 
 def test_presets_keep_their_options():
