@@ -12,6 +12,7 @@ from rich.console import Console
 from cli.display import make_console, say
 from cli.errors import BadInputError
 from cli.exports import download_exports
+from cli.previewing import constraints_table, costs_table
 from cli.study_source import read_study
 from cli.summary import closing_lines, loading_lines
 from cli.tables import (
@@ -25,7 +26,6 @@ from cli.tables import (
     trials_table,
 )
 from client import Client
-from protocol.quantity import format_count
 from protocol.views import StudyView, TrialView
 
 PATIENCE_S = 1.0
@@ -81,21 +81,25 @@ def front(url: str, name: str, *, as_json: bool) -> None:
 
 def preview(study_file: Path, *, as_json: bool) -> None:
     spec = read_study(study_file)
-    from service.operations.studies import preview as preview_of
+    from service.operations.preview import preview as preview_of
 
     view = preview_of(spec)
     if as_json:
         print(json.dumps({"study": _plain(spec), "preview": _plain(view)}, indent=2))
         return
-    sizes = (view.parameters_min, view.parameters_median, view.parameters_max)
-    least, middle, most = (format_count(size) for size in sizes)
+    console = make_console()
     say(
-        make_console(),
+        console,
         f"study {spec.name} is in order\n"
-        f"search space: {view.size:,} architectures before the teacher's own limits\n"
-        f"parameters without token embeddings: {least} to {most}, median {middle}\n"
-        f"budget: {spec.budget.trials} trials, {spec.budget.finalists} finalists\n"
-        f"target: {spec.target.label}",
+        f"search space: {view.size:,} architectures of {view.grid_points:,} combinations, before the teacher's own"
+        " limits",
+    )
+    console.print(costs_table(view, spec.target))
+    if view.constraints:
+        console.print(constraints_table(view))
+    say(
+        console,
+        f"budget: {spec.budget.trials} trials, {spec.budget.finalists} finalists\ntarget: {spec.target.label}",
     )
 
 

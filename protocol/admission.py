@@ -17,6 +17,7 @@ from protocol.metrics import MOST_PARAMETERS, metric_info
 from protocol.mistakes import MOST_TOLD, Location, Mistake, explained, shown
 from protocol.study import StudySpec
 from search_space import parameter_columns, parameter_count
+from search_space.grid import Points
 
 MOST_DEPTH = 20
 """How deep values may be nested; a study needs 5."""
@@ -89,9 +90,7 @@ def _most(location: Location) -> float:
 
 
 def _too_large(spec: StudySpec) -> Iterator[Mistake]:
-    # In floating point: where sizes are absurd, their products are beyond 64 bits.
-    columns = {name: column.astype("float64") for name, column in spec.space().columns.items()}
-    largest = {("search_space",): float(parameter_columns(columns).max())} | {
+    largest = {("search_space",): max(map(_largest, spec.space().chunks()))} | {
         ("baselines", name): float(parameter_count(shape.architecture(SMALLEST)))
         for name, shape in spec.baselines.items()
     }
@@ -99,6 +98,11 @@ def _too_large(spec: StudySpec) -> Iterator[Mistake]:
         if parameters > MOST_PARAMETERS:
             message = f"reaches {parameters:.3g} parameters, more than {MOST_PARAMETERS:.0e}: use smaller sizes"
             yield Mistake(location=location, message=message)
+
+
+def _largest(points: Points) -> float:
+    # In floating point: where sizes are absurd, their products are beyond 64 bits.
+    return float(parameter_columns({name: column.astype("float64") for name, column in points.items()}).max())
 
 
 def _impossible(constraints: Sequence[Constraint]) -> Iterator[Mistake]:

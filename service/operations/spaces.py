@@ -27,8 +27,10 @@ def effective_space(spec: StudySpec, prepared: Prepared) -> SearchSpace:
     """
     space, teacher = spec.space(), _read_by_its_head(prepared)
     if spec.distillation.initialisation is Initialisation.TEACHER:
-        return space.within(teacher)
-    return replace(space, **{name: getattr(teacher, name) for name in FIXED})
+        space = space.within(teacher)
+    else:
+        space = replace(space, **{name: getattr(teacher, name) for name in FIXED})
+    return space.constrained(*spec.space_constraints)
 
 
 def references(budget: Budget, space: SearchSpace, teacher: Architecture) -> dict[str, Reference]:

@@ -150,6 +150,20 @@ def _space(layers: str, hidden_size: int = 8) -> str:
             "constraints: [latency_p50 <= 3 ms, latency_p50 >= 4 ms]",
             "constraints.1: latency_p50 >= 0.004 s con",
         ),
+        ("search_space: minlm", "study.yaml:3: search_space: unknown search space 'minlm' (did you mean 'minilm'?)"),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 8\n  constraints:\n"
+            "    - layers <= 2\n    - ffn_size > hidden_size\n    - layers <= 1",
+            "study.yaml:10: search_space.constraints.1: no architecture left has ffn_size > hidden_size",
+        ),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 8\n  constraints: [layrs <= 2]",
+            "study.yaml:8: search_space.constraints.0: ",
+        ),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 64\n  heads: 5\n  ffn_size: 8",
+            "study.yaml:3: search_space: the search space is empty: no hidden_size of [64]",
+        ),
         ("search_space: 5", "study.yaml:3: search_space: must be text, or a mapping with some of the keys layers"),
         (_space("{values: [1], low: 1}"), "search_space.layers: give either `values`, or `low`, `high` and `step`"),
         *[
@@ -243,6 +257,13 @@ def test_baselines_name_what_is_their_own_or_a_known_model():
     }
     assert StudySpec.model_validate_json(spec.model_dump_json()) == spec
     assert StudySpec.model_validate(spec.canonical()).digest == spec.digest
+
+
+def test_a_bound_on_all_parameters_does_not_assume_the_vocabulary_of_bert():
+    space = "search_space: {layers: 2, hidden_size: 64, heads: 2, ffn_size: 128, constraints: ['parameters <= 1e6']}"
+    assert parse(SMALLEST + space).space().size == 1
+    text = complaint(SMALLEST + space.replace("1e6", "1e4"))
+    assert "search_space.constraints.0: no architecture left has parameters <= 10,000; the smallest has" in text
 
 
 def test_presets_keep_their_options():

@@ -6,7 +6,7 @@ import pytest
 
 from encoders.values import Head, Pooling
 from protocol.study import StudySpec
-from search_space import KNOWN, AttentionInput, Norm, Pooler
+from search_space import KNOWN, AttentionInput, EmptySpaceError, Norm, Pooler, parameter_count
 from service.operations.spaces import baselines, effective_space
 
 
@@ -39,6 +39,22 @@ def test_a_space_that_names_a_pooler_keeps_it(study, prepared, spec):
     named = study(search_space=spec["search_space"] | {"pooler": "none"})
     facts = prepared(Pooling.CLS, pooler=Pooler.TANH)
     assert effective_space(named, facts).architecture(0).pooler is Pooler.NONE
+
+
+@pytest.mark.parametrize("initialisation", ["teacher", "random"])
+def test_constraints_on_all_parameters_are_met_with_the_teachers_vocabulary(study, prepared, spec, initialisation):
+    """By itself, with a vocabulary of one word, no architecture has so many."""
+    constraints = ["parameters >= 200e3", "parameters <= 400e3"]
+    named = study(
+        search_space=spec["search_space"] | {"constraints": constraints},
+        distillation={"initialisation": initialisation},
+    )
+    space = effective_space(named, prepared(vocabulary_size=5000))
+    counts = [parameter_count(space.architecture(row)) for row in range(space.size)]
+    assert counts
+    assert 200e3 <= min(counts) <= max(counts) <= 400e3
+    with pytest.raises(EmptySpaceError, match="parameters >= 200,000"):
+        effective_space(named, prepared(vocabulary_size=10))
 
 
 def test_a_sliced_teachers_usual_baseline_is_its_lower_half(study, prepared):
