@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from rich.console import Console
 
+from cli.checkpoint_export import ExportOptions, Format, export_checkpoint
 from cli.display import make_console, say
 from cli.errors import BadInputError
 from cli.exports import download_exports
@@ -27,6 +28,7 @@ from cli.tables import (
 )
 from client import Client
 from protocol.views import StudyView, TrialView
+from search_space.errors import unknown
 
 PATIENCE_S = 1.0
 """Somebody waits in front of the screen."""
@@ -113,6 +115,17 @@ def export(url: str, name: str, folder: Path) -> None:
     for number, target in folders.items():
         say(console, f"trial {number}  {target}")
     say(console, loading_lines(next(iter(folders.values()))))
+
+
+def convert(checkpoint: Path, form: str, target: Path | None, options: ExportOptions) -> None:
+    if form not in tuple(Format):
+        raise BadInputError(unknown("format", form, map(str, Format)))
+    if target is None:
+        raise BadInputError("name the folder to write to with --to")
+    checkpoint, target = checkpoint.expanduser(), target.expanduser().absolute()
+    console = make_console()
+    for line in export_checkpoint(checkpoint, Format(form), target, options):
+        say(console, line)
 
 
 def _study(url: str, name: str) -> tuple[StudyView, tuple[TrialView, ...]]:
