@@ -26,6 +26,7 @@ OF_VOCABULARY = ("parameters", "weight_bytes")
 """The costs that depend on the teacher's vocabulary."""
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_BEGINNING = re.compile(r"(?P<condition>the condition of )?(?P<name>\w+):? ")
 _CONSTRAINT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*(.+?)\s*")
 
 
@@ -219,20 +220,22 @@ class StudySpec(_Strict):
         try:
             widest = self.widest()
         except SearchSpaceError as error:
-            raise ValueError(self._place_of(error)) from error
+            raise ValueError(self._placed(error)) from error
         try:
             widest.bounded(**self.parameters_bound)
         except SearchSpaceError as error:
             bounds = [c.bound if c.metric == "parameters" and not c.at_least else math.inf for c in self.constraints]
             raise ValueError(f"constraints.{bounds.index(min(bounds))}: {error}") from error
 
-    def _place_of(self, error: SearchSpaceError) -> str:
-        """The mistake with its key: the first constraint with which the space cannot be, or the space itself."""
+    def _placed(self, error: SearchSpaceError) -> str:
+        """The mistake with its key: the first constraint with which the space cannot be, else a dimension, or the space."""
         for count in range(len(self.space_constraints) + 1):
             try:
                 self._made(self.space_constraints[:count])
             except SearchSpaceError as earlier:
-                return f"search_space{f'.constraints.{count - 1}' if count else ''}: {earlier}"
+                if count:
+                    return f"search_space.constraints.{count - 1}: {earlier}"
+                return f"search_space{_of_dimension(str(earlier))}"
         return f"search_space: {error}"
 
     def space(self) -> SearchSpace:
@@ -300,6 +303,14 @@ class StudySpec(_Strict):
     def digest(self) -> str:
         """SHA-256 of the canonical form: equal studies have equal digests."""
         return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+
+
+def _of_dimension(message: str) -> str:
+    """The message behind the dimension that it begins with, if it does."""
+    found = _BEGINNING.match(message)
+    if found is None or found["name"] not in SEARCHABLE:
+        return f": {message}"
+    return f".{found['name']}: {message if found['condition'] else message[found.end() :]}"
 
 
 def differences(before: StudySpec, after: StudySpec) -> list[str]:

@@ -164,6 +164,19 @@ def _space(layers: str, hidden_size: int = 8) -> str:
             "search_space:\n  layers: 1\n  hidden_size: 64\n  heads: 5\n  ffn_size: 8",
             "study.yaml:3: search_space: the search space is empty: no hidden_size of [64]",
         ),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 8\n  norm: laier_norm",
+            "study.yaml:8: search_space.norm: unknown value 'laier_norm' (did you mean 'layer_norm'?)",
+        ),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 0",
+            "study.yaml:7: search_space.ffn_size: must be at least 1, got 0",
+        ),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 8\n"
+            "  bottleneck_size: {values: [4], when: depth > 2}",
+            "study.yaml:8: search_space.bottleneck_size: the condition of bottleneck_size: 'depth > 2' has an unknown",
+        ),
         ("search_space: 5", "study.yaml:3: search_space: must be text, or a mapping with some of the keys layers"),
         (_space("{values: [1], low: 1}"), "search_space.layers: give either `values`, or `low`, `high` and `step`"),
         *[
