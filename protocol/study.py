@@ -228,7 +228,7 @@ class StudySpec(_Strict):
             raise ValueError(f"constraints.{bounds.index(min(bounds))}: {error}") from error
 
     def _placed(self, error: SearchSpaceError) -> str:
-        """The mistake with its key: the first constraint with which the space cannot be, else a dimension, or the space."""
+        """The mistake with its key: the constraint with which nothing is left, or else a dimension, or the space."""
         for count in range(len(self.space_constraints) + 1):
             try:
                 self._made(self.space_constraints[:count])
