@@ -80,11 +80,13 @@ class Export:
         model_type: of transformers, or `stillhouse`: our own class, whose code lies beside the weights and is loaded
             with `trust_remote_code=True`.
         obstacles: by model type, for those that were asked before.
+        difference: the largest found between an output and the model's, relative to the largest output.
     """
 
     model_type: str
     class_name: str
     obstacles: Mapping[str, str]
+    difference: float
 
     @property
     def needs_remote_code(self) -> bool:
@@ -125,8 +127,13 @@ def export(
         _write_tokenizer(fitted, written)
         if card is not None:
             (written / "README.md").write_text(card, encoding="utf-8")
-        _verify(model, fitted, written, is_own=target is None)
-    return Export(model_type=OWN if target is None else target.model_type, class_name=class_name, obstacles=obstacles)
+        difference = _verify(model, fitted, written, is_own=target is None)
+    return Export(
+        model_type=OWN if target is None else target.model_type,
+        class_name=class_name,
+        obstacles=obstacles,
+        difference=difference,
+    )
 
 
 def kind_of(model: StillhouseModel) -> Kind:
@@ -222,7 +229,7 @@ def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         raise OSError(f"cannot write the tokenizer: {error}") from error
 
 
-def _verify(model: StillhouseModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, is_own: bool) -> None:
+def _verify(model: StillhouseModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, is_own: bool) -> float:
     try:
         with _quiet():
             reloaded, loading = AUTO_CLASSES[kind_of(model)].from_pretrained(
@@ -243,12 +250,15 @@ def _verify(model: StillhouseModel, tokenizer: PreTrainedTokenizerBase, folder: 
     # Half precision rounds each class' own order of operations; the weights themselves come back exactly.
     whole = model if model.dtype == torch.float32 else copy.deepcopy(model).float()  # type: ignore[no-untyped-call]
     expected, found = _outputs(whole, encoded), _outputs(reloaded.to(model.device), encoded)
+    largest = 0.0
     for name, output in expected.items():
         if not torch.isfinite(output).all():
             raise ExportError(f"the model's {name} are not finite; it was not exported")
         difference = float((found[name] - output).abs().max() / output.abs().max().clamp(min=1))
         if not difference <= TOLERANCE:
             raise ExportError(f"the reloaded model's {name} differ from the model's by {difference:.1e}")
+        largest = max(largest, difference)
+    return largest
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:

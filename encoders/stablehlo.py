@@ -81,6 +81,18 @@ CHECKED_TEXTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StableHloExport:
+    """What was written.
+
+    Args:
+        difference: the largest found between an output and torch's in the program's dtype, relative to the largest
+            output.
+    """
+
+    difference: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """An export in memory, on JAX's default device.
 
@@ -115,7 +127,7 @@ def export_stablehlo(
     length: int,
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
     dtype: Precision | str = Precision.FLOAT32,
-) -> None:
+) -> StableHloExport:
     """Writes program, weights and metadata, and proves on the CPU that they compute what the model computes.
 
     The proof runs what was written on random texts with padding: its error against a float64 run of the same weights
@@ -144,7 +156,8 @@ def export_stablehlo(
         (written / PROGRAM).write_bytes(program)
         save_weights(rounded, written / WEIGHTS)
         (written / METADATA).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-        _verify(rounded, written, batch or CHECKED_TEXTS, length)
+        difference = _verify(rounded, written, batch or CHECKED_TEXTS, length)
+    return StableHloExport(difference=difference)
 
 
 def load_stablehlo(folder: Path) -> Program:
@@ -272,7 +285,7 @@ def _described(name: str, aval: jax.core.ShapedArray) -> dict[str, Any]:
     return {"name": name, "shape": shape, "dtype": str(aval.dtype)}
 
 
-def _verify(model: StillhouseTaskModel, folder: Path, batch: int, length: int) -> None:
+def _verify(model: StillhouseTaskModel, folder: Path, batch: int, length: int) -> float:
     inputs = _texts(model, batch, length)
     try:
         with jax.default_device(jax.devices("cpu")[0]):
@@ -280,6 +293,7 @@ def _verify(model: StillhouseTaskModel, folder: Path, batch: int, length: int) -
     except (RuntimeError, TypeError, ValueError) as error:
         raise ExportError(f"the export does not run: {error}") from error
     own, exact = _torch_results(model, inputs), _torch_results(copy.deepcopy(model).double(), inputs)
+    largest = 0.0
     for name, expected in exact.items():
         if not np.isfinite(expected).all():
             raise ExportError("the model's logits are not finite; it was not exported")
@@ -292,6 +306,9 @@ def _verify(model: StillhouseTaskModel, folder: Path, batch: int, length: int) -
                 f"the exported program's {name} are off by {error_here:.1e}, torch's in {model.dtype} by"
                 f" {error_of_torch:.1e}"
             )
+        scale = max(1.0, float(np.abs(expected)[real].max()))
+        largest = max(largest, float(np.abs(found[name] - own[name])[real].max()) / scale)
+    return largest
 
 
 def _texts(model: StillhouseTaskModel, batch: int, length: int) -> dict[str, npt.NDArray[np.int64]]:

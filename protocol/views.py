@@ -168,16 +168,38 @@ class StudyView(View):
         return sum(count for state, count in self.trials.items() if TrialState(state).spent)
 
 
-class PreviewView(View):
-    """What a study would search.
+class SpreadView(View):
+    """The smallest, the middle (the lower of two) and the largest of many values."""
 
-    Parameters are counted without the token embeddings, which follow from the teacher's vocabulary.
+    minimum: int
+    median: int
+    maximum: int
+
+
+class ConstraintView(View):
+    """One constraint by itself. `judged` says when it is known who meets it; where that is at once, `met_by` of the
+    `of` architectures do that the space has without any constraint.
     """
 
+    text: str
+    judged: str
+    met_by: int | None
+    of: int
+
+
+class PreviewView(View):
+    """What a study would search: `size` architectures of `grid_points` combinations.
+
+    Costs are those on the target. They are counted without the token embeddings, which follow from the teacher's
+    vocabulary, and so are the constraints on parameters and weights judged.
+    """
+
+    grid_points: int
     size: int
-    parameters_min: int
-    parameters_median: int
-    parameters_max: int
+    parameters: SpreadView
+    flops: SpreadView
+    weight_bytes: SpreadView
+    constraints: tuple[ConstraintView, ...]
 
 
 class WorkerView(View):

@@ -105,7 +105,7 @@ def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
             "its smallest one, so a search over latency mostly follows noise",
         )
     study.state = StudyState.SEARCHING
-    named, notes = baselines(study.spec, facts.architecture)
+    named, notes = baselines(study.spec, facts)
     study.notes = (*study.notes, *notes)
     for name, architecture in named.items():
         add_trial(uow, study, architecture, f"baseline: {name}")

@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from protocol.jobs import FailureReason, JobKind, Measured
@@ -9,7 +10,8 @@ from protocol.views import StudyState, TrialState
 from search_space import Architecture, parameter_count
 from service.errors import InvalidError, LeaseLostError, NotFoundError, StudyDiffersError
 from service.operations.failures import fail_study
-from service.operations.studies import parse_spec, preview
+from service.operations.preview import preview
+from service.operations.studies import parse_spec
 from service.operations.trials import add_trial
 from service.operations.views import front_view, study_view, study_views, trial_view
 
@@ -127,8 +129,49 @@ def test_every_wrong_key_of_a_specification_is_named(spec):
 
 def test_preview_counts_the_space(spec):
     view = preview(StudySpec.model_validate(spec))
-    assert view.size == 4 * 3 * 3 * 3
-    assert 0 < view.parameters_min < view.parameters_median < view.parameters_max
+    assert view.size == view.grid_points == 4 * 3 * 3 * 3
+    for spread in (view.parameters, view.flops, view.weight_bytes):
+        assert 0 < spread.minimum < spread.median < spread.maximum
+    assert view.weight_bytes.maximum == 4 * view.parameters.maximum
+    assert view.constraints == ()
+
+
+def test_preview_counts_the_costs_on_the_target(spec):
+    view = preview(StudySpec.model_validate(spec))
+    spec["target"] |= {"batch": 3}
+    assert preview(StudySpec.model_validate(spec)).flops.median == 3 * view.flops.median
+
+
+def test_preview_says_who_meets_each_constraint_by_itself(spec):
+    spec["search_space"]["constraints"] = ["layers <= 2", "parameters >= 1000", "parameters <= 30000"]
+    spec["constraints"] = ["latency_p50 <= 4 ms", "accuracy >= 0.5", "parameters <= 20000", "parameters >= 5"]
+    study = StudySpec.model_validate(spec)
+    view = preview(study)
+    own = np.asarray(study.unconstrained().columns["parameters"])
+    assert [(one.text, one.met_by, one.judged) for one in view.constraints] == [
+        ("layers <= 2", 54, "at once"),
+        ("parameters >= 1000", None, "when the teacher's vocabulary is known"),
+        ("parameters <= 30000", (own <= 30_000).sum(), "at once"),
+        ("latency_p50 <= 4 ms", None, "when measured"),
+        ("accuracy >= 0.5", None, "when distilled"),
+        ("parameters <= 20k", (own <= 20_000).sum(), "at once"),
+        ("parameters >= 5", None, "when the teacher's vocabulary is known"),
+    ]
+    assert {one.of for one in view.constraints} == {108}
+    assert view.size < min(one.met_by for one in view.constraints if one.met_by is not None)
+
+
+def test_preview_of_a_constraint_that_only_the_others_keep_from_dividing_by_zero(spec):
+    spec["search_space"] |= {
+        "bottleneck_size": [0, 8],
+        "constraints": ["bottleneck_size > 0", "4 / bottleneck_size < 1"],
+    }
+    view = preview(StudySpec.model_validate(spec))
+    assert view.size == 108
+    assert [(one.met_by, one.judged) for one in view.constraints] == [
+        (108, "at once"),
+        (None, "only of what meets the others"),
+    ]
 
 
 def test_unknown_study_and_trial_are_named(worker):
