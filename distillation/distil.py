@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from distillation.batches import Encoded, TrainingBatches
-from distillation.checkpoint import training_name
+from distillation.checkpoint import training_name, weights_hash
 from distillation.criterion import Pupil
 from distillation.data import PreparedData, ReportData
 from distillation.errors import TeacherError
@@ -31,7 +31,7 @@ from search_space import Architecture
 class Distilled:
     """A student on the CPU in evaluation mode, with its metric on the selection split and how it got there.
 
-    `seconds` is training time, over all attempts.
+    `seconds` is training time, over all attempts; `initial_weights` is the hash of those before the first step.
     """
 
     model: StillhouseTaskModel
@@ -39,6 +39,7 @@ class Distilled:
     curve: tuple[CurvePoint, ...]
     steps: int
     seconds: float
+    initial_weights: str
 
 
 def distil(
@@ -76,6 +77,7 @@ def distil(
     place = torch.device(device)
     student = build(architecture, head_of(teacher.config), data.classes, seed=seed)
     pupil = Pupil(model=student, hidden_units=_initialise(student, teacher, previous, recipe))
+    initial = weights_hash(student)
     teacher.train(False)
     move(teacher, place)
     selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)
@@ -97,7 +99,12 @@ def distil(
     trained = train(training, folder=folder, resume=resume, observer=observer, checkpoint_every_s=checkpoint_every_s)
     move(student, torch.device("cpu"))
     return Distilled(
-        model=student, selection=trained.selection, curve=trained.curve, steps=steps, seconds=trained.seconds
+        model=student,
+        selection=trained.selection,
+        curve=trained.curve,
+        steps=steps,
+        seconds=trained.seconds,
+        initial_weights=initial,
     )
 
 
