@@ -62,7 +62,7 @@ class Criterion(nn.Module):
                     self.layers.append(made)
         of_layers = [lesson.needs for lesson in self._lessons]
         self.needs = reduce(or_, of_layers, Needs())
-        self._taught = bool(of_layers) or any(term.knowledge is Knowledge.LOGITS for term in self._outputs)
+        self.is_taught = bool(of_layers) or any(term.knowledge is Knowledge.LOGITS for term in self._outputs)
         for term in self._outputs:
             if term.knowledge is Knowledge.LOGITS:
                 _teacher_of(term, teaching)
@@ -75,7 +75,7 @@ class Criterion(nn.Module):
         """Weight and loss of each term: those of the outputs first, each in the recipe's order."""
         learned = self.needs.outputs_of(model, batch)
         teaching = self._teaching[0]
-        taught = teaching(batch, self.needs) if self._taught and teaching is not None else None
+        taught = teaching(batch, self.needs) if self.is_taught and teaching is not None else None
         # Losses are sums of many small numbers: in full precision, whatever the models computed in.
         with torch.autocast(batch.input_ids.device.type, enabled=False):
             return self._losses(learned, taught, batch, share)

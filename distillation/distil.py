@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from distillation.batches import Encoded, TrainingBatches
+from distillation.cache import Cache
 from distillation.checkpoint import training_name
 from distillation.criterion import Pupil
 from distillation.data import PreparedData, ReportData
@@ -17,7 +20,7 @@ from distillation.evaluation import estimate, predict
 from distillation.observer import Observer, Unobserved
 from distillation.plan import plan
 from distillation.recipe import FROM_TEACHER, Initialisation, Recipe, Units
-from distillation.teaching import LiveTeaching
+from distillation.teaching import LiveTeaching, Teaching
 from distillation.trainer import CHECKPOINT_EVERY_S, Training, move, train
 from distillation.values import CurvePoint, Estimate
 from encoders.build import architecture_of, build, head_of
@@ -55,6 +58,7 @@ def distil(
     observer: Observer | None = None,
     device: str = "cpu",
     previous: StillhouseTaskModel | None = None,
+    cache: Cache | None = None,
 ) -> Distilled:
     """Distils a student of this architecture in so many steps.
 
@@ -64,6 +68,8 @@ def distil(
         folder: scratch for checkpoints.
         resume: a checkpoint of an earlier attempt at the same distillation, wherever it was made.
         previous: the student that this one starts from, where the recipe says `previous`.
+        cache: where the teacher's outputs are kept for all distillations on the same data. They are computed in other
+            batches there: the last digits of a student trained with it and of one without differ.
 
     Raises:
         TeacherError: teacher, data, recipe, previous student and architecture do not fit together.
@@ -80,15 +86,25 @@ def distil(
     move(teacher, place)
     selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)
     classes = len(data.classes)
+    batches = TrainingBatches(
+        data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed
+    )
+    teaching: Teaching = LiveTeaching(teacher)
+    phases = plan(recipe, pupil, teaching, steps=steps)
+    needs = [phase.criterion.needs for phase in phases if phase.criterion.is_taught]
+    if cache is not None and needs:
+        all_needs = reduce(or_, needs)
+        teaching = cache.teaching(
+            teacher, batches.encoded, all_needs, content=data.content_hash, observer=observer
+        )
+        phases = plan(recipe, pupil, teaching, steps=steps)
     training = Training(
         name=training_name(
             nn.ModuleList([teacher, student]), data.content_hash, architecture.key, asdict(recipe), steps, seed
         ),
         model=student,
-        phases=plan(recipe, pupil, LiveTeaching(teacher), steps=steps),
-        batches=TrainingBatches(
-            data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed
-        ),
+        phases=phases,
+        batches=batches,
         evaluate=lambda: estimate(data.task.metric, selection.labels, predict(student, selection, place), classes),
         recipe=recipe,
         seed=seed,
