@@ -94,9 +94,7 @@ def distil(
     needs = [phase.criterion.needs for phase in phases if phase.criterion.is_taught]
     if cache is not None and needs:
         all_needs = reduce(or_, needs)
-        teaching = cache.teaching(
-            teacher, batches.encoded, all_needs, content=data.content_hash, observer=observer
-        )
+        teaching = cache.teaching(teacher, batches.encoded, all_needs, content=data.content_hash, observer=observer)
         phases = plan(recipe, pupil, teaching, steps=steps)
     training = Training(
         name=training_name(

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from protocol.jobs import Grant
 from worker.errors import WorkerSetupError
+from worker.settings import CACHE_BYTES
 
 
 class ArtefactsPort(Protocol):
@@ -32,11 +33,19 @@ class ArtefactsPort(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """`home` holds what is kept from job to job (`cache/`) and what is not (`work/`). `threads` are for training."""
+    """`home` holds what is kept from job to job (`cache/`) and what is not (`work/`). `threads` are for training;
+    `cache_bytes` bound the teachers' outputs in the cache.
+    """
 
     home: Path
     artefacts: ArtefactsPort
     threads: int
+    cache_bytes: int = CACHE_BYTES
+
+    @property
+    def teachers_outputs(self) -> Path:
+        """What teachers said of the texts that they teach, for the next distillation."""
+        return self.home / "cache" / "teachers"
 
     @property
     def work(self) -> Path:
