@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from cli.errors import BadInputError
-from distillation.values import BUILT_IN, DOCSTRINGS
+from distillation.values import BUILT_IN, DOCSTRINGS, Dataset
 from protocol.errors import StudyFileError
 from protocol.study import StudySpec
 from protocol.study_file import load_study
 
-_FILE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".parquet")
+_FILE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".conll", ".parquet")
 _PATH_BEGINNINGS = ("/", "./", "../", "~")
 
 
@@ -25,12 +25,17 @@ def read_study(path: Path) -> StudySpec:
         spec = load_study(path)
     except StudyFileError as error:
         raise BadInputError(str(error)) from error
-    data, teacher = spec.task.dataset, spec.teacher
-    source = data.source if data.source == DOCSTRINGS else _located(data.source, "task.dataset", path)
-    report = None if data.report is None else _located(data.report, "task.dataset.report", path)
+    task, teacher = spec.task, spec.teacher
     model = teacher.model if teacher.model == BUILT_IN else _located(teacher.model, "teacher", path)
-    task = replace(spec.task, dataset=replace(data, source=source, report=report))
+    transfer = None if task.transfer is None else _dataset(task.transfer, "task.transfer", path)
+    task = replace(task, dataset=_dataset(task.dataset, "task.dataset", path), transfer=transfer)
     return spec.model_copy(update={"task": task, "teacher": replace(teacher, model=model)})
+
+
+def _dataset(data: Dataset, key: str, study_file: Path) -> Dataset:
+    source = data.source if data.source == DOCSTRINGS else _located(data.source, key, study_file)
+    report = None if data.report is None else _located(data.report, f"{key}.report", study_file)
+    return replace(data, source=source, report=report)
 
 
 def _located(value: str, key: str, study_file: Path) -> str:

@@ -7,24 +7,33 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from distillation.batches import Batch
+from distillation.decisions import decide
 from distillation.losses import hard_labels, hidden_states, soft_labels
 from distillation.matching import Pairs, match
 from distillation.values import Recipe
 from encoders.modeling_stillhouse import StillhouseTaskModel
+from encoders.values import HeadKind
 
 
 class LabelCriterion(nn.Module):
-    """Labels alone: how a teacher is trained."""
+    """Labels alone: how a teacher is trained. The mean over the decisions that have one."""
 
-    def __init__(self, *, smoothing: float = 0.0) -> None:
+    def __init__(self, *, kind: HeadKind = HeadKind.CLASSIFICATION, smoothing: float = 0.0) -> None:
         super().__init__()
+        self.kind = kind
         self.smoothing = smoothing
 
     def forward(self, model: StillhouseTaskModel, batch: Batch) -> Tensor:
-        output = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
-        return hard_labels(output.logits, batch.labels, self.smoothing).mean()
+        made = decide(model, batch, self.kind)
+        logits, labels = made.logits[made.labelled], made.labels[made.labelled]
+        if self.kind is HeadKind.REGRESSION:
+            lost = functional.mse_loss(logits[:, 0], labels, reduction="none")
+        else:
+            lost = hard_labels(logits, labels, self.smoothing)
+        return lost.sum() / max(1, len(lost))
 
 
 class TeacherCriterion(nn.Module):

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from distillation.values import FLASH_FLOOR, Recipe, Task, Teacher
+from distillation.values import FLASH_FLOOR, METRICS_OF, Recipe, Task, Teacher
+from encoders.values import HeadKind
 from hardware.values import DeviceProfile, Effort
 from optimization.values import Constraint, Direction, Objective, StrategyName
-from protocol.metrics import metric_info
+from protocol.metrics import METRICS, metric_info
 from protocol.quantity import parse_quantity
 from search_space import Architecture, Category, Choice, IntegerRange, SearchSpace, SearchSpaceError, preset
 from search_space.space import SEARCHABLE
@@ -45,14 +46,29 @@ def _teacher(value: object) -> object:
 def _task(value: object) -> object:
     if not isinstance(value, dict):
         return value
-    shorthand = {"dataset": _dataset, "text": _columns}
+    shorthand = {"dataset": _dataset, "transfer": _dataset, "text": _columns}
     return {key: shorthand.get(key, lambda item: item)(item) for key, item in value.items()}
 
 
 def _objectives(value: object) -> object:
     if isinstance(value, dict):
         return tuple({"metric": metric, "direction": direction} for metric, direction in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(
+            {"metric": each, "direction": metric_info(each).better} if isinstance(each, str) else each for each in value
+        )
     return value
+
+
+def _metric(task: object) -> str:
+    """The task's metric, as far as it can be told: the task says itself what is wrong with it."""
+    if isinstance(task, Task):
+        return task.metric
+    given: dict[str, object] = task if isinstance(task, dict) else {}
+    if isinstance(metric := given.get("metric"), str):
+        return metric
+    kind = str(given.get("kind"))
+    return METRICS_OF[HeadKind(kind) if kind in set(HeadKind) else HeadKind.CLASSIFICATION][0]
 
 
 def _constraint(value: object) -> object:
@@ -197,11 +213,9 @@ class StudySpec(_Strict):
     def _fill_objectives(cls, values: Any) -> Any:
         values = _tuples(values)
         if isinstance(values, dict) and values.get("objectives") in (None, (), {}):
-            task = values.get("task")
-            metric = task.get("metric") if isinstance(task, dict) else None
-            if not isinstance(metric, str):  # the task says itself what is wrong with it
-                metric = "accuracy"
-            values = values | {"objectives": {metric: Direction.MAXIMIZE, "latency_p50": Direction.MINIMIZE}}
+            metric = _metric(values.get("task"))
+            better = METRICS[metric].better if metric in METRICS else Direction.MAXIMIZE
+            values = values | {"objectives": {metric: better, "latency_p50": Direction.MINIMIZE}}
         return values
 
     @model_validator(mode="after")
