@@ -198,7 +198,8 @@ def _tags_by_content(table: Table, texts: tuple[int, ...], key: str) -> int:
 
 
 def _lists(table: Table) -> list[int]:
-    return [index for index, cells in enumerate(_columns(table)) if all(cell.startswith("[") for cell in cells)]
+    """Columns that begin with a list: a later cell that is none is a broken row."""
+    return [index for index, cell in enumerate(table.rows[0].cells) if cell.startswith("[")]
 
 
 def _unclear(table: Table, role: str, key: str) -> DataError:
