@@ -49,6 +49,19 @@ METRICS = {
 }
 
 
+def shortfall(name: str, value: float, other: float) -> float:
+    """How much worse than another value of this metric, as a share; below 0 where it is better.
+
+    The difference of shares and correlations; of a number that may be of any size, relative to the other one.
+
+    Raises:
+        ProtocolError: unknown name.
+    """
+    info = metric_info(name)
+    worse = other - value if info.better is Direction.MAXIMIZE else value - other
+    return worse if info.unit == "share" else worse / other
+
+
 def metric_info(name: str, where: str = "") -> MetricInfo:
     """What is known of this metric; `where` begins the message where it is unknown.
 
