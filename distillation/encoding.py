@@ -113,8 +113,10 @@ def _values(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max
 
 def _words(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Rows:
     """A word's decision is its first token's."""
+    # To a tokenizer of bytes the space before a word belongs to it.
+    space = " " if getattr(tokenizer, "add_prefix_space", None) is False else ""
     encoded = tokenizer(
-        [list(example.texts) for example in examples],
+        [[example.texts[0], *(f"{space}{word}" for word in example.texts[1:])] for example in examples],
         is_split_into_words=True,
         truncation=True,
         max_length=max_length,
@@ -215,12 +217,15 @@ def _pieces(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max
         return_attention_mask=False,
         return_special_tokens_mask=True,
     )
+    ids = _flat(encoded["input_ids"])
+    # A mask that is in the text itself hides a word that nobody knows.
+    words = ~np.isin(ids, np.setdiff1d(tokenizer.all_special_ids, [tokenizer.unk_token_id]))
     return Rows(
-        ids=_flat(encoded["input_ids"]),
+        ids=ids,
         lengths=_lengths(encoded["input_ids"]),
         examples=np.array(encoded["overflow_to_sample_mapping"], dtype=np.int64),
         labels=np.zeros(0, dtype=np.int64),
-        decides=_flat(encoded["special_tokens_mask"]) == 0,
+        decides=words & (_flat(encoded["special_tokens_mask"]) == 0),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ QUESTION, CONTEXT, ANSWERS = "question", "context", "answers"
 
 DOCUMENT_START = "-DOCSTART-"
 
+_SEPARATED = re.compile(r"[^ \t\r]+")
+"""Not other white space: a word may hold a space that does not break."""
+
 
 def read_lines(path: Path, text: str) -> Table:
     """One text a line."""
@@ -28,7 +32,7 @@ def read_lines(path: Path, text: str) -> Table:
 
 
 def read_words(path: Path, text: str) -> Table:
-    """A word and its tags a line, separated by white space; an empty line ends a text.
+    """A word and its tags a line, separated by spaces or tabs; an empty line ends a text.
 
     Each column of a text is one cell, a list of JSON.
 
@@ -40,7 +44,7 @@ def read_words(path: Path, text: str) -> Table:
     lines: list[list[str]] = []
     first = 0
     for number, line in enumerate([*text.split("\n"), ""], start=1):
-        parts = line.split()
+        parts = _SEPARATED.findall(line)
         if parts and parts[0] != DOCUMENT_START:
             columns = columns or tuple(map(str, range(len(parts))))
             if len(parts) != len(columns):

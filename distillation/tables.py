@@ -30,14 +30,14 @@ ENDINGS: Mapping[HeadKind, tuple[str, ...]] = {
     HeadKind.QUESTION_ANSWERING: TABLES,
     HeadKind.MASKED_LM: (*TABLES, PLAIN),
 }
-"""The files that a kind of task is read from. Of words with tags, .txt is read as .conll is."""
+"""The files that a kind of task is read from. Of words with tags, .tsv and .txt are read as .conll is."""
 
 
 def read_table(path: Path, key: str, kind: HeadKind = HeadKind.CLASSIFICATION, *, is_labelled: bool = True) -> Table:
     """A local file, in UTF-8 unless it is a .parquet file.
 
     .csv (quoted as usual) and .tsv (never quoted), whose header, if there is one, `is_header` tells from a row; .jsonl
-    (an object a line), .json (`read_json`), .parquet; of words with tags .conll and .txt (`read_words`), of texts
+    (an object a line), .json (`read_json`), .parquet; of words with tags .conll, .tsv and .txt (`read_words`), of texts
     without labels .txt (`read_lines`).
 
     Args:
@@ -57,7 +57,7 @@ def read_table(path: Path, key: str, kind: HeadKind = HeadKind.CLASSIFICATION, *
         hint = ": one text a line has no labels" if ending == PLAIN else ""
         raise DataError(f"{key}: {path} is not one of {', '.join(known)}{hint}")
     nested = kind in NESTED
-    is_words = ending == WORDS or (ending == PLAIN and is_labelled and kind is HeadKind.TOKEN_CLASSIFICATION)
+    of_words = (WORDS, ".tsv", *((PLAIN,) if is_labelled else ())) if kind is HeadKind.TOKEN_CLASSIFICATION else ()
     readers: dict[str, Callable[[Path, str], Table]] = {
         ".csv": _read_csv,
         ".tsv": _read_tsv,
@@ -67,7 +67,8 @@ def read_table(path: Path, key: str, kind: HeadKind = HeadKind.CLASSIFICATION, *
     if ending == ".parquet":
         table = read_parquet(path, nested=nested)
     else:
-        table = readers.get(ending, read_words if is_words else read_lines)(path, _text(path, key))
+        read = read_words if ending in of_words else readers.get(ending, read_lines)
+        table = read(path, _text(path, key))
     if not table.rows:
         raise DataError(f"{key}: {path} has no rows")
     return table

@@ -3,6 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from tokenizers import ByteLevelBPETokenizer
+from transformers import RobertaTokenizerFast
 
 from distillation.batches import Encoded, TrainingBatches
 from distillation.encoding import UNLABELLED
@@ -50,6 +52,20 @@ def test_the_first_token_of_a_word_decides_its_tag(data):
     # Without tags there are decisions all the same.
     assert batch.decides[1].nonzero().flatten().tolist() == [1]
     assert (batch.labels[1] == UNLABELLED).all()
+
+
+def test_words_are_the_tokens_that_they_are_in_running_text(tmp_path):
+    """A tokenizer of bytes tells a word after a space from one without."""
+    of_bytes = ByteLevelBPETokenizer()
+    of_bytes.train_from_iterator(
+        ["the cat sat near the old oak tree"] * 50, 300, special_tokens=["<s>", "<pad>", "</s>"]
+    )
+    of_bytes.save_model(str(tmp_path))
+    tokenizer = RobertaTokenizerFast(vocab=str(tmp_path / "vocab.json"), merges=str(tmp_path / "merges.txt"))
+    split = SelectionSplit((Example(("the", "cat", "sat"), (0, 1, 2)),))
+    encoded = Encoded(split, tokenizer, max_length=12, kind=HeadKind.TOKEN_CLASSIFICATION)
+    assert encoded.rows.ids.tolist() == tokenizer("the cat sat")["input_ids"]
+    assert all_of(encoded).labels.tolist() == [[UNLABELLED, 0, 1, 2, UNLABELLED]]
 
 
 def test_words_that_are_cut_decide_nothing_and_are_counted(data):
@@ -165,6 +181,13 @@ def test_of_masked_tokens_eight_in_ten_are_hidden_one_is_another_and_one_stays(d
     others = shown[(shown != data.tokenizer.mask_token_id) & (shown != was)]
     assert len(others.unique()) > 50
     assert not torch.isin(others, torch.tensor(data.tokenizer.all_special_ids)).any()
+
+
+def test_a_mask_that_is_in_the_text_is_nothing_to_guess(data):
+    encoded = rows(data, [Example(("the [MASK] cat and the [MASK] dog",), None)] * 50, HeadKind.MASKED_LM, 40)
+    batch = all_of(encoded)
+    assert not (batch.labels == data.tokenizer.mask_token_id).any()
+    assert (batch.labels != UNLABELLED).any()
 
 
 def test_masks_depend_on_seed_epoch_and_row_and_not_on_the_batch(data):

@@ -33,6 +33,12 @@ def test_columns_of_words_become_a_text_a_row(tmp_path):
     assert [row.place.rpartition(" ")[2] for row in table.rows] == ["3", "8"]
 
 
+def test_words_may_be_parted_by_tabs_and_hold_other_space(tmp_path):
+    (tmp_path / "a.tsv").write_text("5\u00a0000\tO\nEU\tB-ORG\n\nNo\tO\n")
+    table = read_table(tmp_path / "a.tsv", "task.dataset", TOKENS)
+    assert [json.loads(row[0]) for row in cells(table)] == [["5\u00a0000", "EU"], ["No"]]
+
+
 def test_a_text_file_holds_words_with_tags_only_where_they_have_labels(tmp_path):
     (tmp_path / "a.txt").write_text("one O\ntwo O\n")
     assert cells(read_table(tmp_path / "a.txt", "task.dataset", TOKENS)) == [('["one", "two"]', '["O", "O"]')]
