@@ -27,11 +27,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from distillation.batches import Batch, Encoded, Integers
+from distillation.batches import Batch, Encoded
 from distillation.checkpoint import training_name
+from distillation.decisions import Answers, Needs, decisions
+from distillation.encoding import Integers
 from distillation.errors import Interrupted
 from distillation.observer import Observer
-from distillation.teaching import LiveTeaching, Needs, Teaching
+from distillation.teaching import LiveTeaching, Teaching
 from encoders.build import architecture_of, head_of
 from encoders.modeling_stillhouse import Projections, StillhouseOutput, StillhouseTaskModel
 from encoders.values import POOLING, HeadKind
@@ -91,7 +93,7 @@ class Cache:
             # A full disk, say: slower, and no reason to fail.
             log.warning("the teacher's outputs are not kept: %s", error)
             return live
-        return CachedTeaching(teacher, encoded, parts, arrays, reading)
+        return CachedTeaching(teacher, encoded, arrays, reading)
 
     def _make_room(self, kept: Path, size_bytes: int) -> None:
         """Removes what was used longest ago and nobody reads, until the new bytes fit."""
@@ -126,26 +128,27 @@ class CachedTeaching:
         self,
         model: StillhouseTaskModel,
         encoded: Encoded,
-        parts: list[Part],
         arrays: Mapping[str, Floats],
         reading: IO[bytes],
     ) -> None:
         self.model = model
-        self._parts = parts
+        self._kind = encoded.kind
         self._arrays = arrays
         self._reading = reading
         self._starts = _starts(encoded)
         self._layers = architecture_of(model.config)
 
-    def __call__(self, batch: Batch, needs: Needs) -> StillhouseOutput:  # noqa: ARG002 (all that was asked for)
+    def __call__(self, batch: Batch, needs: Needs) -> Answers:
+        """`needs` are among those that the teaching was made for."""
         indices = batch.indices.cpu().numpy()
         real = batch.attention_mask.cpu().numpy().astype(bool)
         tokens = np.where(real, self._starts[indices][:, None] + np.arange(real.shape[1])[None, :], 0)
         found = {
             part.name: torch.from_numpy(self._arrays[part.name][tokens if part.by_token else indices])
-            for part in self._parts
+            for part in _there(_parts(self.model, needs))
         }
-        return self._output({name: tensor.to(batch.input_ids.device) for name, tensor in found.items()})
+        output = self._output({name: tensor.to(batch.input_ids.device) for name, tensor in found.items()})
+        return Answers(decisions(output, batch, self._kind), output)
 
     def _output(self, found: Mapping[str, Tensor]) -> StillhouseOutput:
         nothing = torch.empty(0)  # layers that nobody asked for
@@ -163,7 +166,7 @@ class CachedTeaching:
             return None
         heads = self._layers.heads_by_layer[layer]
         sides = (found[f"{side}-{layer}"] for side in Projections._fields)
-        return Projections(*(side.unflatten(-1, (heads, -1)).transpose(1, 2) for side in sides))
+        return Projections(*(side.reshape(*side.shape[:2], heads, -1).transpose(1, 2) for side in sides))
 
 
 def _parts(teacher: StillhouseTaskModel, needs: Needs) -> list[Part] | None:
@@ -203,7 +206,7 @@ def _fill(
         for indices, batch in encoded.by_length(BATCH_SIZE):
             if observer.should_stop():
                 raise Interrupted("stopped while the teacher's outputs were computed")
-            output = live(batch.to(device), needs)
+            output = live(batch.to(device), needs).output
             real = batch.attention_mask.numpy().astype(bool)
             tokens = (starts[indices][:, None] + np.arange(real.shape[1])[None, :])[real]
             for part in parts:

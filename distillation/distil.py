@@ -16,7 +16,7 @@ from distillation.checkpoint import training_name
 from distillation.criterion import Pupil
 from distillation.data import PreparedData, ReportData
 from distillation.errors import TeacherError
-from distillation.evaluation import estimate, predict
+from distillation.evaluation import evaluate
 from distillation.observer import Observer, Unobserved
 from distillation.plan import plan
 from distillation.recipe import FROM_TEACHER, Initialisation, Recipe, Units
@@ -80,14 +80,14 @@ def distil(
     observer.stage("distilling")
     _check(data, teacher, architecture, recipe)
     place = torch.device(device)
-    student = build(architecture, head_of(teacher.config), data.classes, seed=seed)
+    student = build(architecture, head_of(teacher.config), data.classes or None, seed=seed)
     pupil = Pupil(model=student, hidden_units=_initialise(student, teacher, previous, recipe))
     teacher.train(False)
     move(teacher, place)
-    selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)
-    classes = len(data.classes)
+    kind = data.task.kind
+    selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length, kind=kind)
     batches = TrainingBatches(
-        data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed
+        data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed, kind=kind
     )
     teaching: Teaching = LiveTeaching(teacher)
     phases = plan(recipe, pupil, teaching, steps=steps)
@@ -103,7 +103,8 @@ def distil(
         model=student,
         phases=phases,
         batches=batches,
-        evaluate=lambda: estimate(data.task.metric, selection.labels, predict(student, selection, place), classes),
+        evaluate=lambda: evaluate(student, selection, data.task, data.classes, place),
+        lower_is_better=data.task.metric.lower_is_better,
         recipe=recipe,
         seed=seed,
         device=place,
@@ -119,9 +120,8 @@ def report(model: StillhouseTaskModel, data: ReportData, recipe: Recipe, *, devi
     """The metric on the report split: evaluated once, for what is published."""
     place = torch.device(device)
     move(model, place)
-    texts = Encoded(data.report, data.tokenizer, max_length=recipe.max_length)
-    predictions = predict(model, texts, place)
-    return estimate(data.task.metric, texts.labels, predictions, len(data.classes))
+    texts = Encoded(data.report, data.tokenizer, max_length=recipe.max_length, kind=data.task.kind)
+    return evaluate(model, texts, data.task, data.classes, place)
 
 
 def _initialise(
@@ -154,6 +154,8 @@ def _check(data: PreparedData, teacher: StillhouseTaskModel, architecture: Archi
                 f"distillation.max_length of {recipe.max_length} is more than the {name}'s {shape.max_positions}"
                 " positions"
             )
+    if head_of(teacher.config).kind is not data.task.kind:
+        raise TeacherError(f"the teacher does {head_of(teacher.config).kind}, but the task is one of {data.task.kind}")
     if head_of(teacher.config).classes != len(data.classes):
         raise TeacherError(
             f"the teacher tells {head_of(teacher.config).classes} classes apart, but the data has {len(data.classes)}"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from distillation.values import Dataset, Recipe, Task
+from distillation.recipe import Recipe
+from distillation.values import Dataset, Task
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
 from protocol.jobs import FinalizeWork, Score
 from search_space import Architecture
