@@ -16,11 +16,12 @@ import logging
 import os
 import shutil
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -76,24 +77,31 @@ class Cache:
         if size > self.budget_bytes:
             return live
         entry = self.folder / training_name(teacher, "outputs", content, len(encoded), int(encoded.lengths.sum()))
+        reading = None
         try:
             entry.mkdir(parents=True, exist_ok=True)
             # Held as long as the teaching lives: what is being read is not removed.
-            reading = (entry / "reading").open("ab")
+            reading = os.open(entry / "reading", os.O_WRONLY | os.O_CREAT, 0o644)
             _wait_for(reading, fcntl.LOCK_SH, observer)
             os.utime(entry)
             with (entry / "writing").open("ab") as writing:
-                _wait_for(writing, fcntl.LOCK_EX, observer)
+                _wait_for(writing.fileno(), fcntl.LOCK_EX, observer)
                 missing = [part for part in parts if not (entry / part.file).exists()]
                 if missing:
                     self._make_room(entry, sum(BYTES * rows[part.name] * part.width for part in missing))
                     _fill(entry, missing, rows, live, encoded, observer)
             arrays = {part.name: np.load(entry / part.file, mmap_mode="r") for part in parts}
-        except OSError as error:
+            teaching = CachedTeaching(teacher, encoded, arrays)
+            weakref.finalize(teaching, os.close, reading)
+        except BaseException as error:
+            if reading is not None:
+                os.close(reading)
+            if not isinstance(error, OSError):
+                raise
             # A full disk, say: slower, and no reason to fail.
             log.warning("the teacher's outputs are not kept: %s", error)
             return live
-        return CachedTeaching(teacher, encoded, arrays, reading)
+        return teaching
 
     def _make_room(self, kept: Path, size_bytes: int) -> None:
         """Removes what was used longest ago and nobody reads, until the new bytes fit."""
@@ -129,12 +137,10 @@ class CachedTeaching:
         model: StillhouseTaskModel,
         encoded: Encoded,
         arrays: Mapping[str, Floats],
-        reading: IO[bytes],
     ) -> None:
         self.model = model
         self._kind = encoded.kind
         self._arrays = arrays
-        self._reading = reading
         self._starts = _starts(encoded)
         self._layers = architecture_of(model.config)
 
@@ -246,10 +252,10 @@ def _starts(encoded: Encoded) -> Integers:
     return starts
 
 
-def _wait_for(file: IO[bytes], lock: int, observer: Observer) -> None:
+def _wait_for(handle: int, lock: int, observer: Observer) -> None:
     while True:
         try:
-            fcntl.flock(file, lock | fcntl.LOCK_NB)
+            fcntl.flock(handle, lock | fcntl.LOCK_NB)
         except BlockingIOError:
             if observer.should_stop():
                 raise Interrupted("stopped while another process computed the teacher's outputs") from None
