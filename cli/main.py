@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import CliError, ExitCode
+from cli.errors import BadInputError, CliError, ExitCode
 from cli.interrupts import Interrupts
 from cli.names import study_name
 from cli.resuming import stopped
@@ -225,19 +225,59 @@ def preview(study_file: StudyFile, as_json: Json = False) -> None:
 
 @app.command()
 def export(
-    name: Name,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY|CHECKPOINT",
+            help="The study's name; with --format the folder of a checkpoint.",
+            show_default=False,
+        ),
+    ],
     to: Annotated[
         Path | None,
-        typer.Option(parser=_folder, metavar="PATH", help="Folder to write to; exports/STUDY in the home by default."),
+        typer.Option(
+            "--to",
+            "--output",
+            parser=_folder,
+            metavar="PATH",
+            help="Folder to write to; of a study exports/STUDY in the home by default.",
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="Write a checkpoint as huggingface, onnx or stablehlo."),
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Texts in a call of StableHLO; any by default.")] = None,
+    length: Annotated[int | None, typer.Option(min=1, help="Tokens of a text in StableHLO; 128 by default.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, or float16 (onnx) or bfloat16 (stablehlo); float32 by default.")
+    ] = None,
+    platforms: Annotated[
+        list[str] | None,
+        typer.Option("--platform", help="Platform of StableHLO (repeat it); cpu, cuda and tpu by default."),
     ] = None,
     url: Url = DEFAULT_URL,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Download the exported finalists of a study."""
+    """Download the exported finalists of a study, or write a checkpoint for another runtime."""
+    if form is not None:
+        from cli.checkpoint_export import ExportOptions
+        from cli.reading import convert
+
+        options = ExportOptions(batch=batch, length=length, dtype=dtype, platforms=tuple(platforms or ()))
+        return convert(Path(source), form, to, options)
+    if (batch, length, dtype, platforms or None) != (None, None, None, None):
+        raise typer.BadParameter("--batch, --length, --dtype and --platform belong to --format")
+    try:
+        name = study_name(source)
+    except BadInputError as error:
+        if source and Path(source).is_dir():
+            raise BadInputError(f"{error}; to export a checkpoint's folder add --format") from error
+        raise
     from cli import reading
 
     folder = to if to is not None else home / "exports" / name
-    reading.export(url, name, folder.expanduser().absolute())
+    return reading.export(url, name, folder.expanduser().absolute())
 
 
 if __name__ == "__main__":

@@ -9,10 +9,12 @@ from pathlib import Path
 from pydantic import BaseModel
 from rich.console import Console
 
+from cli.checkpoint_export import ExportOptions, Format, export_checkpoint
 from cli.display import make_console, say
 from cli.errors import BadInputError
 from cli.exports import download_exports
-from cli.study_source import read_study
+from cli.previewing import constraints_table, costs_table
+from cli.study_source import read_study, refused
 from cli.summary import closing_lines, loading_lines
 from cli.tables import (
     baselines_table,
@@ -24,9 +26,10 @@ from cli.tables import (
     studies_table,
     trials_table,
 )
-from client import Client
-from protocol.quantity import format_count
+from client import Client, ProblemError
+from protocol.problem import INVALID
 from protocol.views import StudyView, TrialView
+from search_space.errors import unknown
 
 PATIENCE_S = 1.0
 """Somebody waits in front of the screen."""
@@ -35,7 +38,12 @@ PATIENCE_S = 1.0
 def create(url: str, study_file: Path, *, as_json: bool) -> None:
     spec = read_study(study_file)
     with Client(url, patience_s=PATIENCE_S) as client:
-        study = client.studies.create(spec)
+        try:
+            study = client.studies.create(spec)
+        except ProblemError as error:
+            if error.code != INVALID:
+                raise
+            raise refused(study_file, error) from error
     if as_json:
         _print_json(study)
     else:
@@ -81,21 +89,25 @@ def front(url: str, name: str, *, as_json: bool) -> None:
 
 def preview(study_file: Path, *, as_json: bool) -> None:
     spec = read_study(study_file)
-    from service.operations.studies import preview as preview_of
+    from service.operations.preview import preview as preview_of
 
     view = preview_of(spec)
     if as_json:
         print(json.dumps({"study": _plain(spec), "preview": _plain(view)}, indent=2))
         return
-    sizes = (view.parameters_min, view.parameters_median, view.parameters_max)
-    least, middle, most = (format_count(size) for size in sizes)
+    console = make_console()
     say(
-        make_console(),
+        console,
         f"study {spec.name} is in order\n"
-        f"search space: {view.size:,} architectures before the teacher's own limits\n"
-        f"parameters without token embeddings: {least} to {most}, median {middle}\n"
-        f"budget: {spec.budget.trials} trials, {spec.budget.finalists} finalists\n"
-        f"target: {spec.target.label}",
+        f"search space: {view.size:,} architectures of {view.grid_points:,} combinations, before the teacher's own"
+        " limits",
+    )
+    console.print(costs_table(view, spec.target))
+    if view.constraints:
+        console.print(constraints_table(view))
+    say(
+        console,
+        f"budget: {spec.budget.trials} trials, {spec.budget.finalists} finalists\ntarget: {spec.target.label}",
     )
 
 
@@ -109,6 +121,17 @@ def export(url: str, name: str, folder: Path) -> None:
     for number, target in folders.items():
         say(console, f"trial {number}  {target}")
     say(console, loading_lines(next(iter(folders.values()))))
+
+
+def convert(checkpoint: Path, form: str, target: Path | None, options: ExportOptions) -> None:
+    if form not in tuple(Format):
+        raise BadInputError(unknown("format", form, map(str, Format)))
+    if target is None:
+        raise BadInputError("name the folder to write to with --to")
+    checkpoint, target = checkpoint.expanduser(), target.expanduser().absolute()
+    console = make_console()
+    for line in export_checkpoint(checkpoint, Format(form), target, options):
+        say(console, line)
 
 
 def _study(url: str, name: str) -> tuple[StudyView, tuple[TrialView, ...]]:

@@ -18,15 +18,14 @@ from cli.home_lock import LOCK, home_lock
 from cli.interrupts import Interrupts
 from cli.ports import HOST, free_port
 from cli.resuming import run_command
-from cli.study_source import read_study
+from cli.study_source import placed, read_study, refused
 from cli.summary import print_summary
 from cli.supervisor import ChildSpec, Supervisor
 from client import Client, ClientError, ProblemError, Unreachable
-from client.errors import STUDY_DIFFERS
 from hardware.errors import BusyError
 from hardware.lock import computing
 from hardware.values import Device
-from protocol.jobs import FailureReason
+from protocol.problem import STUDY_DIFFERS
 from protocol.study import StudySpec
 from protocol.views import StudyState, StudyView
 
@@ -36,8 +35,6 @@ START_S = 60.0
 
 STOP_S = 25.0
 """How long the processes may take to end: a worker's job gets 20 s to write its checkpoint."""
-
-_RETRIABLE = (FailureReason.ERROR, FailureReason.LEASE_EXPIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +96,7 @@ class _Session:
         with closing(Client(self._address, patience_s=0)) as client:
             self._wait_for_service(client)
         with closing(Client(self._address)) as client:
-            study = created(client, self._spec, self._options.again)
+            study = created(client, self._spec, self._options)
             say(self._console, f"study {study.name}: {self._address}/studies/{study.name}")
             if study.ended_at is None or self._options.hold:
                 self._start("suggest")
@@ -169,14 +166,16 @@ class _Session:
             say(self._console, "")
 
 
-def created(client: Client, spec: StudySpec, again: bool) -> StudyView:
+def created(client: Client, spec: StudySpec, options: RunOptions) -> StudyView:
     try:
-        if again and _exists(client, spec.name) is not None:
+        if options.again and _exists(client, spec.name) is not None:
             return _created_beside(client, spec)
         return client.studies.create(spec)
     except ProblemError as error:
+        if error.problem.status >= 500:
+            raise
         if error.code != STUDY_DIFFERS:
-            raise BadInputError(str(error)) from error
+            raise refused(options.study_file, error) from error
         changes = "\n".join(f"    {line}" for line in error.problem.errors)
         raise BadInputError(
             f"study {spec.name} exists and was started with other settings:\n{changes}\n"
@@ -207,7 +206,8 @@ def _exists(client: Client, name: str) -> StudyView | None:
 
 def failure(study: StudyView, options: RunOptions) -> CliError:
     command = run_command(options.study_file, options.home, again=True)
-    message = f"study {study.name} failed: {study.error}\nOnce that is mended:\n    {command}"
-    broke = any(f"{reason}: " in (study.error or "") for reason in _RETRIABLE)
+    error = placed(options.study_file, study.error or "it does not say why")
+    message = f"study {study.name} failed: {error}\nOnce that is mended:\n    {command}"
+    broke = study.failure is None or study.failure.retriable
     # A study that failed before its first trial, and not because something broke, cannot be done as it was asked for.
     return CliError(message) if broke or any(study.trials.values()) else BadInputError(message)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from cli.errors import BadInputError
+from client import ProblemError
 from distillation.values import BUILT_IN, DOCSTRINGS, Dataset
 from protocol.errors import StudyFileError
 from protocol.study import StudySpec
-from protocol.study_file import load_study
+from protocol.study_file import line_of, load_study
+
+_KEY = re.compile(r"(?:^|: )([a-z_]+)((?:\.[\w-]+)*)(?=: )")
+"""A key of a study in what somebody says about it: `the prepare job failed: invalid: task.dataset: ...`."""
 
 _FILE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".conll", ".parquet")
 _PATH_BEGINNINGS = ("/", "./", "../", "~")
@@ -38,6 +43,23 @@ def _dataset(data: Dataset, key: str, study_file: Path) -> Dataset:
     return replace(data, source=source, report=report)
 
 
+def placed(study_file: Path, message: str) -> str:
+    """What the service says about a key of the study, led by file and line if it is on one there."""
+    keys = [root + rest for root, rest in _KEY.findall(message) if root in StudySpec.model_fields]
+    try:
+        text = study_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return message
+    line = line_of(text, keys[0]) if keys else None
+    return message if line is None else f"{study_file}:{line}: {message}"
+
+
+def refused(study_file: Path, error: ProblemError) -> BadInputError:
+    """The service's refusal of the study, key by key."""
+    lines = error.problem.errors or [error.problem.detail]
+    return BadInputError("\n".join(placed(study_file, line) for line in lines))
+
+
 def _located(value: str, key: str, study_file: Path) -> str:
     """The absolute path where there is such a file or folder, else the value, which then is a name on the hub."""
     folders = list(dict.fromkeys([study_file.resolve().parent, Path.cwd()]))
@@ -47,5 +69,6 @@ def _located(value: str, key: str, study_file: Path) -> str:
             return str(candidate.resolve())
     if value.startswith(_PATH_BEGINNINGS) or value.lower().endswith(_FILE_ENDINGS):
         where = "" if Path(value).expanduser().is_absolute() else f" in {' or '.join(map(str, folders))}"
-        raise BadInputError(f"{study_file}: {key}: there is no file or folder {value!r}{where}")
+        message = f"{key}: there is no file or folder {value!r}{where}"
+        raise BadInputError(placed(study_file, message))
     return value

@@ -20,7 +20,7 @@ _QUANTILES = {"latency_p50": "p50", "latency_p90": "p90", "latency_p99": "p99"}
 
 
 def studies_table(studies: Iterable[StudyView]) -> Table:
-    table = _table("", "study", "state", "trials", "front", "hypervolume", "remaining")
+    table = new_table("", "study", "state", "trials", "front", "hypervolume", "remaining")
     for study in studies:
         table.add_row(
             study.name,
@@ -36,7 +36,7 @@ def studies_table(studies: Iterable[StudyView]) -> Table:
 def front_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
     """The front by latency, best quality last: what was seen on the selection split at flash fidelity."""
     metric, quantile = study.spec.task.metric, latency_name(study)
-    table = _table(
+    table = new_table(
         "Front (flash fidelity, selection split)",
         "trial",
         "architecture",
@@ -64,7 +64,7 @@ def front_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
 def finalists_table(study: StudyView, trials: Sequence[TrialView], folders: dict[int, str]) -> Table:
     """The finalists at full fidelity; `folders` says where each trial's export lies."""
     metric, quantile = study.spec.task.metric, latency_name(study)
-    table = _table(
+    table = new_table(
         "Finalists (full fidelity, report split)",
         "trial",
         "architecture",
@@ -91,7 +91,7 @@ def finalists_table(study: StudyView, trials: Sequence[TrialView], folders: dict
 def baselines_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
     """What the finalists stand against: the teacher, methods that are no encoder, and the named shapes."""
     metric, quantile = study.spec.task.metric, latency_name(study)
-    table = _table(
+    table = new_table(
         "To compare with", "", f"{metric} [95 % interval]", "split", f"latency {quantile}", "speed-up", "parameters"
     )
     prepared = study.prepared
@@ -120,7 +120,7 @@ def baselines_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
 def trials_table(study: StudyView, trials: Sequence[TrialView], *, last: int | None = None) -> Table:
     """The trials by number, or the last few of them."""
     metric, quantile = study.spec.task.metric, latency_name(study)
-    table = _table("", "trial", "architecture", "state", str(metric), f"latency {quantile}", "parameters", "")
+    table = new_table("", "trial", "architecture", "state", str(metric), f"latency {quantile}", "parameters", "")
     for trial in trials if last is None else trials[-last:]:
         value = trial.metrics.get(metric)
         table.add_row(
@@ -201,7 +201,7 @@ def remaining_text(study: StudyView) -> str:
     return "not known yet" if study.remaining_s is None else f"about {format_duration(study.remaining_s)}"
 
 
-def _table(title: str, *columns: str) -> Table:
+def new_table(title: str, *columns: str) -> Table:
     table = Table(title=title or None, title_justify="left", title_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -35,10 +35,3 @@ class UnexpectedAnswer(ClientError):  # noqa: N818 (the name says what happened)
 
 class ArtefactError(ClientError):
     """An artefact that cannot be used: its content is not what its name says, or there is something in its place."""
-
-
-LEASE_LOST = "lease_lost"
-"""Code of the problem that answers a worker whose job is no longer its own."""
-
-STUDY_DIFFERS = "study_differs"
-"""Code of the problem that answers a study whose name is taken by a different one."""

@@ -5,7 +5,7 @@ Shapes: B batch, L length.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,14 +45,21 @@ class Batch:
     indices: Tensor
     decides: Tensor | None
 
+    def rows(self, rows: Tensor) -> Batch:
+        """These rows of the batch."""
+        return self._each(lambda tensor: tensor[rows])
+
     def to(self, device: torch.device) -> Batch:
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(
-            self.input_ids.to(device),
-            self.attention_mask.to(device),
-            None if self.token_type_ids is None else self.token_type_ids.to(device),
-            self.labels.to(device),
-            self.indices.to(device),
-            None if self.decides is None else self.decides.to(device),
+            change(self.input_ids),
+            change(self.attention_mask),
+            None if self.token_type_ids is None else change(self.token_type_ids),
+            change(self.labels),
+            change(self.indices),
+            None if self.decides is None else change(self.decides),
         )
 
 

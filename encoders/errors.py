@@ -1,5 +1,8 @@
 """What can go wrong around an encoder."""
 
+MOST_NAMED = 5
+"""Tensors that an error names before it only counts."""
+
 
 class EncoderError(ValueError):
     """Base of this package's errors."""
@@ -23,3 +26,9 @@ class InitialisationError(EncoderError):
 
 class ExportError(EncoderError):
     """An export that could not be written, or does not compute what the model computes."""
+
+
+def few(names: list[str]) -> str:
+    """The first of these names, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

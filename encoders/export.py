@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from encoders.bert import Bert
 from encoders.build import MODELS
 from encoders.distilbert import DistilBert
 from encoders.errors import ExportError
+from encoders.folder import whole_folder
 from encoders.huggingface import load_tokenizer
 from encoders.layouts import CLASS_ENDS, Kind, Writable
 from encoders.mobilebert import MobileBert
@@ -81,11 +80,13 @@ class Export:
         model_type: of transformers, or `stillhouse`: our own class, whose code lies beside the weights and is loaded
             with `trust_remote_code=True`.
         obstacles: by model type, for those that were asked before.
+        difference: the largest found between an output and the model's, relative to the largest output.
     """
 
     model_type: str
     class_name: str
     obstacles: Mapping[str, str]
+    difference: float
 
     @property
     def needs_remote_code(self) -> bool:
@@ -120,28 +121,19 @@ def export(
     folder = folder.expanduser().absolute()
     _check_replaceable(folder)
     fitted = _fitted(tokenizer, model)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the target, so that moving it into place is a rename. The last part of the name is kept because
-        # transformers names the module of the modelling code after it.
-        workshop = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".export-"))
-    except OSError as error:
-        raise ExportError(f"cannot export to {folder}: {error}") from error
     target, obstacles = (None, {}) if own_class else _target(model)
-    try:
-        written = workshop / folder.name
-        written.mkdir()
+    with whole_folder(folder) as written:
         class_name = _write_own(model, written) if target is None else _write_other(model, target, fitted, written)
         _write_tokenizer(fitted, written)
         if card is not None:
             (written / "README.md").write_text(card, encoding="utf-8")
-        _verify(model, fitted, written, is_own=target is None)
-        _move(written, folder, workshop)
-    except OSError as error:
-        raise ExportError(f"cannot export to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-    return Export(model_type=OWN if target is None else target.model_type, class_name=class_name, obstacles=obstacles)
+        difference = _verify(model, fitted, written, is_own=target is None)
+    return Export(
+        model_type=OWN if target is None else target.model_type,
+        class_name=class_name,
+        obstacles=obstacles,
+        difference=difference,
+    )
 
 
 def kind_of(model: StillhouseModel) -> Kind:
@@ -181,7 +173,10 @@ def _fitted(tokenizer: Path | PreTrainedTokenizerBase, model: StillhouseModel) -
         raise ExportError(
             f"the tokenizer has {len(fitted)} tokens, the model's vocabulary_size is {model.config.vocabulary_size}"
         )
-    fitted.model_max_length = min(fitted.model_max_length, model.config.max_positions)
+    added, most = fitted.num_special_tokens_to_add(), model.config.max_positions
+    if added > most:
+        raise ExportError(f"the tokenizer adds {added} tokens to every text, the model's max_positions is {most}")
+    fitted.model_max_length = min(fitted.model_max_length, most)
     if not model.config.token_types:
         fitted.model_input_names = [name for name in fitted.model_input_names if name != "token_type_ids"]
     return fitted
@@ -234,7 +229,7 @@ def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         raise OSError(f"cannot write the tokenizer: {error}") from error
 
 
-def _verify(model: StillhouseModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, is_own: bool) -> None:
+def _verify(model: StillhouseModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, is_own: bool) -> float:
     try:
         with _quiet():
             reloaded, loading = AUTO_CLASSES[kind_of(model)].from_pretrained(
@@ -255,12 +250,15 @@ def _verify(model: StillhouseModel, tokenizer: PreTrainedTokenizerBase, folder: 
     # Half precision rounds each class' own order of operations; the weights themselves come back exactly.
     whole = model if model.dtype == torch.float32 else copy.deepcopy(model).float()  # type: ignore[no-untyped-call]
     expected, found = _outputs(whole, encoded), _outputs(reloaded.to(model.device), encoded)
+    largest = 0.0
     for name, output in expected.items():
         if not torch.isfinite(output).all():
             raise ExportError(f"the model's {name} are not finite; it was not exported")
         difference = float((found[name] - output).abs().max() / output.abs().max().clamp(min=1))
         if not difference <= TOLERANCE:
             raise ExportError(f"the reloaded model's {name} differ from the model's by {difference:.1e}")
+        largest = max(largest, difference)
+    return largest
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
@@ -280,18 +278,6 @@ def _outputs(model: torch.nn.Module, encoded: dict[str, Tensor]) -> dict[str, Te
     mask = encoded["attention_mask"].bool()
     computed = {name: output[name].float().cpu() for name in OUTPUTS if output.get(name) is not None}
     return {name: each[mask] if each.shape[:2] == mask.shape else each for name, each in computed.items()}
-
-
-def _move(written: Path, folder: Path, workshop: Path) -> None:
-    replaced = workshop / f"{folder.name}.replaced"
-    if folder.exists():
-        folder.rename(replaced)
-    try:
-        written.rename(folder)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(folder)
-        raise
 
 
 @contextmanager

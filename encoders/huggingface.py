@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, get_session, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from torch import Tensor
 from transformers import AutoTokenizer, CamembertConfig, PreTrainedTokenizerBase, RobertaConfig, XLMRobertaConfig
@@ -20,8 +22,14 @@ from encoders.layouts import Readable
 from encoders.mobilebert import MobileBert
 from encoders.modeling_stillhouse import StillhouseConfig
 from encoders.roberta import Roberta
+from encoders.settings import check_settings
 from encoders.values import Head
 from encoders.weights import read
+
+log = logging.getLogger(__name__)
+
+PROBE_S = 5.0
+"""How long the hub may take to answer at all."""
 
 READABLE: Mapping[str, Readable] = {
     "bert": Bert(),
@@ -68,6 +76,7 @@ def load_pretrained(
     if model_type not in (*READABLE, StillhouseConfig.model_type):
         known = ", ".join((*READABLE, StillhouseConfig.model_type))
         raise UnsupportedModelError(f"{source}: models of type {model_type!r} are not supported; supported are {known}")
+    check_settings(values, source, with_sizes=model_type != StillhouseConfig.model_type)
     opened = Source(name=source, config=values, tensors=lambda: _tensors(source, revision))
     wanted = Wanted(head=head, labels=None if labels is None else tuple(labels), seed=seed)
     if model_type == StillhouseConfig.model_type:
@@ -85,11 +94,13 @@ def load_tokenizer(source: str, *, revision: str | None = None) -> PreTrainedTok
     # AutoTokenizer reads the model's configuration first, and of ours would ask whether it may run the code beside it.
     is_ours = config_file is not None and _json(config_file).get("model_type") == StillhouseConfig.model_type
     folder = Path(source).expanduser()
+    is_folder = folder.is_dir()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            folder if folder.is_dir() else source,
+            folder if is_folder else source,
             config=StillhouseConfig() if is_ours else None,
             revision=revision,
+            local_files_only=not is_folder and not _hub_answers(),
             trust_remote_code=False,
         )
     except Exception as error:  # as in `_fetch`, and whatever the parsers of the tokenizer's files raise
@@ -109,8 +120,21 @@ def _tensors(source: str, revision: str | None) -> dict[str, Tensor]:
             f"{source} has no model.safetensors; pickled weights (pytorch_model.bin) are not read: load them where"
             " you trust them and save them again with save_pretrained of transformers"
         )
-    parts = sorted(set(_json(index)["weight_map"].values()))
+    parts = _parts(index)
     return {name: tensor for part in parts for name, tensor in read(_required(source, part, revision)).items()}
+
+
+def _parts(index: Path) -> list[str]:
+    """The files that an index names: all of them beside it, for a checkpoint is read from one folder."""
+    places = _json(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(f"{index}: weight_map must be a mapping from tensors to files")
+    for name, file in places.items():
+        if not isinstance(file, str) or re.fullmatch(r"[^/\\\0:]+\.safetensors", file) is None:
+            raise CheckpointError(
+                f"{index}: weight_map names {file!r:.60} for {name:.60}; it must be a .safetensors file beside it"
+            )
+    return sorted(set(places.values()))
 
 
 def _required(source: str, file: str, revision: str | None) -> Path:
@@ -125,15 +149,33 @@ def _fetch(source: str, file: str, revision: str | None) -> Path | None:
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder / file if (folder / file).is_file() else None
+    is_online = _hub_answers()
     try:
-        return Path(hf_hub_download(source, file, revision=revision))
+        return Path(hf_hub_download(source, file, revision=revision, local_files_only=not is_online))
     except Exception as error:  # the hub's client lets its HTTP library's errors through, another one in each version
         # A file that is only missing from the cache may well be on the hub.
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
             return None
+        if isinstance(error, LocalEntryNotFoundError) and not is_online:
+            raise SourceNotFoundError(
+                f"{source!r} is not a local folder, its {file} is not in the cache of this machine, and the hub"
+                f" ({constants.ENDPOINT}) cannot be reached (offline?)"
+            ) from error
         raise SourceNotFoundError(
             f"{source!r} is not a local folder, and the hub did not give its {file} (offline?): {_first_line(error)}"
         ) from error
+
+
+def _hub_answers() -> bool:
+    """Whether the hub can be asked: found out with one request, where its client would try again for 20 s."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PROBE_S)
+    except Exception as error:  # as in `_fetch`
+        log.info("the hub does not answer: %s", _first_line(error))
+        return False
+    return True
 
 
 def _json(path: Path) -> dict[str, Any]:

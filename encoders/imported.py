@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from encoders.build import architecture_of, build_from, config_of, head_of, labels_of
-from encoders.errors import UnsupportedModelError
+from encoders.errors import EncoderError, UnsupportedModelError
 from encoders.layouts import Description, Layout, Readable, check_tied, modern, present, translated
 from encoders.modeling_stillhouse import StillhouseConfig, StillhouseEncoder, StillhouseTaskModel
 from encoders.values import POOLING, Head, Pooling
 from encoders.weights import fit
-from search_space import InvalidArchitectureError, Pooler
+from search_space import Pooler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def read_own(source: Source, wanted: Wanted) -> ImportedEncoder:
 
 def read_other(model_type: Readable, source: Source, wanted: Wanted) -> ImportedEncoder:
     """From a model of a type of transformers."""
-    described = model_type.describe(source.config, source.name)
+    described = _describe_other(model_type, source)
     layout, tensors = model_type.layout, modern(source.tensors())
     own = described.head
     if own is not None and not _holds(tensors, layout.heads.get(own.kind, {}).values()):
@@ -142,12 +142,25 @@ def _pooler_there(described: Description, layout: Layout, found: str | None) -> 
     return Pooler.NONE if found is None or described.pooler is Pooler.NONE else layout.poolers[found]
 
 
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What comes of a setting that nobody has foreseen: transformers' classes take nearly everything."""
+
+
+def _describe_other(model_type: Readable, source: Source) -> Description:
+    try:
+        return model_type.describe(source.config, source.name)
+    except EncoderError:
+        raise
+    except _UNREADABLE as error:
+        raise UnsupportedModelError(f"{source.name}: cannot read its config.json: {error}") from error
+
+
 def _describe_own(source: Source) -> Description:
     try:
         config = StillhouseConfig(**{name: value for name, value in source.config.items() if name != "model_type"})
         shape = architecture_of(config)
         head = None if config.architectures == [StillhouseEncoder.__name__] else head_of(config)
-    except (ValueError, InvalidArchitectureError) as error:
+    except _UNREADABLE as error:
         raise UnsupportedModelError(f"{source.name}: {error}") from error
     return Description(
         architecture=replace(shape, pooler=Pooler.NONE),

@@ -21,7 +21,7 @@ from typing import NamedTuple, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from encoders.errors import CheckpointError, EncoderError
+from encoders.errors import CheckpointError, EncoderError, few
 from encoders.values import Head, HeadKind, Pooling
 from search_space import Activation, Architecture, AttentionInput, Norm, Pooler
 
@@ -47,9 +47,6 @@ STATIC = (
 LOWEST = float(np.finfo(np.float32).min)
 """The score of a padding token. Not -inf, of which a text that is all padding, and all gradients with it, would be NaN.
 """
-
-MOST_NAMED = 5
-"""Parameters that an error names before it only counts."""
 
 
 class Projections(NamedTuple):
@@ -167,7 +164,7 @@ def parameter_shapes(architecture: Architecture, head: Head) -> dict[str, tuple[
         if architecture.bottleneck_size:
             shapes |= _pair(f"{layer}.bottleneck.linear", block, hidden) | _pair(f"{layer}.bottleneck.norm", block)
             shapes |= _pair(f"{layer}.expansion.linear", hidden, block) | _pair(f"{layer}.expansion.norm", hidden)
-        if architecture.attention_input is AttentionInput.SHARED:
+        if heads and architecture.attention_input is AttentionInput.SHARED:
             shapes |= _pair(f"{layer}.shared.linear", block, hidden) | _pair(f"{layer}.shared.norm", block)
         shapes |= _attention_shapes(f"{layer}.attention", architecture, heads)
         for stack in range(architecture.ffn_stacks):
@@ -239,16 +236,16 @@ def _block(
     inner = hidden_BLD
     if architecture.bottleneck_size:
         inner = _normed_linear(weights, architecture, "bottleneck", hidden_BLD)
-    value_input = inner if architecture.attention_input is AttentionInput.BOTTLENECK else hidden_BLD
-    query_input = value_input
-    if architecture.attention_input is AttentionInput.SHARED:
-        query_input = _normed_linear(weights, architecture, "shared", hidden_BLD)
     attention, seen, projections = weights.below("attention"), None, None
     if heads:
+        value_input = inner if architecture.attention_input is AttentionInput.BOTTLENECK else hidden_BLD
+        query_input = value_input
+        if architecture.attention_input is AttentionInput.SHARED:
+            query_input = _normed_linear(weights, architecture, "shared", hidden_BLD)
         projections = _project(attention, heads, query_input, value_input)
         seen = _attention_map(projections, mask_BL)
         attended_BLHK = jnp.einsum("BHLM,BHMK->BLHK", seen, projections.value)
-        inner = attention.linear("output", attended_BLHK.reshape(*attended_BLHK.shape[:2], -1)) + inner
+        inner = attention.linear("output", lax.collapse(attended_BLHK, 2)) + inner
     inner = attention.norm(architecture.norm, inner)
     for stack in range(architecture.ffn_stacks):
         inner = _feed_forward(weights.below(f"feed_forward.{stack}"), architecture, ffn_size, inner)
@@ -365,7 +362,8 @@ def _rows(table: Array, ids: Array) -> Array:
 
 def _split(projected: Array, heads: int) -> Array:
     """(B, L, H * K) to (B, H, L, K)."""
-    return projected.reshape(*projected.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+    # No -1 for the head size: of a batch of no texts it cannot be told.
+    return projected.reshape(*projected.shape[:2], heads, projected.shape[2] // heads).transpose(0, 2, 1, 3)
 
 
 def _wide(array: Array) -> Array:
@@ -419,11 +417,6 @@ def _check(parameters: Mapping[str, Array], architecture: Architecture, head: He
             if name in parameters and parameters[name].shape != shape
         ],
     }
-    found = [f"{what}: {_few(names)}" for what, names in problems.items() if names]
+    found = [f"{what}: {few(names)}" for what, names in problems.items() if names]
     if found:
         raise CheckpointError(f"these parameters do not fit {architecture.label} for {head.kind}; {'; '.join(found)}")
-
-
-def _few(names: list[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -14,16 +14,13 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from encoders.errors import CheckpointError, UnsupportedModelError
+from encoders.errors import CheckpointError, UnsupportedModelError, few
 from encoders.modeling_stillhouse import StillhouseConfig
 from encoders.values import CLASSIFYING, POOLING, Head, HeadKind, Pooling
 from search_space import Architecture, Pooler
 
 Kind = HeadKind | None
 """Of a model; None is an encoder without a head."""
-
-MOST_NAMED = 5
-"""Tensors that an error names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,13 +238,13 @@ def translated(
     found = {name: present(tensors, layout.prefix, theirs) for name, theirs in wanted.items()}
     missing = sorted(wanted[name] for name, theirs in found.items() if theirs is None)
     if missing:
-        raise CheckpointError(f"{source} misses {_few(missing)}")
+        raise CheckpointError(f"{source} misses {few(missing)}")
     read = set(found.values())
     poolers = (re.escape(name.removeprefix(layout.prefix)) for name in layout.poolers)
     unread = re.compile("|".join((*layout.unread, *poolers)))
     foreign = [name for name in tensors if name not in read and not unread.match(name.removeprefix(layout.prefix))]
     if foreign:
-        raise CheckpointError(f"{source} has tensors that are not of its model type: {_few(sorted(foreign))}")
+        raise CheckpointError(f"{source} has tensors that are not of its model type: {few(sorted(foreign))}")
     return {name: tensors[theirs] for name, theirs in found.items() if theirs is not None}
 
 
@@ -295,8 +292,3 @@ def pooler_obstacle(config: StillhouseConfig, kind: Kind, known: tuple[str, ...]
 def said_alike(config: StillhouseConfig) -> dict[str, Any]:
     """The settings that their configurations call the same."""
     return {"initializer_range": config.initializer_range, "id2label": config.id2label, "label2id": config.label2id}
-
-
-def _few(names: list[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

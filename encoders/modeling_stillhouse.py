@@ -302,9 +302,10 @@ class StillhouseForSequenceClassification(StillhouseTaskModel):
             return hidden_BLD[:, 0] if encoded.pooler_output is None else encoded.pooler_output
         if attention_mask is None:
             return hidden_BLD.mean(dim=1)
-        real_BL1 = attention_mask[:, :, None].to(hidden_BLD.dtype)
+        is_real_BL = attention_mask != 0
+        real_BL1 = is_real_BL[:, :, None].to(hidden_BLD.dtype)
         # A text without any token pools to zeros, not to NaN. bfloat16 cannot count beyond 256.
-        count_B1 = attention_mask.sum(dim=1, keepdim=True, dtype=torch.float32).clamp(min=1)
+        count_B1 = is_real_BL.sum(dim=1, keepdim=True, dtype=torch.float32).clamp(min=1)
         return ((hidden_BLD * real_BL1).sum(dim=1) / count_B1).to(hidden_BLD.dtype)
 
 
@@ -386,6 +387,14 @@ class StillhouseForMaskedLM(StillhouseTaskModel):
         logits_BLV = self.vocabulary_logits(encoded.last_hidden_state)
         return self._output(encoded, return_dict, loss=_token_loss(logits_BLV, labels), logits=logits_BLV)
 
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *settings: Any, **named: Any) -> nn.Embedding:
+        """As transformers'; the bias follows the words, at 0 for new ones."""
+        words: nn.Embedding = super().resize_token_embeddings(new_num_tokens, *settings, **named)
+        more = words.num_embeddings - len(self.bias)
+        if more:
+            self.bias = nn.Parameter(functional.pad(self.bias.detach(), (0, more)))
+        return words
+
     def vocabulary_logits(self, hidden: Tensor) -> Tensor:
         """(..., D) to (..., V); a trainer asks only for the masked tokens."""
         transformed = self.norm(self.activation(self.transform(hidden)))
@@ -428,7 +437,7 @@ class Embeddings(nn.Module):
         words: Tensor = self.word(input_ids)
         if self.trigram:
             if attention_mask is not None:  # else the last token would read the padding behind it
-                words = words * attention_mask[:, :, None].to(words.dtype)
+                words = words * (attention_mask[:, :, None] != 0).to(words.dtype)
             after = functional.pad(words[:, 1:], (0, 0, 0, 1))
             before = functional.pad(words[:, :-1], (0, 0, 1, 0))
             words = torch.cat((after, words, before), dim=2)
@@ -450,7 +459,7 @@ class Block(nn.Module):
         super().__init__()
         hidden, bottleneck = config.hidden_size, config.bottleneck_size
         self.bottleneck = NormedLinear(config, hidden, bottleneck) if bottleneck else None
-        is_shared = config.attention_input == "shared"
+        is_shared = config.attention_input == "shared" and heads > 0
         self.shared = NormedLinear(config, hidden, bottleneck) if is_shared else None
         self.attention_reads_bottleneck = config.attention_input == "bottleneck"
         self.attention = Attention(config, heads)
@@ -574,7 +583,8 @@ class NoNorm(nn.Module):
 
 
 def _attention_map(projections: Projections, mask: Tensor | None) -> Tensor:
-    scores = projections.query @ projections.key.transpose(2, 3) / math.sqrt(projections.query.shape[-1])
+    # Scaled before the product: float16 ends at 65,504.
+    scores = projections.query / math.sqrt(projections.query.shape[-1]) @ projections.key.transpose(2, 3)
     if mask is not None:
         # A text without any token attends to nothing, as in the fused kernels.
         return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1).masked_fill(~mask, 0.0)

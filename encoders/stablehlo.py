@@ -24,8 +24,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -41,6 +39,7 @@ import torch
 from encoders.build import architecture_of, head_of, labels_of
 from encoders.conversion import to_numpy
 from encoders.errors import ExportError
+from encoders.folder import whole_folder
 from encoders.jax_encoder import apply, parameter_shapes, to_jax
 from encoders.modeling_stillhouse import StillhouseTaskModel
 from encoders.weights import read, save_weights
@@ -82,6 +81,18 @@ CHECKED_TEXTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StableHloExport:
+    """What was written.
+
+    Args:
+        difference: the largest found between an output and torch's in the program's dtype, relative to the largest
+            output.
+    """
+
+    difference: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """An export in memory, on JAX's default device.
 
@@ -116,7 +127,7 @@ def export_stablehlo(
     length: int,
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
     dtype: Precision | str = Precision.FLOAT32,
-) -> None:
+) -> StableHloExport:
     """Writes program, weights and metadata, and proves on the CPU that they compute what the model computes.
 
     The proof runs what was written on random texts with padding: its error against a float64 run of the same weights
@@ -141,23 +152,12 @@ def export_stablehlo(
     exported = _lower(rounded, precision, batch, length, platforms)
     program = _serialized(exported)
     described = _metadata(rounded, exported, program, precision) | {"batch": batch, "length": length}
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".export-"))
-    except OSError as error:
-        raise ExportError(f"cannot export to {folder}: {error}") from error
-    try:
-        written = workshop / folder.name
-        written.mkdir()
+    with whole_folder(folder) as written:
         (written / PROGRAM).write_bytes(program)
         save_weights(rounded, written / WEIGHTS)
         (written / METADATA).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-        _verify(rounded, written, batch or CHECKED_TEXTS, length)
-        _move(written, folder, workshop)
-    except OSError as error:
-        raise ExportError(f"cannot export to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+        difference = _verify(rounded, written, batch or CHECKED_TEXTS, length)
+    return StableHloExport(difference=difference)
 
 
 def load_stablehlo(folder: Path) -> Program:
@@ -285,7 +285,7 @@ def _described(name: str, aval: jax.core.ShapedArray) -> dict[str, Any]:
     return {"name": name, "shape": shape, "dtype": str(aval.dtype)}
 
 
-def _verify(model: StillhouseTaskModel, folder: Path, batch: int, length: int) -> None:
+def _verify(model: StillhouseTaskModel, folder: Path, batch: int, length: int) -> float:
     inputs = _texts(model, batch, length)
     try:
         with jax.default_device(jax.devices("cpu")[0]):
@@ -293,6 +293,7 @@ def _verify(model: StillhouseTaskModel, folder: Path, batch: int, length: int) -
     except (RuntimeError, TypeError, ValueError) as error:
         raise ExportError(f"the export does not run: {error}") from error
     own, exact = _torch_results(model, inputs), _torch_results(copy.deepcopy(model).double(), inputs)
+    largest = 0.0
     for name, expected in exact.items():
         if not np.isfinite(expected).all():
             raise ExportError("the model's logits are not finite; it was not exported")
@@ -305,6 +306,9 @@ def _verify(model: StillhouseTaskModel, folder: Path, batch: int, length: int) -
                 f"the exported program's {name} are off by {error_here:.1e}, torch's in {model.dtype} by"
                 f" {error_of_torch:.1e}"
             )
+        scale = max(1.0, float(np.abs(expected)[real].max()))
+        largest = max(largest, float(np.abs(found[name] - own[name])[real].max()) / scale)
+    return largest
 
 
 def _texts(model: StillhouseTaskModel, batch: int, length: int) -> dict[str, npt.NDArray[np.int64]]:
@@ -345,15 +349,3 @@ def _read_metadata(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("format") == FORMAT else None
-
-
-def _move(written: Path, folder: Path, workshop: Path) -> None:
-    replaced = workshop / f"{folder.name}.replaced"
-    if folder.exists():
-        folder.rename(replaced)
-    try:
-        written.rename(folder)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(folder)
-        raise

@@ -11,10 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from encoders.errors import CheckpointError
-
-MOST_NAMED = 5
-"""Tensors that an error names before it only counts."""
+from encoders.errors import CheckpointError, few
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
@@ -87,7 +84,7 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
             if tensors[name].is_floating_point() != state[name].is_floating_point()
         ],
     }
-    found = [f"{what}: {_few(names)}" for what, names in problems.items() if names]
+    found = [f"{what}: {few(names)}" for what, names in problems.items() if names]
     if found:
         raise CheckpointError(f"the weights of {source} do not fit; {'; '.join(found)}")
     module.load_state_dict(dict(tensors))
@@ -100,8 +97,3 @@ def _write(tensors: dict[str, Tensor], path: str) -> None:
     except SafetensorError as error:
         # The library wraps what the disk said, a full one too, into its own error.
         raise OSError(f"cannot write weights: {error}") from error
-
-
-def _few(names: list[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -13,7 +13,7 @@ from hardware.environment import environment, hardware_key
 from hardware.quantile import quantile
 from hardware.round import Rules, relative_width
 from hardware.spread import log_variance
-from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
 
 KEPT_SAMPLES = 10_000
 """Samples of a process that a measurement carries: a report of fast calls would have several hundred thousand."""
@@ -23,30 +23,34 @@ def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effor
     """What the rounds of an attempt, taken on this machine, say together."""
     rounds = attempt.rounds
     samples_s = [round_.samples_s for round_ in rounds]
-    medians = [quantile(samples, 0.5) for samples in samples_s]
-    notes = tuple(_doubts(attempt, medians, rules))
+    seen = {name: [quantile(samples, name.share) for samples in samples_s] for name in QuantileName}
+    asked = {name: seen[name] for name in rules.quantiles}
+    kept = [_kept(samples) for samples in samples_s]
+    calls = sum(map(len, samples_s))
+    notes = tuple(_doubts(attempt, asked, rules))
     stamp = environment()
     return Measurement(
         profile=profile,
         effort=effort,
         source=Source.MEASURED,
         verdict=_verdict(effort, notes),
-        p50=_across(medians),
-        p90=_across([quantile(samples, 0.9) for samples in samples_s]),
-        p99=_across([quantile(samples, 0.99) for samples in samples_s]),
-        throughput_per_s=profile.batch * sum(map(len, samples_s)) / sum(map(sum, samples_s)),
+        p50=_across(seen[QuantileName.P50]),
+        p90=_across(seen[QuantileName.P90]),
+        p99=_across(seen[QuantileName.P99]),
+        throughput_per_s=profile.batch * calls / sum(map(sum, samples_s)),
         load_s=statistics.median(round_.load_s for round_ in rounds),
         first_call_s=statistics.median(round_.first_call_s for round_ in rounds),
         compile_s=statistics.median(round_.compile_s for round_ in rounds),
         peak_memory_bytes=max(round_.peak_memory_bytes for round_ in rounds),
-        log_variance=log_variance(medians, _disturbance(attempt)),
+        log_variance=max(log_variance(estimates, _disturbance(attempt)) for estimates in asked.values()),
         hardware_key=hardware_key(stamp),
         environment=stamp,
-        samples_s=[_kept(samples) for samples in samples_s],
+        samples_s=kept,
         measured_at=now.isoformat(),
         notes=notes,
         reference_shift=attempt.shift,
         voided=attempt.voided,
+        calls=calls if calls > sum(map(len, kept)) else None,
     )
 
 
@@ -56,8 +60,8 @@ def _verdict(effort: Effort, notes: tuple[str, ...]) -> Verdict:
     return Verdict.NOISY if notes else Verdict.STEADY
 
 
-def _doubts(attempt: Attempt, medians: list[Quantile], rules: Rules) -> Iterator[str]:
-    """What speaks against calling the attempt steady."""
+def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: Rules) -> Iterator[str]:
+    """What speaks against calling the attempt steady; `asked` has the processes' own quantiles."""
     rounds = attempt.rounds
     contended = [round_ for round_ in rounds if round_.contended]
     if contended:
@@ -69,13 +73,18 @@ def _doubts(attempt: Attempt, medians: list[Quantile], rules: Rules) -> Iterator
     fewest = min(len(round_.samples_s) for round_ in rounds)
     if fewest < rules.samples:
         yield f"a process made only {fewest} calls within {rules.most_s:g} s, {rules.samples} are wanted"
-    width = max(relative_width(median) for median in medians)
-    # Without a bound there were too few calls, which is said above.
-    if rules.tolerance is not None and rules.tolerance <= width < math.inf:
-        yield f"the interval of a process's median is {width:.1%} wide, more than {rules.tolerance:.0%}"
-    apart = math.log(max(median.value_s for median in medians) / min(median.value_s for median in medians))
-    if apart > MOST_MOVED:
-        yield f"the processes' medians lie {math.expm1(apart):.1%} apart"
+    for name, estimates in asked.items():
+        words = "median" if name is QuantileName.P50 else str(name)
+        width = max(relative_width(estimate) for estimate in estimates)
+        if rules.tolerance is not None and rules.tolerance <= width < math.inf:
+            yield f"the interval of a process's {words} is {width:.1%} wide, more than {rules.tolerance:.0%}"
+        # Of the median, what has no bound has too few calls, which is said above.
+        if rules.tolerance is not None and width == math.inf and name is not QuantileName.P50:
+            yield f"a process made only {fewest} calls, too few to bound its {words}"
+        values_s = [estimate.value_s for estimate in estimates]
+        apart = math.log(max(values_s) / min(values_s))
+        if apart > MOST_MOVED:
+            yield f"the processes' {words}s lie {math.expm1(apart):.1%} apart"
     if attempt.moved and attempt.shift is not None:
         yield f"the reference architecture's latency moved by {math.expm1(attempt.shift):+.1%} meanwhile"
 

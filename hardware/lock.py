@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import os
 import stat
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,11 @@ from hardware.values import Device
 
 DIRECTORY_VARIABLE = "STILLHOUSE_LOCK_DIR"
 """Environment variable that names the folder of the locks; all processes of a machine must agree on it."""
+
+DIRECTORY = Path("/tmp/stillhouse-locks")  # noqa: S108 (shared on purpose)
+"""The folder without it. Not the system's choice for temporary files: that depends on what each process is told, and
+on which disk has room at the moment.
+"""
 
 
 @contextlib.contextmanager
@@ -90,7 +94,7 @@ def _locked(name: str, mode: int) -> Iterator[None]:
 def _directory() -> Path:
     """The folder of the locks, shared by all users of the machine."""
     named = os.environ.get(DIRECTORY_VARIABLE)
-    folder = Path(named) if named else Path(tempfile.gettempdir()) / "stillhouse-locks"
+    folder = Path(named) if named else DIRECTORY
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         if not named:

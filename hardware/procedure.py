@@ -17,7 +17,7 @@ from hardware.judgement import judged
 from hardware.lock import measuring
 from hardware.plan import PLANS, REFERENCE, REFERENCE_HEAD, REFERENCE_RULES
 from hardware.round import Round, Rules
-from hardware.values import Device, DeviceProfile, Effort, Measurement
+from hardware.values import Device, DeviceProfile, Effort, Measurement, QuantileName
 from search_space import Architecture
 
 LOAD_ALLOWANCE_S = 60.0
@@ -30,6 +30,7 @@ def measure(
     profile: DeviceProfile,
     effort: Effort,
     *,
+    quantiles: tuple[QuantileName, ...] = (QuantileName.P50,),
     checkpoint: Path | None = None,
     seed: int = 0,
     lock: Callable[[Device], AbstractContextManager[None]] = measuring,
@@ -37,9 +38,10 @@ def measure(
 ) -> Measurement:
     """The latency on this machine of the model in the folder `checkpoint`, else of one with random weights.
 
-    Either is of this architecture and head. Waits for the device's lock, then takes at least the time that the effort's
-    plan asks for; slow calls take longer, because each process needs its samples, and a busy machine up to some retries
-    more. The first call of this process also loads the runtime.
+    Either is of this architecture and head. `quantiles` are those that count: it is measured until they are narrow, as
+    far as there is time, and verdict and variance are theirs. Waits for the device's lock, then takes at least the time
+    that the effort's plan asks for; slow calls take longer, because each process needs its samples, and a busy machine
+    up to some retries more. The first call of this process also loads the runtime.
 
     Raises:
         UnsupportedProfileError: this machine cannot measure the profile, or the architecture is too short for it.
@@ -49,17 +51,18 @@ def measure(
     """
     _check(architecture, profile)
     plan = PLANS[effort]
+    rules = replace(plan.rules, quantiles=quantiles)
     with lock(profile.device), fork_server((backend_module(profile),)) as server:
 
         def target() -> Round:
-            return _round(server, architecture, head, profile, plan.rules, seed, checkpoint)
+            return _round(server, architecture, head, profile, rules, seed, checkpoint)
 
         def reference() -> Round:
             fitting = replace(REFERENCE, max_positions=max(REFERENCE.max_positions, profile.length))
             return _round(server, fitting, REFERENCE_HEAD, profile, REFERENCE_RULES, seed)
 
         attempt = undisturbed(plan.processes, target, reference if plan.with_reference else None)
-    return judged(attempt, plan.rules, profile, effort, clock())
+    return judged(attempt, rules, profile, effort, clock())
 
 
 def _check(architecture: Architecture, profile: DeviceProfile) -> None:

@@ -15,7 +15,7 @@ from hardware.backend import Backend, Prepared, backend
 from hardware.contention import Occupancy, OccupancyMeter
 from hardware.cores import pin
 from hardware.quantile import quantile
-from hardware.values import DeviceProfile, Quantile
+from hardware.values import DeviceProfile, Quantile, QuantileName
 from search_space import Architecture
 
 WINDOW = 10
@@ -28,8 +28,8 @@ class Rules:
 
     Warm: at least `WINDOW` calls and `warm_least_s`, and the medians of the last two windows differ by less than
     `tolerance`; after `warm_most_s` it goes on regardless. Enough: `samples` calls, `least_s` seconds of calls, and an
-    interval of the median narrower than `tolerance` of it; after `most_s` it stops regardless. `tolerance` of None
-    asks nothing of the interval and 5 % of the windows.
+    interval of each of `quantiles` narrower than `tolerance` of it; after `most_s` it stops regardless. `tolerance` of
+    None asks nothing of the intervals and 5 % of the windows.
     """
 
     samples: int
@@ -38,6 +38,7 @@ class Rules:
     tolerance: float | None
     warm_least_s: float = 0.5
     warm_most_s: float = 5.0
+    quantiles: tuple[QuantileName, ...] = (QuantileName.P50,)
 
     def enough(self, samples_s: list[float]) -> bool:
         timed_s = sum(samples_s)
@@ -45,7 +46,10 @@ class Rules:
             return True
         if len(samples_s) < self.samples or timed_s < self.least_s:
             return False
-        return self.tolerance is None or relative_width(quantile(samples_s, 0.5)) < self.tolerance
+        if self.tolerance is None:
+            return True
+        widths = (relative_width(quantile(samples_s, QuantileName(name).share)) for name in self.quantiles)
+        return all(width < self.tolerance for width in widths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

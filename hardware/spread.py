@@ -20,7 +20,7 @@ MEDIAN_VARIANCE = {1: 1.0, 2: 0.5, 3: 0.449, 4: 0.298, 5: 0.287}
 
 
 def log_variance(medians: list[Quantile], disturbance: float = 0.0) -> float:
-    """Variance of the logarithm of the median of `medians`, one per process.
+    """Variance of the logarithm of the median of `medians`, one per process: their medians, or another quantile.
 
     `disturbance` is the logarithm of a factor by which something known may have moved them all; its square is added.
 
@@ -42,7 +42,12 @@ def log_variance(medians: list[Quantile], disturbance: float = 0.0) -> float:
 
 
 def _within(median: Quantile) -> float:
-    """Variance that the interval of one process's median stands for; without an interval, the prior's again."""
+    """Variance that the interval of one process's quantile stands for.
+
+    Without an interval it is the prior's again; of half an interval, which is what too few samples for a tail show, the
+    other half is taken for as wide, and no less than the prior.
+    """
     if median.low_s is None or median.high_s is None:
-        return PRIOR_DEVIATION**2
+        bound_s = median.low_s or median.high_s or median.value_s
+        return max(PRIOR_DEVIATION, abs(math.log(bound_s / median.value_s)) / Z95) ** 2
     return (math.log(median.high_s / median.low_s) / (2 * Z95)) ** 2

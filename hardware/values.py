@@ -102,6 +102,19 @@ class Source(StrEnum):
     PREDICTED = "predicted"
 
 
+class QuantileName(StrEnum):
+    """A quantile that is measured."""
+
+    P50 = "p50"
+    P90 = "p90"
+    P99 = "p99"
+
+    @property
+    def share(self) -> float:
+        """Share of the calls that take at most as long."""
+        return int(self.value[1:]) / 100
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantile:
     """A latency quantile in seconds with its distribution-free 95 % confidence interval.
@@ -109,7 +122,7 @@ class Quantile:
     A bound is None where there are too few samples to tell it (p99 has no upper bound below 368 of them).
 
     Raises:
-        ValueError: a value that is not finite and above 0.
+        ValueError: a value or bound that is not finite and above 0, or bounds the wrong way round.
     """
 
     value_s: float
@@ -119,6 +132,11 @@ class Quantile:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value_s) and self.value_s > 0):
             raise ValueError(f"a latency must be finite and above 0 s, got {self.value_s!r}")
+        for name, bound_s in (("low_s", self.low_s), ("high_s", self.high_s)):
+            if bound_s is not None and not (math.isfinite(bound_s) and bound_s > 0):
+                raise ValueError(f"{name} of a latency must be finite and above 0 s, got {bound_s!r}")
+        if self.low_s is not None and self.high_s is not None and self.low_s > self.high_s:
+            raise ValueError(f"low_s of a latency must be at most high_s, got {self.low_s!r} and {self.high_s!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +147,17 @@ class Measurement:
     covers what its process would show in the long run, and the hull also shows how far the processes disagree.
     `throughput_per_s` counts examples, one caller calling again as soon as it is answered. `load_s`, `first_call_s` and
     `compile_s` are medians over the processes and never inside the latency. `peak_memory_bytes` is the largest resident
-    set of a measuring process: runtime, weights (twice, where a checkpoint was read) and activations. `log_variance` is
-    the variance of the logarithm of `p50.value_s` as an observation: what it would vary by if all were measured again.
+    set of a measuring process: runtime, weights (twice, where a checkpoint was read) and activations. `verdict`
+    and `log_variance` are of the quantiles that were asked about, by default p50: the variance of the value's logarithm
+    as an observation, what it would vary by if all were measured again, the largest where several were asked about.
     `hardware_key` hashes the environment: values under different keys are never compared. `samples_s` holds raw samples
-    of every process, in order: all of them, or of more than 10,000 so many, chosen at random. The rest of the
-    measurement comes from all of them; nothing is trimmed. `notes` say why the verdict is not `steady`;
-    `reference_shift` is the logarithm of the reference architecture's latency after / before, `voided` the rounds and
-    attempts thrown away.
+    of every process, in order: all of them, or of more than 10,000 so many, chosen at random; `calls` counts them all
+    then, and is None where none is left out. The rest of the measurement comes from all; nothing is trimmed. `notes`
+    say why the verdict is not `steady`; `reference_shift` is the logarithm of the reference architecture's latency
+    after / before, `voided` the rounds and attempts thrown away.
+
+    Raises:
+        ValueError: a variance that is not finite and at least 0, or fewer calls than samples.
     """
 
     profile: DeviceProfile
@@ -159,3 +181,15 @@ class Measurement:
     notes: tuple[str, ...] = ()
     reference_shift: float | None = None
     voided: int = 0
+    calls: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.log_variance) and self.log_variance >= 0):
+            raise ValueError(f"log_variance must be finite and at least 0, got {self.log_variance!r}")
+        if self.calls is not None and self.calls < self.kept:
+            raise ValueError(f"calls must be at least the {self.kept} samples that are kept, got {self.calls!r}")
+
+    @property
+    def kept(self) -> int:
+        """How many samples it carries."""
+        return sum(map(len, self.samples_s))

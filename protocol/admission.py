@@ -11,11 +11,13 @@ from itertools import islice
 from pydantic import ValidationError
 
 from optimization.values import Constraint
+from protocol.baseline import SMALLEST
 from protocol.errors import ProtocolError
 from protocol.metrics import MOST_PARAMETERS, metric_info
 from protocol.mistakes import MOST_TOLD, Location, Mistake, explained, shown
 from protocol.study import StudySpec
-from search_space import Architecture, parameter_columns, parameter_count
+from search_space import parameter_columns, parameter_count
+from search_space.grid import Points
 
 MOST_DEPTH = 20
 """How deep values may be nested; a study needs 5."""
@@ -88,16 +90,19 @@ def _most(location: Location) -> float:
 
 
 def _too_large(spec: StudySpec) -> Iterator[Mistake]:
-    # In floating point: where sizes are absurd, their products are beyond 64 bits.
-    columns = {name: column.astype("float64") for name, column in spec.space().columns.items()}
-    largest = {("search_space",): float(parameter_columns(columns).max())} | {
-        ("baselines", name): float(parameter_count(Architecture(vocabulary_size=1, **shape.model_dump())))
+    largest = {("search_space",): max(map(_largest, spec.space().chunks()))} | {
+        ("baselines", name): float(parameter_count(shape.architecture(SMALLEST)))
         for name, shape in spec.baselines.items()
     }
     for location, parameters in largest.items():
         if parameters > MOST_PARAMETERS:
             message = f"reaches {parameters:.3g} parameters, more than {MOST_PARAMETERS:.0e}: use smaller sizes"
             yield Mistake(location=location, message=message)
+
+
+def _largest(points: Points) -> float:
+    # In floating point: where sizes are absurd, their products are beyond 64 bits.
+    return float(parameter_columns({name: column.astype("float64") for name, column in points.items()}).max())
 
 
 def _impossible(constraints: Sequence[Constraint]) -> Iterator[Mistake]:

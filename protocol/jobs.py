@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    WrapSerializer,
+    model_validator,
+)
 
 from distillation.values import Fidelity, Recipe, Task, Teacher
 from encoders.values import Head
-from hardware.values import DeviceProfile, Effort, Measurement
+from hardware.values import DeviceProfile, Effort, Measurement, QuantileName
 from protocol.artefact import ArtefactId
 from protocol.metrics import MOST_PARAMETERS
 from search_space import Architecture, parameter_count
@@ -74,6 +82,14 @@ class Reference(Message):
     effort: Effort
 
 
+_MEDIAN = (QuantileName.P50,)
+# As everybody measured who was not told: left out, older workers understand it.
+Quantiles = Annotated[
+    tuple[QuantileName, ...], Field(min_length=1, max_length=3, exclude_if=lambda value: value == _MEDIAN)
+]
+"""The quantiles that count: verdict and variance of a measurement are theirs."""
+
+
 class CalibrateWork(Message):
     """Measures reference architectures by name: the teacher, and the smallest and largest of the space."""
 
@@ -81,6 +97,7 @@ class CalibrateWork(Message):
     references: dict[str, Reference]
     head: Head
     profile: DeviceProfile
+    quantiles: Quantiles = _MEDIAN
     seed: int
 
 
@@ -90,6 +107,7 @@ class MeasureWork(Message):
     head: Head
     profile: DeviceProfile
     effort: Effort
+    quantiles: Quantiles = _MEDIAN
     seed: int
 
 
@@ -120,6 +138,7 @@ class FinalizeWork(Message):
     checkpoint: ArtefactId | None = None
     profile: DeviceProfile
     effort: Effort
+    quantiles: Quantiles = _MEDIAN
     seed: int
 
 
@@ -157,14 +176,23 @@ class Prepared(Message):
     seconds: float
 
 
+def _told(measurement: Measurement, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """Without what only some measurements have: older services know nothing of it."""
+    values: dict[str, Any] = told(measurement)
+    return {name: value for name, value in values.items() if (name, value) != ("calls", None)}
+
+
+Told = Annotated[Measurement, WrapSerializer(_told)]
+
+
 class Calibrated(Message):
     kind: Literal[JobKind.CALIBRATE] = JobKind.CALIBRATE
-    measurements: dict[str, Measurement]
+    measurements: dict[str, Told]
 
 
 class Measured(Message):
     kind: Literal[JobKind.MEASURE] = JobKind.MEASURE
-    measurement: Measurement
+    measurement: Told
 
 
 class Distilled(Message):
@@ -183,7 +211,7 @@ class Finalized(Message):
     curve: tuple[CurvePoint, ...]
     steps: int
     seconds: float
-    measurement: Measurement
+    measurement: Told
     export: ArtefactId
 
 
@@ -200,6 +228,11 @@ class FailureReason(StrEnum):
     DIVERGED = "diverged"
     LEASE_EXPIRED = "lease_expired"
 
+    @property
+    def retriable(self) -> bool:
+        """Whether something broke, rather than that it cannot be done: trying again may help."""
+        return self in (FailureReason.ERROR, FailureReason.LEASE_EXPIRED)
+
 
 class Failure(Message):
     kind: Literal["failure"] = "failure"
@@ -208,7 +241,7 @@ class Failure(Message):
 
     @property
     def retriable(self) -> bool:
-        return self.reason in (FailureReason.ERROR, FailureReason.LEASE_EXPIRED)
+        return self.reason.retriable
 
 
 # --- the words of a lease

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -55,7 +55,7 @@ def _explained(problem: ErrorDetails, root: type | None, skip: int) -> Mistake:
     if kind in ("missing", "missing_argument"):
         return Mistake(location=location, message="is missing")
     words = _words(kind, problem, _keys(root, location))
-    if location in _ALSO_TEXT:
+    if location in _ALSO_TEXT or location[:-1] == ("baselines",):
         words = words.replace("must be a ", "must be text, or a ")
     return Mistake(location=location, message=f"{words}, got {shown(problem['input'])}{_near(problem)}")
 
@@ -159,10 +159,13 @@ def _keys(root: Any, location: Location) -> list[str]:
 
 
 def _inner(owner: Any, name: str) -> Any:
+    """What is at this key: a class with fields, a `dict[str, ...]` whose keys are anybody's choice, or None."""
     try:
-        hint = get_type_hints(owner).get(name)
+        hint = get_args(owner)[1] if get_origin(owner) is dict else get_type_hints(owner).get(name)
     except TypeError:
         return None
+    if get_origin(hint) is dict:
+        return hint
     for candidate in (hint, *get_args(hint)):
         if hasattr(candidate, "__dataclass_fields__") or hasattr(candidate, "model_fields"):
             return candidate

@@ -6,6 +6,18 @@ from pydantic import BaseModel
 
 MEDIA_TYPE = "application/problem+json"
 
+LEASE_LOST = "lease_lost"
+"""Code of the problem that answers a worker whose job is no longer its own."""
+
+STUDY_DIFFERS = "study_differs"
+"""Code of the problem that answers a study whose name is taken by a different one."""
+
+STORAGE_FULL = "storage_full"
+"""Code of the problem that answers when the service has no room left."""
+
+INVALID = "invalid"
+"""Code of the problem that answers what cannot be understood; its errors are led by the key."""
+
 
 class Problem(BaseModel):
     """`code` is stable and meant for programs, `detail` for people."""

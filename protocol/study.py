@@ -15,12 +15,19 @@ from distillation.values import FLASH_FLOOR, METRICS_OF, Recipe, Task, Teacher
 from encoders.values import HeadKind
 from hardware.values import DeviceProfile, Effort
 from optimization.values import Constraint, Direction, Objective, StrategyName
+from protocol.baseline import ShapeSpec
 from protocol.metrics import METRICS, metric_info
 from protocol.quantity import parse_quantity
-from search_space import Architecture, Category, Choice, IntegerRange, SearchSpace, SearchSpaceError, preset
-from search_space.space import SEARCHABLE
+from search_space import Category, Choice, Dimension, IntegerRange, SearchSpace, SearchSpaceError, preset
+from search_space.expression import Expression
+from search_space.grid import COSTS, FIELDS
+from search_space.space import FIXED, SEARCHABLE
+
+OF_VOCABULARY = ("parameters", "weight_bytes")
+"""The costs that depend on the teacher's vocabulary."""
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_BEGINNING = re.compile(r"(?P<condition>the condition of )?(?P<name>\w+):? ")
 _CONSTRAINT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*(.+?)\s*")
 
 
@@ -40,6 +47,10 @@ def _columns(value: object) -> object:
 
 
 def _teacher(value: object) -> object:
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _shape(value: object) -> object:
     return {"model": value} if isinstance(value, str) else value
 
 
@@ -151,26 +162,10 @@ class SpaceSpec(_Strict):
     pooler: OptionSpec | None = None
     constraints: tuple[str, ...] = ()
 
-    def space(self) -> SearchSpace:
-        """Raises: SearchSpaceError, EmptySpaceError."""
+    @property
+    def dimensions(self) -> dict[str, Dimension]:
         given = {name: getattr(self, name) for name in SEARCHABLE}
-        dimensions = {name: value for name, value in given.items() if value is not None}
-        return SearchSpace(dimensions=dimensions, constraints=self.constraints)
-
-
-class ShapeSpec(_Strict):
-    """The shape of a named baseline; the rest follows from the teacher."""
-
-    layers: int
-    hidden_size: int
-    heads: int
-    head_size: int
-    ffn_size: int
-
-    @model_validator(mode="after")
-    def _check(self) -> ShapeSpec:
-        Architecture(vocabulary_size=1, **self.model_dump())  # raises where no encoder can have such a size
-        return self
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class Budget(_Strict):
@@ -204,7 +199,7 @@ class StudySpec(_Strict):
     target: DeviceProfile = DeviceProfile()
     distillation: Recipe = Recipe()
     budget: Budget = Budget()
-    baselines: dict[str, ShapeSpec] = Field(default_factory=dict)
+    baselines: dict[str, Annotated[ShapeSpec, BeforeValidator(_shape)]] = Field(default_factory=dict)
     strategy: StrategyName = StrategyName.AX
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
@@ -232,30 +227,81 @@ class StudySpec(_Strict):
             raise ValueError(f"objectives: {names} names a metric twice")
         if self.task.metric not in names:
             raise ValueError(f"objectives: the task's metric {self.task.metric} must be one of them")
+        self._check_space()
+        return self
+
+    def _check_space(self) -> None:
         try:
-            self._widest()
+            widest = self.widest()
         except SearchSpaceError as error:
-            raise ValueError(f"search_space: {error}") from error
+            raise ValueError(self._placed(error)) from error
         try:
-            self.space()
+            widest.bounded(**self.parameters_bound)
         except SearchSpaceError as error:
             bounds = [c.bound if c.metric == "parameters" and not c.at_least else math.inf for c in self.constraints]
             raise ValueError(f"constraints.{bounds.index(min(bounds))}: {error}") from error
-        return self
+
+    def _placed(self, error: SearchSpaceError) -> str:
+        """The mistake with its key: the constraint with which nothing is left, or else a dimension, or the space."""
+        for count in range(len(self.space_constraints) + 1):
+            try:
+                self._made(self.space_constraints[:count])
+            except SearchSpaceError as earlier:
+                if count:
+                    return f"search_space.constraints.{count - 1}: {earlier}"
+                return f"search_space{_of_dimension(str(earlier))}"
+        return f"search_space: {error}"
 
     def space(self) -> SearchSpace:
         """The search space within the constraints on parameters, for a vocabulary of one word: what cannot be met here
-        can never be met.
+        can never be met. Costs are those on the target.
 
         Raises:
             SearchSpaceError: unknown preset or dimension.
             EmptySpaceError: nothing valid is left; the message says why.
         """
-        return self._widest().bounded(**self.parameters_bound)
+        return self.widest().bounded(**self.parameters_bound)
 
-    def _widest(self) -> SearchSpace:
-        space = preset(self.search_space) if isinstance(self.search_space, str) else self.search_space.space()
-        return replace(space, vocabulary_size=1, max_positions=1, token_types=0)
+    def widest(self) -> SearchSpace:
+        """As `space`, without the study's own constraints."""
+        return self._made(self.space_constraints)
+
+    def unconstrained(self) -> SearchSpace:
+        """As `widest`, without the constraints that the search space names either."""
+        return self._made(())
+
+    @staticmethod
+    def needs_teacher(constraint: str) -> bool:
+        """Whether nothing can be said of it without the teacher's vocabulary, as of all but upper bounds on what
+        depends on that.
+        """
+        expression = Expression(constraint, (*FIELDS, *COSTS))
+        bound = expression.bound
+        is_upper = bound is not None and bound.relation in ("<", "<=") and bound.subject in OF_VOCABULARY
+        return not is_upper and not expression.names.isdisjoint((*OF_VOCABULARY, *FIXED))
+
+    def _made(self, constraints: tuple[str, ...]) -> SearchSpace:
+        if isinstance(self.search_space, str):
+            space = preset(self.search_space)
+        else:
+            # Made with BERT's vocabulary a bound on parameters might already leave nothing.
+            judged = [text for text in constraints if not self.needs_teacher(text)]
+            space = SearchSpace(dimensions=self.search_space.dimensions, vocabulary_size=1, constraints=judged)
+        target = self.target
+        return replace(
+            space,
+            vocabulary_size=1,
+            max_positions=1,
+            token_types=0,
+            batch=target.batch,
+            length=target.length,
+            dtype=target.dtype.value,
+        )
+
+    @property
+    def space_constraints(self) -> tuple[str, ...]:
+        """The constraints that the search space names; a preset's own are not among them."""
+        return () if isinstance(self.search_space, str) else self.search_space.constraints
 
     @property
     def parameters_bound(self) -> dict[str, float]:
@@ -271,6 +317,14 @@ class StudySpec(_Strict):
     def digest(self) -> str:
         """SHA-256 of the canonical form: equal studies have equal digests."""
         return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+
+
+def _of_dimension(message: str) -> str:
+    """The message behind the dimension that it begins with, if it does."""
+    found = _BEGINNING.match(message)
+    if found is None or found["name"] not in SEARCHABLE:
+        return f": {message}"
+    return f".{found['name']}: {message if found['condition'] else message[found.end() :]}"
 
 
 def differences(before: StudySpec, after: StudySpec) -> list[str]:

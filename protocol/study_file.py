@@ -47,6 +47,19 @@ def parse_study(text: str, *, origin: str, default_name: str) -> StudySpec:
         raise StudyFileError("\n".join(document.placed(mistake) for mistake in error.mistakes)) from error
 
 
+def line_of(text: str, key: str) -> int | None:
+    """The line of a study file on which this key is, `budget.trials` or `constraints.0`, or the nearest key around it.
+
+    None where the file has nothing of it, or cannot be read.
+    """
+    try:
+        document = _Document(text, "")
+    except StudyFileError:
+        return None
+    location, line = document.found(tuple(int(part) if part.isdecimal() else part for part in key.split(".")))
+    return line if document.has(location[:1]) else None
+
+
 class _Document:
     """A YAML document as JSON values, and the line of each.
 
@@ -77,18 +90,27 @@ class _Document:
 
     def placed(self, mistake: Mistake) -> str:
         """The mistake with the line, and the key as the file has it."""
-        location: Location = ()
-        value, line = self.values, 1
-        for part in mistake.location:
-            if isinstance(value, dict) and isinstance(part, int) and part < len(value):
-                part = list(value)[part]
-            location = (*location, part)
-            line = self._lines.get(location, line)
-            value = _item(value, part)
+        location, line = self.found(mistake.location)
         found = Mistake(location=location, message=mistake.message)
         from_file = location == ("name",) and location not in self._lines
         hint = "; it is the file's name, for there is no key `name`: add one" if from_file else ""
         return f"{self._origin}:{line}: {found}{hint}"
+
+    def has(self, location: Location) -> bool:
+        return location in self._lines
+
+    def found(self, location: Location) -> tuple[Location, int]:
+        """The place as the file has it, and the line of the innermost key around it that is there."""
+        found: Location = ()
+        value, line = self.values, 1
+        for part in location:
+            if isinstance(value, dict) and isinstance(part, int):
+                keys = list(value)
+                part = str(part) if str(part) in value else keys[part] if part < len(keys) else part
+            found = (*found, part)
+            line = self._lines.get(found, line)
+            value = _item(value, part)
+        return found, line
 
     def _value(self, event: yaml.Event, events: Iterator[yaml.Event], location: Location) -> object:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from distillation.values import Fidelity
-from protocol.jobs import CurvePoint, JobKind, JobState, Prepared, Progress, Score
+from protocol.jobs import CurvePoint, FailureReason, JobKind, JobState, Prepared, Progress, Score
 from protocol.study import StudySpec
 from search_space import Architecture
 
@@ -86,6 +86,7 @@ class FinalistView(View):
     latency: LatencyView | None
     export: str | None
     error: str | None
+    failure: FailureReason | None = None
     folder: str | None = None
     """Where the export lies as a plain folder on the service's machine; None where nobody put it into its home."""
 
@@ -157,6 +158,8 @@ class StudyView(View):
     remaining_s: float | None
     notes: tuple[str, ...]
     error: str | None
+    failure: FailureReason | None = None
+    """Why it failed; None also where an older service did not tell."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -165,16 +168,38 @@ class StudyView(View):
         return sum(count for state, count in self.trials.items() if TrialState(state).spent)
 
 
-class PreviewView(View):
-    """What a study would search.
+class SpreadView(View):
+    """The smallest, the middle (the lower of two) and the largest of many values."""
 
-    Parameters are counted without the token embeddings, which follow from the teacher's vocabulary.
+    minimum: int
+    median: int
+    maximum: int
+
+
+class ConstraintView(View):
+    """One constraint by itself. `judged` says when it is known who meets it; where that is at once, `met_by` of the
+    `of` architectures do that the space has without any constraint.
     """
 
+    text: str
+    judged: str
+    met_by: int | None
+    of: int
+
+
+class PreviewView(View):
+    """What a study would search: `size` architectures of `grid_points` combinations.
+
+    Costs are those on the target. They are counted without the token embeddings, which follow from the teacher's
+    vocabulary, and so are the constraints on parameters and weights judged.
+    """
+
+    grid_points: int
     size: int
-    parameters_min: int
-    parameters_median: int
-    parameters_max: int
+    parameters: SpreadView
+    flops: SpreadView
+    weight_bytes: SpreadView
+    constraints: tuple[ConstraintView, ...]
 
 
 class WorkerView(View):

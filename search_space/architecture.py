@@ -84,7 +84,7 @@ class Architecture:
         trigram: each token is embedded together with the one before and the one after it.
 
     Values of equal meaning are equal: one number for all layers is kept as that number, an `embedding_size` of
-    `hidden_size` as 0.
+    `hidden_size` as 0, and without any heads a `head_size` as 1 and an `attention_input` as `input`.
 
     Raises:
         InvalidArchitectureError: a size out of its range, an unknown option, or a combination that has no meaning;
@@ -125,6 +125,9 @@ class Architecture:
                 f"attention_input {self.attention_input.value!r} needs a bottleneck_size: without a bottleneck queries,"
                 " keys and values can only be computed from the block's input"
             )
+        if self.heads == 0:
+            object.__setattr__(self, "head_size", 1)
+            object.__setattr__(self, "attention_input", AttentionInput.INPUT)
 
     @property
     def heads_by_layer(self) -> tuple[int, ...]:

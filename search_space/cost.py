@@ -63,8 +63,10 @@ def cost(architecture: Architecture, *, batch: int = 1, length: int = 128, dtype
     return _cost(parameters, macs, values, batch, length, dtype)
 
 
-def cost_columns(columns: Columns, *, batch: int = 1, length: int = 128, dtype: str = "float32") -> Cost[Integers]:
-    """`cost` of every row.
+def cost_columns(
+    columns: Mapping[str, Number], *, batch: int = 1, length: int = 128, dtype: str = "float32"
+) -> Cost[Number]:
+    """`cost` of every row of columns, or of the one row of plain numbers.
 
     Raises:
         SearchSpaceError: as `cost`.
@@ -126,8 +128,8 @@ def _block(shape: Mapping[str, Number], batch: int, length: int) -> tuple[Number
     inner = b + (b == 0) * h
     value_input = h + (reads == BOTTLENECK) * (inner - h)
     query_input = value_input + (reads == SHARED) * (inner - value_input)
-    into = (b > 0) * (1 + (reads == SHARED))  # bottlenecks: the block's, and that of queries and keys
     has_heads, has_neurons, has_bottleneck = a > 0, f > 0, b > 0
+    into = has_bottleneck * (1 + has_heads * (reads == SHARED))  # the block's, and that of queries and keys
     tokens = batch * length
 
     weights = (

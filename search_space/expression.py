@@ -24,6 +24,11 @@ Numbers = npt.NDArray[np.int64 | np.float64]
 LONGEST = 1_000
 """Most characters of an expression: Python's parser is recursive."""
 
+DEEPEST = 40
+"""Most levels of an expression: what reads and computes it is recursive too."""
+
+LARGEST_NUMBER = 1e308
+
 LARGEST_INTEGER = 2**53
 """From here on a number is kept as a float, as products are: neither wraps around, and up to here both are exact."""
 
@@ -67,6 +72,8 @@ class Expression:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise self._error("is no text; write a comparison, such as `hidden_size <= 512`")
+        if _depth(self._tree) > DEEPEST:
+            raise self._error(f"is nested more than {DEEPEST} deep; write it as several constraints")
         if self._check(self._tree) != TRUTH:
             raise self._error("is not a comparison; write one, such as `hidden_size <= 512`")
         if not self.names:
@@ -132,7 +139,9 @@ class Expression:
         match node:
             case ast.Constant(value=bool()):
                 return TRUTH
-            case ast.Constant(value=int() | float()):
+            case ast.Constant(value=int() | float() as value):
+                if value > LARGEST_NUMBER:
+                    raise self._error("has a number beyond 1e308")
                 return NUMBER
             case ast.Constant(value=str()):
                 return TEXT
@@ -307,6 +316,14 @@ def _joined(tests: list[Callable[[Table], Booleans]], table: Table, is_and: bool
         elif undecided.any():
             result[undecided.copy()] = test(table.keep(undecided))
     return result
+
+
+def _depth(tree: ast.expr) -> int:
+    depth, level = 0, [tree]
+    while level:
+        depth += 1
+        level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+    return depth
 
 
 def _names(node: ast.expr) -> bool:

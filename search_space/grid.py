@@ -84,6 +84,14 @@ class Grid:
     def derives_head_size(self) -> bool:
         return "head_size" not in self.by_name
 
+    @property
+    def most(self) -> Mapping[str, int]:
+        """A shape that costs about as much as any point, or more."""
+        shape = {**self.constants, **{axis.name: axis.values[-1] for axis in self.axes}}
+        widths = ("hidden_size", "bottleneck_size", "embedding_size")
+        shape |= dict.fromkeys(widths, max(shape[name] for name in widths))
+        return shape | ({"heads": 1, "head_size": shape["hidden_size"]} if self.derives_head_size else {})
+
     def chunks(self, rows: int) -> Iterator[Points]:
         """All points, `rows` at a time."""
         for start in range(0, self.size, rows):

@@ -11,8 +11,8 @@ from graphlib import CycleError, TopologicalSorter
 import numpy as np
 import numpy.typing as npt
 
-from search_space.architecture import LOWEST, OPTIONS, Activation, Architecture, Norm
-from search_space.cost import Columns, Integers, cost
+from search_space.architecture import LOWEST, OPTIONS, Activation, Architecture, Norm, Pooler
+from search_space.cost import Columns, Cost, Integers, cost, cost_columns
 from search_space.dimension import Category, Dimension
 from search_space.errors import EmptySpaceError, ExpressionError, SearchSpaceError, unknown
 from search_space.expression import Expression, parsed
@@ -46,6 +46,9 @@ SLICED = ("layers", "hidden_size", "heads", "head_size", "ffn_size", "ffn_stacks
 MOST_POINTS = 25_000_000
 """Largest grid: every combination is looked at, and every valid point is kept as a number of 4 bytes."""
 
+LARGEST_COST = 2**60
+"""Of the largest shape that a space may have: no sum over columns of 64 bits then wraps around."""
+
 CHUNK_ROWS = 1 << 14
 """Points worked on at once: their columns stay in the processor's cache."""
 
@@ -62,7 +65,7 @@ class SearchSpace:
         constraints: expressions over the fields of an architecture and the costs `parameters`, `macs`, `flops`,
             `weight_bytes` and `activation_bytes`, such as `"ffn_size == 4 * hidden_size"` or `"parameters <= 30e6"`;
             every point meets all of them.
-        activation, norm: where no dimension says so; None for the default.
+        activation, norm, pooler: where no dimension says so; None for the default.
         batch, length, dtype: what the costs are counted for.
 
     Raises:
@@ -78,6 +81,7 @@ class SearchSpace:
     token_types: int = 2
     activation: Activation | None = None
     norm: Norm | None = None
+    pooler: Pooler | None = None
     batch: int = 1
     length: int = 128
     dtype: str = "float32"
@@ -94,6 +98,7 @@ class SearchSpace:
         for name in SEARCHABLE:
             if name not in self.dimensions and name not in self._defaults and name != "head_size":
                 raise SearchSpaceError(f"dimension {name!r} is missing")
+        self._check_sizes()
         points = self._grid.size
         if points > MOST_POINTS:
             raise SearchSpaceError(
@@ -229,21 +234,29 @@ class SearchSpace:
     def within(self, teacher: Architecture) -> SearchSpace:
         """The part of the space that can be initialised from `teacher`.
 
-        Blocks without a bottleneck are sliced from the teacher's: there are no more of them and nothing in them is
-        larger (than in its largest layer, where layers differ). Blocks with a bottleneck start from random weights, so
-        only the hidden size is bounded. Vocabulary, positions and types are the teacher's, and so are activation and
-        norm where the space says nothing of them.
+        Blocks with a bottleneck are sliced from a teacher's with one, those without from a teacher's without: there are
+        no more of them and nothing in them is larger (than in its largest layer, where layers differ). Others start
+        from random weights, so only the hidden size is bounded. Vocabulary, positions and types are the teacher's, and
+        so are activation, norm and pooler where the space says nothing of them.
+
+        Args:
+            teacher: without its pooler where the head does not read it.
 
         Raises:
             EmptySpaceError: nothing is left; the message says why.
         """
         most = {name: _largest(getattr(teacher, name)) for name in SLICED}
-        has_bottlenecks = any(axis.name == "bottleneck_size" and axis.values != (0,) for axis in self._grid.axes)
-        free = "bottleneck_size > 0 or " if has_bottlenecks else ""
+        bottlenecks = self._grid.by_name["bottleneck_size"].values if "bottleneck_size" in self.dimensions else (0,)
+        if teacher.bottleneck_size:
+            most["bottleneck_size"] = teacher.bottleneck_size
+            free = "bottleneck_size == 0 or " if 0 in bottlenecks else ""
+        else:
+            free = "bottleneck_size > 0 or " if bottlenecks != (0,) else ""
         of_teacher = replace(
             self,
             activation=self.activation or teacher.activation,
             norm=self.norm or teacher.norm,
+            pooler=self.pooler or teacher.pooler,
             **{name: getattr(teacher, name) for name in FIXED},
         )
         return of_teacher.constrained(
@@ -255,7 +268,7 @@ class SearchSpace:
     @cached_property
     def _defaults(self) -> Mapping[str, object]:
         """What fields have that are no dimension; raises where no architecture can have it, or no cost be counted."""
-        given = {name: getattr(self, name) for name in (*FIXED, "activation", "norm")}
+        given = {name: getattr(self, name) for name in (*FIXED, "activation", "norm", "pooler")}
         given = {name: value for name, value in given.items() if value is not None}
         checked = Architecture(layers=1, hidden_size=1, heads=1, head_size=1, ffn_size=1, **given)
         cost(checked, batch=self.batch, length=self.length, dtype=self.dtype)
@@ -280,6 +293,15 @@ class SearchSpace:
             length=self.length,
             dtype=self.dtype,
         )
+
+    def _check_sizes(self) -> None:
+        most = self._grid.most
+        total = cost_columns(most, batch=self.batch, length=self.length, dtype=self.dtype)
+        if max(getattr(total, field.name) for field in fields(Cost)) > LARGEST_COST:
+            sizes = {name: size for name, size in most.items() if name in self.dimensions or name in FIXED}
+            sizes |= {"batch": self.batch, "length": self.length}
+            name = max(sizes, key=sizes.__getitem__)
+            raise SearchSpaceError(f"too large to be counted: a space with a {name} of up to {sizes[name]:,}")
 
     def _axis(self, name: str, dimension: Dimension) -> Axis:
         own = _own_values(name, dimension)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from protocol.problem import INVALID, LEASE_LOST, STORAGE_FULL, STUDY_DIFFERS
+
 
 class ServiceError(Exception):
     """Base of this package's errors."""
@@ -43,11 +45,11 @@ class NotFoundError(RequestError, status=404, code="not_found"):
     """There is nothing of this name or number."""
 
 
-class StudyDiffersError(RequestError, status=409, code="study_differs"):
+class StudyDiffersError(RequestError, status=409, code=STUDY_DIFFERS):
     """The name is taken by a study with other settings; `errors` names them."""
 
 
-class LeaseLostError(RequestError, status=409, code="lease_lost"):
+class LeaseLostError(RequestError, status=409, code=LEASE_LOST):
     """The job is no longer this attempt's."""
 
 
@@ -59,7 +61,7 @@ class UnknownHostError(RequestError, status=421, code="unknown_host"):
     """The request was meant for another host: perhaps a page from elsewhere, whose name now leads to this machine."""
 
 
-class InvalidError(RequestError, status=422, code="invalid"):
+class InvalidError(RequestError, status=422, code=INVALID):
     """What was sent cannot be understood, or does not fit what it answers."""
 
 
@@ -75,5 +77,5 @@ class StoreUnavailableError(RequestError, status=503, code="store_unavailable"):
     """The database does not answer, or is busy for too long; the request may be sent again."""
 
 
-class StorageFullError(StoreUnavailableError, status=507, code="storage_full"):
+class StorageFullError(StoreUnavailableError, status=507, code=STORAGE_FULL):
     """There is no room left; what goes on by itself tries again, as with any store that is unavailable."""

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 
 from distillation.values import Task
-from hardware.values import Measurement, Verdict
+from hardware.values import Measurement, Quantile, QuantileName, Verdict
 from protocol.jobs import FinalizeWork, Score
 from protocol.quantity import format_count, format_seconds
 from search_space import Architecture, parameter_count
@@ -33,7 +33,7 @@ classify("some text")
 | --- | --- |
 | {metric} on the report split | {report} |
 | {metric} on the selection split | {selection} |
-| latency p50 | {latency} |
+{latencies}
 | device profile | {profile} |
 | classes | {classes} |
 | data | {dataset} |
@@ -67,7 +67,7 @@ def model_card(
         metric=task.metric,
         report=_score(training.report),
         selection=_score(training.selection),
-        latency=_latency(measurement),
+        latencies=_latencies(measurement, work.quantiles),
         profile=measurement.profile.label,
         classes=", ".join(classes),
         dataset=task.dataset.source,
@@ -85,9 +85,19 @@ def _score(score: Score) -> str:
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
-def _latency(measurement: Measurement) -> str:
-    p50 = measurement.p50
-    if p50.low_s is None or p50.high_s is None:
-        return f"{format_seconds(p50.value_s)}, {measurement.source}"
-    interval = f"[{format_seconds(p50.low_s)}, {format_seconds(p50.high_s)}]"
-    return f"{format_seconds(p50.value_s)} {interval}, {measurement.source} with effort `{measurement.effort}`"
+def _latencies(measurement: Measurement, judged: tuple[QuantileName, ...]) -> str:
+    """The median, and the quantiles that the verdict is of."""
+    seen = {
+        QuantileName.P50: measurement.p50,
+        QuantileName.P90: measurement.p90,
+        QuantileName.P99: measurement.p99,
+    }
+    names = [name for name in QuantileName if name is QuantileName.P50 or name in judged]
+    return "\n".join(f"| latency {name} | {_latency(seen[name], measurement)} |" for name in names)
+
+
+def _latency(quantile: Quantile, measurement: Measurement) -> str:
+    if quantile.low_s is None or quantile.high_s is None:
+        return f"{format_seconds(quantile.value_s)}, {measurement.source}"
+    interval = f"[{format_seconds(quantile.low_s)}, {format_seconds(quantile.high_s)}]"
+    return f"{format_seconds(quantile.value_s)} {interval}, {measurement.source} with effort `{measurement.effort}`"

@@ -11,11 +11,9 @@ from pathlib import Path
 
 from client import ProblemError
 from client.errors import ClientError
+from protocol.problem import STORAGE_FULL
 
 log = logging.getLogger(__name__)
-
-STORAGE_FULL = "storage_full"
-"""Code of the problem that answers when the service has no room left."""
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 from client import ClientError, ProblemError
-from client.errors import LEASE_LOST
 from protocol.jobs import (
     Command,
     Failure,
@@ -25,6 +24,7 @@ from protocol.jobs import (
     Renewed,
     Report,
 )
+from protocol.problem import LEASE_LOST
 from worker.checkpoints import Checkpoints
 from worker.errors import Interrupted
 from worker.failures import failure_of

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from protocol.mistakes import cut, explained
-from protocol.problem import MEDIA_TYPE, Problem
+from protocol.problem import INVALID, MEDIA_TYPE, Problem
 from service.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -47,12 +47,12 @@ async def _malformed(request: Request, error: Exception) -> Response:
         raise error
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return problem(422, "invalid", f"the request's body is not JSON: {first['ctx']['error']}")
+        return problem(422, INVALID, f"the request's body is not JSON: {first['ctx']['error']}")
     if isinstance(first.get("input"), bytes):
         given = request.headers.get("Content-Type", "nothing")
         return problem(415, "unsupported_media_type", f"the body must be sent as application/json, not as {cut(given)}")
     lines = [str(mistake) for mistake in explained(error.errors(), skip=1)]  # the first part says `body` or `path`
-    return problem(422, "invalid", f"the request is malformed: {lines[0]}", lines)
+    return problem(422, INVALID, f"the request is malformed: {lines[0]}", lines)
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Path, Response
 from protocol.views import CreateStudy, FrontView, PreviewView, StudyView, TrialView
 from service.api.dependencies import PartsOf, ReadUnit
 from service.operations import views
-from service.operations.studies import create_study, parse_spec, preview
+from service.operations.preview import preview
+from service.operations.studies import create_study, parse_spec
 
 router = APIRouter(tags=["studies"])
 
@@ -55,5 +56,5 @@ def get_front(name: str, uow: ReadUnit) -> FrontView:
 
 @router.post("/preview")
 def preview_study(message: CreateStudy) -> PreviewView:
-    """How large a study's search space is. Nothing is started."""
+    """What a study would search, and who meets its constraints. Nothing is started."""
     return preview(parse_spec(message.spec))

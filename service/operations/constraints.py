@@ -24,7 +24,7 @@ def broken(constraints: Iterable[Constraint], metrics: Mapping[str, float]) -> s
 
 def nobody_meets(constraints: Iterable[Constraint], ends: Mapping[str, tuple[Architecture, Measurement]]) -> str | None:
     """Why no architecture can meet the constraints, from what `smallest` and `largest` take; None if one may."""
-    for constraint in constraints:
+    for index, constraint in enumerate(constraints):
         end = "largest" if constraint.at_least else "smallest"
         architecture, measurement = ends[end]
         quantile = quantiles(measurement).get(constraint.metric)
@@ -34,20 +34,20 @@ def nobody_meets(constraints: Iterable[Constraint], ends: Mapping[str, tuple[Arc
         high = "more" if quantile.high_s is None else format_seconds(quantile.high_s)
         change = "lower the bound, or allow larger" if constraint.at_least else "raise the bound, or allow smaller"
         return (
-            f"nobody can meet the constraint {described(constraint)}: the {end} architecture of the search space "
-            f"({architecture.label}) takes {format_seconds(quantile.value_s)} (95 % interval {low} to {high}) on "
-            f"{measurement.profile.label}; {change} architectures"
+            f"{_nobody(index, constraint)}: the {end} architecture of the search space ({architecture.label}) takes "
+            f"{format_seconds(quantile.value_s)} (95 % interval {low} to {high}) on {measurement.profile.label}; "
+            f"{change} architectures"
         )
     return None
 
 
 def too_many_parameters(constraints: Iterable[Constraint], largest: int) -> str | None:
     """Why the constraints ask for more parameters than the largest architecture has; None if they do not."""
-    for constraint in constraints:
+    for index, constraint in enumerate(constraints):
         if constraint.metric == "parameters" and constraint.at_least and constraint.bound > largest:
             return (
-                f"nobody can meet the constraint {described(constraint)}: the largest architecture of the search space "
-                f"has {format_count(largest)}; lower the bound, or allow larger architectures"
+                f"{_nobody(index, constraint)}: the largest architecture of the search space has "
+                f"{format_count(largest)}; lower the bound, or allow larger architectures"
             )
     return None
 
@@ -62,6 +62,11 @@ def described(constraint: Constraint) -> str:
 def written(metric: str, value: float) -> str:
     """A metric and its value for people: `latency_p50 5.2 ms`."""
     return f"{metric} {_quantity(metric, value)}"
+
+
+def _nobody(index: int, constraint: Constraint) -> str:
+    """Led by the constraint's key in the study."""
+    return f"constraints.{index}: nobody can meet the constraint {described(constraint)}"
 
 
 def _quantity(metric: str, value: float) -> str:

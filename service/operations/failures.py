@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.jobs import Failure, JobKind, JobState
+from protocol.jobs import Failure, FailureReason, JobKind, JobState
 from protocol.views import FinalistState, StudyState, TrialState
 from service.operations.finalists import complete_if_ended
 from service.store.tables import Job, Study, Trial
@@ -22,15 +22,15 @@ def job_failed(uow: UnitOfWork, study: Study, job: Job, failure: Failure, max_at
     job.ended_at = uow.now
     job.expires_at = None
     if job.trial_id is None:
-        fail_study(uow, study, f"the {job.kind} job failed: {job.error}")
+        fail_study(uow, study, f"the {job.kind} job failed: {job.error}", failure.reason)
     elif job.kind is JobKind.FINALIZE:
         finalist = uow.trials.finalist(job.trial_id)
-        finalist.state, finalist.error = FinalistState.FAILED, job.error
+        finalist.state, finalist.error, finalist.failure = FinalistState.FAILED, job.error, failure.reason
         uow.flush()
         complete_if_ended(uow, study)
     else:
         end_trial(uow, uow.trials.get(job.trial_id), TrialState.FAILED, f"the {job.kind} job failed: {job.error}")
-        _give_up_if_hopeless(uow, study, job.error)
+        _give_up_if_hopeless(uow, study, job.error, failure.reason)
 
 
 def requeue(uow: UnitOfWork, job: Job) -> None:
@@ -46,9 +46,9 @@ def end_trial(uow: UnitOfWork, trial: Trial, state: TrialState, reason: str | No
     uow.flush()
 
 
-def fail_study(uow: UnitOfWork, study: Study, error: str) -> None:
-    """Ends the study and all that is still open in it."""
-    study.state, study.error, study.ended_at = StudyState.FAILED, error, uow.now
+def fail_study(uow: UnitOfWork, study: Study, error: str, reason: FailureReason) -> None:
+    """Ends the study and all that is still open in it; `reason` is for programs, `error` for people."""
+    study.state, study.error, study.failure, study.ended_at = StudyState.FAILED, error, reason, uow.now
     uow.flush()
     uow.jobs.cancel(study.id, uow.now)  # jobs before trials, the order in which a lease locks them
     for trial in uow.trials.of(study.id):
@@ -56,12 +56,13 @@ def fail_study(uow: UnitOfWork, study: Study, error: str) -> None:
             end_trial(uow, trial, TrialState.STOPPED, "the study failed")
     for finalist in uow.trials.finalists(study.id):
         if finalist.state is FinalistState.FINALIZING:
-            finalist.state, finalist.error = FinalistState.FAILED, "the study failed"
+            finalist.state, finalist.error, finalist.failure = FinalistState.FAILED, "the study failed", reason
 
 
-def _give_up_if_hopeless(uow: UnitOfWork, study: Study, reason: str) -> None:
+def _give_up_if_hopeless(uow: UnitOfWork, study: Study, error: str, reason: FailureReason) -> None:
     counts = uow.trials.counts(study.id)
     failed = counts.get(TrialState.FAILED, 0)
     evaluated = counts.get(TrialState.COMPLETED, 0) + counts.get(TrialState.INFEASIBLE, 0)
     if failed >= FEWEST_FAILED and failed > evaluated and study.state is StudyState.SEARCHING:
-        fail_study(uow, study, f"{failed} trials failed and only {evaluated} did not; the last one: {reason}")
+        message = f"{failed} trials failed and only {evaluated} did not; the last one: {error}"
+        fail_study(uow, study, message, reason)

@@ -35,6 +35,6 @@ def complete_if_ended(uow: UnitOfWork, study: Study) -> None:
     if counts.get(FinalistState.COMPLETED):
         study.state = StudyState.COMPLETED
         return
-    errors = [finalist.error for finalist in uow.trials.finalists(study.id) if finalist.error]
-    study.state = StudyState.FAILED
-    study.error = f"none of the {len(errors)} finalists could be finalized; one of them: {errors[-1]}"
+    failed = [finalist for finalist in uow.trials.finalists(study.id) if finalist.error]
+    study.state, study.failure = StudyState.FAILED, failed[-1].failure
+    study.error = f"none of the {len(failed)} finalists could be finalized; one of them: {failed[-1].error}"

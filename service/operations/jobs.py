@@ -136,7 +136,12 @@ def release(uow: UnitOfWork, identity: int, message: Release) -> None:
 
 
 def sweep(uow: UnitOfWork, settings: Settings) -> int:
-    """Ends the leases that were not renewed in time; how many they were."""
+    """Ends the leases that were not renewed in time; how many they were.
+
+    None is ended within one lease after the database did not answer: their workers could not renew them.
+    """
+    if uow.unanswered_at is not None and uow.now < uow.unanswered_at + timedelta(seconds=settings.lease_s):
+        return 0
     swept = 0
     for study_id, expired in groupby(uow.jobs.expired(uow.now), key=itemgetter(0)):
         study = uow.studies.lock(study_id)

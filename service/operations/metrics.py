@@ -17,8 +17,8 @@ def quantiles(measurement: Measurement) -> dict[str, Quantile]:
 def known_early(architecture: Architecture, measurement: Measurement) -> tuple[dict[str, float], dict[str, float]]:
     """The metrics that are known without training, and their variances.
 
-    The variance of a latency is value^2 times that of its logarithm (delta method); the latter is known of the median
-    and taken for the other quantiles too.
+    The variance of a latency is value^2 times that of its logarithm (delta method); the latter is known of the
+    quantiles that the study's objectives judge, and taken for the others too.
     """
     latencies = {name: quantile.value_s for name, quantile in quantiles(measurement).items()}
     metrics = {**latencies, "parameters": float(parameter_count(architecture))}

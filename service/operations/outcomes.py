@@ -8,7 +8,7 @@ from typing import assert_never
 from distillation.values import Fidelity
 from hardware.values import Measurement
 from optimization.front import infer_reference
-from protocol.jobs import Calibrated, Distilled, DistillWork, Finalized, Measured, Outcome, Prepared
+from protocol.jobs import Calibrated, Distilled, DistillWork, FailureReason, Finalized, Measured, Outcome, Prepared
 from protocol.views import FinalistState, StudyState, TrialState
 from search_space import SearchSpaceError, parameter_columns
 from service.errors import InvalidError
@@ -73,11 +73,11 @@ def _prepared(uow: UnitOfWork, study: Study, outcome: Prepared) -> None:
     try:
         space = effective_space(study.spec, outcome)
     except SearchSpaceError as error:
-        fail_study(uow, study, f"search_space: {error}")
+        fail_study(uow, study, f"search_space: {error}", FailureReason.INVALID)
         return
     impossible = too_many_parameters(study.spec.constraints, int(parameter_columns(space.columns).max()))
     if impossible:
-        fail_study(uow, study, impossible)
+        fail_study(uow, study, impossible, FailureReason.INVALID)
         return
     queue_calibrate(uow, study, references(study.spec.budget, space, outcome.architecture))
     study.state = StudyState.CALIBRATING
@@ -95,7 +95,7 @@ def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
     ends = {name: (expected[name].architecture, outcome.measurements[name]) for name in ("smallest", "largest")}
     impossible = nobody_meets(study.spec.constraints, ends)
     if impossible:
-        fail_study(uow, study, impossible)
+        fail_study(uow, study, impossible, FailureReason.INVALID)
         return
     ratio = largest.p50.value_s / smallest.p50.value_s
     if ratio < FLAT and space.size > 1:
@@ -105,7 +105,7 @@ def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
             "its smallest one, so a search over latency mostly follows noise",
         )
     study.state = StudyState.SEARCHING
-    named, notes = baselines(study.spec, facts.architecture)
+    named, notes = baselines(study.spec, facts)
     study.notes = (*study.notes, *notes)
     for name, architecture in named.items():
         add_trial(uow, study, architecture, f"baseline: {name}")
@@ -183,7 +183,7 @@ def _store_measurement(
             role=role,
             name=name,
             measurement=replace(measurement, samples_s=[]),
-            samples=sum(len(process) for process in measurement.samples_s),
+            samples=measurement.kept if measurement.calls is None else measurement.calls,
             samples_s=measurement.samples_s,
             created_at=uow.now,
         )

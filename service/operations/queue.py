@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from distillation.values import Fidelity, flash_steps
+from hardware.values import QuantileName
 from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, Prepared, PrepareWork, Reference, Work
 from protocol.study import StudySpec
 from service.store.tables import Job, Study, Trial
@@ -21,6 +22,7 @@ def queue_calibrate(uow: UnitOfWork, study: Study, references: dict[str, Referen
         references=references,
         head=prepared(study).head,
         profile=spec.target,
+        quantiles=_quantiles(spec),
         seed=spec.seed,
     )
     _add(uow, study, None, work)
@@ -32,6 +34,7 @@ def queue_measure(uow: UnitOfWork, study: Study, trial: Trial) -> None:
         architecture=trial.architecture,
         head=prepared(study).head,
         profile=spec.target,
+        quantiles=_quantiles(spec),
         effort=spec.budget.measuring,
         seed=spec.seed,
     )
@@ -62,6 +65,7 @@ def queue_finalize(uow: UnitOfWork, study: Study, trial: Trial) -> None:
         data=facts.data,
         teacher=facts.teacher,
         profile=spec.target,
+        quantiles=_quantiles(spec),
         effort=spec.budget.final_measuring,
         seed=_seed(spec, trial),
     )
@@ -73,6 +77,16 @@ def prepared(study: Study) -> Prepared:
     if study.prepared is None:
         raise RuntimeError(f"study {study.name} is {study.state} and has not been prepared")
     return study.prepared
+
+
+def _quantiles(spec: StudySpec) -> tuple[QuantileName, ...]:
+    """The quantiles that decide: those of the objectives, else those of the constraints, else p50."""
+    for judged in (spec.objectives, spec.constraints):
+        metrics = {each.metric for each in judged}
+        named = tuple(name for name in QuantileName if f"latency_{name}" in metrics)
+        if named:
+            return named
+    return (QuantileName.P50,)
 
 
 def _seed(spec: StudySpec, trial: Trial) -> int:

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from distillation.values import Initialisation
+from encoders.values import Pooling
+from protocol.baseline import ShapeSpec
 from protocol.jobs import Prepared, Reference
 from protocol.study import Budget, StudySpec
-from search_space import Architecture, SearchSpace, parameter_columns
-from search_space.space import FIXED, SLICED
+from search_space import Architecture, InvalidArchitectureError, Pooler, SearchSpace, parameter_columns
+from search_space.space import FIXED
 
 HALF_DEPTH = "half-depth"
-"""The baseline of a study that names none: the teacher at half its layers, as DistilBERT was made of BERT."""
+"""The baseline of a study that names none: the teacher's lower half; DistilBERT has half of BERT's layers."""
 
 
 def effective_space(spec: StudySpec, prepared: Prepared) -> SearchSpace:
@@ -23,10 +25,12 @@ def effective_space(spec: StudySpec, prepared: Prepared) -> SearchSpace:
     Raises:
         EmptySpaceError: nothing is left; the message says why.
     """
-    space = spec.space()
+    space, teacher = spec.space(), _read_by_its_head(prepared)
     if spec.distillation.initialisation is Initialisation.TEACHER:
-        return space.within(prepared.architecture)
-    return replace(space, **{name: getattr(prepared.architecture, name) for name in FIXED})
+        space = space.within(teacher)
+    else:
+        space = replace(space, **{name: getattr(teacher, name) for name in FIXED})
+    return space.constrained(*spec.space_constraints)
 
 
 def references(budget: Budget, space: SearchSpace, teacher: Architecture) -> dict[str, Reference]:
@@ -42,21 +46,25 @@ def references(budget: Budget, space: SearchSpace, teacher: Architecture) -> dic
     }
 
 
-def baselines(spec: StudySpec, teacher: Architecture) -> tuple[dict[str, Architecture], list[str]]:
+def baselines(spec: StudySpec, prepared: Prepared) -> tuple[dict[str, Architecture], list[str]]:
     """The named architectures to compare with, and a note for each that cannot be had.
 
     They may lie outside the search space. One that is no slice of the teacher is left out where students start as one.
     """
-    shapes = {name: shape.model_dump() for name, shape in spec.baselines.items()}
-    if not shapes and teacher.is_uniform:
-        shapes = {HALF_DEPTH: {"layers": max(1, teacher.layers // 2)}}
+    teacher = _read_by_its_head(prepared)
+    shapes = spec.baselines or {HALF_DEPTH: ShapeSpec(layers=max(1, teacher.layers // 2))}
+    sliced = spec.distillation.initialisation is Initialisation.TEACHER
     kept: dict[str, Architecture] = {}
     notes = []
     for name, shape in shapes.items():
-        architecture = replace(teacher, **shape)
-        beyond = _beyond(architecture, teacher)
+        try:
+            architecture = shape.architecture(teacher)
+        except InvalidArchitectureError as error:
+            notes.append(f"baseline {name} is left out: {error}")
+            continue
+        beyond = _beyond(architecture, teacher) if sliced else ""
         same = [other for other, earlier in kept.items() if earlier == architecture]
-        if beyond and spec.distillation.initialisation is Initialisation.TEACHER:
+        if beyond:
             notes.append(f"baseline {name} is left out: {beyond}, and students are initialised from the teacher")
         elif same:
             notes.append(f"baseline {name} is left out: it is the same architecture as {same[0]}")
@@ -65,9 +73,29 @@ def baselines(spec: StudySpec, teacher: Architecture) -> tuple[dict[str, Archite
     return kept, notes
 
 
+def _read_by_its_head(prepared: Prepared) -> Architecture:
+    """The teacher without a pooler that its head, which is the students' as well, does not read."""
+    if prepared.head.pooling is Pooling.CLS:
+        return prepared.architecture
+    return replace(prepared.architecture, pooler=Pooler.NONE)
+
+
 def _beyond(architecture: Architecture, teacher: Architecture) -> str:
-    for name in SLICED:
+    """What the teacher's lower layers and leading units do not have."""
+    names = ["hidden_size"]
+    if bool(architecture.bottleneck_size) == bool(teacher.bottleneck_size):  # else blocks start at random
+        names += ["layers", "bottleneck_size", "head_size"]
+    for name in names:
         own, most = getattr(architecture, name), getattr(teacher, name)
         if own > most:
             return f"its {name} {own} is beyond the teacher's {most}"
+    if len(names) == 1:
+        return ""
+    for name, sizes, bounds in (
+        ("heads", architecture.heads_by_layer, teacher.heads_by_layer),
+        ("ffn_size", architecture.ffn_sizes_by_layer, teacher.ffn_sizes_by_layer),
+    ):
+        for layer, (own, most) in enumerate(zip(sizes, bounds, strict=False)):
+            if own > most:
+                return f"its {name} {own} in layer {layer} is beyond the teacher's {most}"
     return ""

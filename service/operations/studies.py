@@ -6,13 +6,10 @@ import re
 from difflib import get_close_matches
 from typing import Any
 
-import numpy as np
-
 from protocol.admission import StudyRefusedError, admit
 from protocol.mistakes import cut
 from protocol.study import NAME_PATTERN, StudySpec, differences
-from protocol.views import PreviewView, StudyState
-from search_space import parameter_columns
+from protocol.views import StudyState
 from service.errors import InvalidError, NotFoundError, StudyDiffersError
 from service.operations.queue import queue_prepare
 from service.store.tables import Study
@@ -68,15 +65,3 @@ def get_study(uow: UnitOfWork, name: str) -> Study:
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise NotFoundError(f"there is no study {cut(name)!r}{meant}")
     return study
-
-
-def preview(spec: StudySpec) -> PreviewView:
-    """What the study would search, as far as that is known without its teacher."""
-    space = spec.space()
-    parameters = parameter_columns(space.columns)
-    return PreviewView(
-        size=space.size,
-        parameters_min=int(parameters.min()),
-        parameters_median=int(np.median(parameters)),
-        parameters_max=int(parameters.max()),
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from optimization.strategy import Standing, StrategyStudy, StrategyTrial, Suggestion
+from protocol.jobs import FailureReason
 from protocol.views import StudyState, TrialState
 from search_space import SearchSpace
 from service.operations.budget import open_trials, still_to_suggest, wanted_now
@@ -72,14 +73,17 @@ def end_search(uow: UnitOfWork, identity: int, attempt: int) -> None:
     if study.suggester_attempt != attempt or study.state is not StudyState.SEARCHING:
         return
     if not start_finalizing(uow, study):
-        fail_study(uow, study, _nothing_feasible(uow.trials.of(study.id)))
+        trials = uow.trials.of(study.id)
+        infeasible = any(trial.state is TrialState.INFEASIBLE for trial in trials)
+        reason = FailureReason.INVALID if infeasible else FailureReason.ERROR
+        fail_study(uow, study, _nothing_feasible(trials), reason)
 
 
 def give_up(uow: UnitOfWork, identity: int, attempt: int, reason: str) -> None:
     """Ends a study that cannot be supplied."""
     study = uow.studies.lock(identity)
     if study.suggester_attempt == attempt and study.state is StudyState.SEARCHING:
-        fail_study(uow, study, reason)
+        fail_study(uow, study, reason, FailureReason.ERROR)
 
 
 def _strategy_trial(trial: Trial) -> StrategyTrial:

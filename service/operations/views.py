@@ -94,6 +94,7 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         remaining_s=remaining_s(study, counts, jobs, uow.jobs.spent(study.id), alive, uow.now),
         notes=study.notes,
         error=study.error,
+        failure=study.failure,
     )
 
 
@@ -157,6 +158,7 @@ def _finalist_view(finalist: Finalist, known: _Known, folder: Path) -> FinalistV
         latency=_latency_or_none(known.measurements[finalist.trial_id].get(MeasurementRole.EXPORT)),
         export=finalist.export,
         error=finalist.error,
+        failure=finalist.failure,
         folder=str(folder) if folder.is_dir() else None,
     )
 

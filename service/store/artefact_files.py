@@ -42,23 +42,24 @@ class ArtefactFiles:
         Raises:
             StorageFullError: there is no room left.
         """
-        return Upload(identity, self.path(identity))
+        return Upload(identity, self.path(identity), self._folder)
 
 
 class Upload:
     """The bytes of one artefact as they arrive."""
 
-    def __init__(self, identity: str, path: Path) -> None:
+    def __init__(self, identity: str, path: Path, folder: Path) -> None:
         self.size_bytes = 0
         self._identity = identity
         self._path = path
+        self._folder = folder
         self._digest = hashlib.sha256()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Beside its final place: renaming must not cross file systems.
             self._file = tempfile.NamedTemporaryFile(dir=path.parent, prefix="upload-", delete=False)  # noqa: SIM115
         except OSError as error:
-            raise _explained(error) from error
+            raise _explained(error, self._folder) from error
 
     def write(self, block: bytes) -> None:
         """Raises: StorageFullError."""
@@ -67,7 +68,7 @@ class Upload:
         try:
             self._file.write(block)
         except OSError as error:
-            raise _explained(error) from error
+            raise _explained(error, self._folder) from error
 
     def finish(self) -> None:
         """Puts the file in its place; it is on the disk when this returns.
@@ -88,7 +89,7 @@ class Upload:
             Path(self._file.name).replace(self._path)
             _sync(self._path.parent)
         except OSError as error:
-            raise _explained(error) from error
+            raise _explained(error, self._folder) from error
 
     def __enter__(self) -> Upload:
         return self
@@ -101,9 +102,11 @@ class Upload:
         Path(self._file.name).unlink(missing_ok=True)
 
 
-def _explained(error: OSError) -> Exception:
+def _explained(error: OSError, folder: Path) -> Exception:
     if error.errno in _FULL:
-        return StorageFullError(f"the artefact cannot be stored: {error.strerror}; make room and send it again")
+        return StorageFullError(
+            f"the artefact cannot be stored in {folder}: {error.strerror}; make room and send it again"
+        )
     return error
 
 

@@ -65,6 +65,12 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="READ COMMITTED")
 
 
+def database_name(database_url: str) -> str:
+    """What messages call it. The address itself is not shown: it may hold a password."""
+    scheme, _, path = database_url.partition(":///")
+    return f"the database {path}" if scheme == "sqlite" else "the PostgreSQL database"
+
+
 def first_line(error: Exception) -> str:
     """What the database said, without what SQLAlchemy adds to it."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import StoreUnusableError
 from service.settings import DATABASE_VARIABLE, Settings, sqlite_url
-from service.store.engine import first_line, open_engine, writing
+from service.store.engine import database_name, first_line, open_engine, writing
 from service.store.tables import Table
 
 Command = Callable[[alembic.config.Config], None]
@@ -74,9 +74,7 @@ def _opened(database_url: str) -> Iterator[Engine]:
 
 @contextmanager
 def _translated(database_url: str) -> Iterator[None]:
-    # The address itself is not shown: it may hold a password.
-    scheme, _, path = database_url.partition(":///")
-    database = f"the database {path}" if scheme == "sqlite" else "the PostgreSQL database"
+    database = database_name(database_url)
     try:
         yield
     except CommandError as error:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_co
 
 from distillation.values import Fidelity
 from hardware.values import Measurement
-from protocol.jobs import CurvePoint, JobKind, JobState, Prepared, Progress, Score, Work
+from protocol.jobs import CurvePoint, FailureReason, JobKind, JobState, Prepared, Progress, Score, Work
 from protocol.study import StudySpec
 from protocol.views import FinalistState, StudyState, TrialState
 from search_space import Architecture
@@ -51,6 +51,7 @@ class Study(Table):
     """The hypervolume's reference point, inferred once."""
     notes: Mapped[tuple[str, ...]] = mapped_column(Json(tuple[str, ...]), default=())
     error: Mapped[str | None] = mapped_column(default=None)
+    failure: Mapped[FailureReason | None] = mapped_column(default=None)
     suggester: Mapped[str | None] = mapped_column(default=None)
     suggester_attempt: Mapped[int] = mapped_column(default=0)
     suggester_expires_at: Mapped[datetime | None] = mapped_column(default=None)
@@ -90,6 +91,7 @@ class Finalist(Table):
     state: Mapped[FinalistState]
     export: Mapped[str | None] = mapped_column(String(64), default=None)
     error: Mapped[str | None] = mapped_column(default=None)
+    failure: Mapped[FailureReason | None] = mapped_column(default=None)
 
 
 class Job(Table):

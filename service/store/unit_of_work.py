@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from service.clock import Clock, utc_now
 from service.errors import StorageFullError, StoreUnavailableError
 from service.store.artefacts import ArtefactRepository
-from service.store.engine import first_line, open_engine, reading, writing
+from service.store.engine import database_name, first_line, open_engine, reading, writing
 from service.store.jobs import JobRepository
 from service.store.studies import StudyRepository
 from service.store.trials import TrialRepository
@@ -24,9 +24,11 @@ from service.store.workers import WorkerRepository
 class UnitOfWork:
     """What one transaction may do. It is committed or rolled back by the store that made it, never from inside."""
 
-    def __init__(self, session: Session, clock: Clock) -> None:
+    def __init__(self, session: Session, clock: Clock, unanswered_at: datetime | None = None) -> None:
         self._session = session
         self._clock = clock
+        self.unanswered_at = unanswered_at
+        """When the database last left somebody without an answer; None if never, as far as this process knows."""
         self.studies = StudyRepository(session)
         self.trials = TrialRepository(session)
         self.jobs = JobRepository(session)
@@ -52,6 +54,8 @@ class Store:
 
     def __init__(self, database_url: str, clock: Clock = utc_now) -> None:
         self._clock = clock
+        self._database = database_name(database_url)
+        self._unanswered_at: datetime | None = None
         self._engine = open_engine(database_url)
         self._reading = reading(self._engine)
         self._writing = writing(self._engine)
@@ -59,17 +63,26 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
         """A unit of work that only reads, and never waits for a writer. Takes a connection when it is first used."""
-        with _translated(), Session(self._reading, expire_on_commit=False, autoflush=False) as session:
-            yield UnitOfWork(session, self._clock)
+        with self._translated(), Session(self._reading, expire_on_commit=False, autoflush=False) as session:
+            yield UnitOfWork(session, self._clock, self._unanswered_at)
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
         """A unit of work that is committed at its end, or not at all if the block raises."""
-        with _translated(), Session(self._writing, expire_on_commit=False) as session, session.begin():
-            yield UnitOfWork(session, self._clock)
+        with self._translated(), Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield UnitOfWork(session, self._clock, self._unanswered_at)
 
     def close(self) -> None:
         self._engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with _translated(self._database):
+                yield
+        except StoreUnavailableError:
+            self._unanswered_at = self._clock()
+            raise
 
 
 _FULL = ("disk is full", "no space left")
@@ -77,14 +90,22 @@ _FULL = ("disk is full", "no space left")
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(database: str) -> Iterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeoutError) as error:
-        if any(words in str(error).lower() for words in _FULL):
-            raise StorageFullError(f"the database cannot grow: {first_line(error)}") from error
+        full = next((cause for cause in _causes(error) if any(words in str(cause).lower() for words in _FULL)), None)
+        if full is not None:
+            raise StorageFullError(f"{database} cannot grow: {first_line(full)}; make room") from error
         raise StoreUnavailableError(f"the database did not answer: {first_line(error)}") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise StoreUnavailableError(f"the database closed the connection: {first_line(error)}") from error
         raise
+
+
+def _causes(error: BaseException | None) -> Iterator[Exception]:
+    """The error and what it came of: on a full disk SQLite ends the whole transaction, with its savepoints."""
+    while isinstance(error, Exception):
+        yield error
+        error = error.__cause__ or error.__context__

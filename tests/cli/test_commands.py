@@ -14,6 +14,9 @@ from client import Unreachable
 from service.errors import SettingsError, StoreUnavailableError
 
 STUDY = "name: small\nteacher: built-in\ntask: {dataset: docstrings}\n"
+SPACE = (
+    STUDY + "search_space:\n  layers: [1, 2]\n  hidden_size: 64\n  heads: {heads}\n  ffn_size: 8\n  {more}\n"
+).replace("{dataset: docstrings}", "{{dataset: docstrings}}")
 
 
 @pytest.fixture
@@ -64,6 +67,17 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         (STUDY + "buget: {trials: 3}\n", "unknown key 'buget'; did you mean 'budget'?"),
         (STUDY + "seed: zero\n", "small.yaml:4: seed"),
         (STUDY + "constraints: [parameters <= 10]\n", "parameters <= 10"),
+        (
+            STUDY + "search_space: brt\n",
+            "small.yaml:4: search_space: unknown search space 'brt' (did you mean 'bert'?)",
+        ),
+        (SPACE.format(heads=5, more=""), "small.yaml:4: search_space: the search space is empty: no hidden_size of"),
+        (SPACE.format(heads="{low: 4, high: 2}", more=""), "small.yaml:7: search_space.heads: empty range: high 2 is"),
+        (SPACE.format(heads="[]", more=""), "small.yaml:7: search_space.heads: a choice needs at least one value"),
+        (
+            SPACE.format(heads=2, more="constraints:\n    - layers > 1\n    - layers <= 1"),
+            "small.yaml:11: search_space.constraints.1: no architecture left has layers <= 1; the smallest has 2",
+        ),
         ("name: small\ntask: {dataset: docstrings}\n", "teacher: is missing"),
         (STUDY.replace("docstrings", "nowhere.tsv"), "task.dataset: there is no file or folder 'nowhere.tsv'"),
         (STUDY.replace("built-in", "./bert"), "teacher: there is no file or folder './bert'"),
@@ -215,12 +229,26 @@ def test_an_address_that_is_none_is_said(stillhouse):
 
 
 def test_a_preview_is_readable_by_people_and_programs(stillhouse, study_file):
-    code, out, _ = stillhouse("preview", study_file())
+    text = STUDY + "target: {length: 64}\nconstraints: [parameters <= 30M, latency_p50 <= 4 ms]\n"
+    code, out, _ = stillhouse("preview", study_file(text))
     assert code == 0
     assert "architectures" in out
-    code, out, _ = stillhouse("preview", study_file(), "--json")
+    for words in (
+        "minimum",
+        "parameters",
+        "FLOPs of 1 x 64 tokens",
+        "bytes of weights in float32",
+        "parameters <= 30M",
+    ):
+        assert words in out
+    assert "latency_p50 <= 4 ms" in out
+    assert "when measured" in out
+    code, out, _ = stillhouse("preview", study_file(text), "--json")
     assert code == 0
-    assert json.loads(out)["preview"]["size"] > 100
+    found = json.loads(out)["preview"]
+    assert found["size"] > 100
+    assert found["parameters"]["minimum"] < found["parameters"]["median"] < found["parameters"]["maximum"] <= 30e6
+    assert 100 < found["constraints"][0]["met_by"] < found["constraints"][0]["of"]
 
 
 def test_a_service_on_a_strange_address_or_database_is_refused(stillhouse):

@@ -69,7 +69,7 @@ def test_the_embedded_names_are_never_paths(folder):
     ],
 )
 def test_a_path_that_does_not_exist_is_refused_by_its_key(folder, given, key):
-    with pytest.raises(BadInputError, match=rf"study\.yaml: {key}: there is no file or folder"):
+    with pytest.raises(BadInputError, match=rf"study\.yaml:\d+: {key}: there is no file or folder"):
         read_study(study(folder, **given))
 
 

@@ -175,6 +175,13 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path, archit
     assert not (tmp_path / "student").exists()
 
 
+def test_a_model_with_too_few_positions_for_the_tokenizer_is_refused(tmp_path, architecture, tokenizer):
+    short = build(dataclasses.replace(architecture, max_positions=1), Head(classes=2))
+    with pytest.raises(ExportError, match="adds 2 tokens to every text, the model's max_positions is 1"):
+        export(short, tokenizer, tmp_path / "student")
+    assert not (tmp_path / "student").exists()
+
+
 def test_a_model_that_is_not_finite_is_not_exported(tmp_path, model, tokenizer):
     with torch.no_grad():
         model.classifier.bias[1] = float("nan")

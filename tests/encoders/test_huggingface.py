@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import huggingface_hub
@@ -13,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from encoders.build import architecture_of, build, head_of, labels_of
-from encoders.errors import CheckpointError, SourceNotFoundError, UnsupportedModelError
+from encoders.errors import CheckpointError, EncoderError, SourceNotFoundError, UnsupportedModelError
 from encoders.huggingface import load_pretrained, load_tokenizer
 from encoders.values import Head, Pooling
 from encoders.weights import read, save_weights
@@ -167,6 +170,132 @@ def test_a_configuration_that_transformers_cannot_read_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(BERT | {"vocab_size": "many"}))
     with pytest.raises(UnsupportedModelError, match=r"cannot read its config\.json.*vocab_size"):
         load_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("config", [BERT, ROBERTA, DISTILBERT, MOBILEBERT, {"model_type": "stillhouse"}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"id2label": "x"},
+        {"id2label": ["x"]},
+        {"id2label": {"first": "x"}},
+        {"architectures": 5},
+        {"architectures": [3]},
+        {"num_labels": "x"},
+        {"hidden_size": None},
+        {"hidden_size": 0},
+        {"head_size": "x", "num_attention_heads": 0},
+        {"layers": [], "num_hidden_layers": "six"},
+        {"norm": [], "max_position_embeddings": 2.5},
+        {"dtype": "nope"},
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_one_error_that_names_it(tmp_path, config, setting):
+    (tmp_path / "config.json").write_text(json.dumps(config | setting))
+    with pytest.raises(EncoderError, match=f"{tmp_path}: .*({'|'.join(setting.keys() - {'dtype'}) or 'nope'})"):
+        load_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "file", ["../model.safetensors", "/etc/x.safetensors", "a\\b.safetensors", "..", "x.bin", 3, None]
+)
+def test_a_sharded_checkpoint_that_names_a_file_elsewhere_is_refused(tmp_path, file):
+    folder = tmp_path / "model"
+    BertModel(bert_config()).save_pretrained(folder)
+    (folder / "model.safetensors").rename(tmp_path / "model.safetensors")
+    index = {"weight_map": {"embeddings.word_embeddings.weight": file}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=r"index\.json: weight_map names .* for embeddings\.word_embeddings"):
+        load_pretrained(str(folder))
+
+
+@pytest.mark.parametrize("index", [{}, {"weight_map": []}, {"weight_map": "x"}])
+def test_an_index_without_a_map_is_refused(tmp_path, index):
+    bert_config().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="weight_map must be a mapping"):
+        load_pretrained(str(tmp_path))
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Serves the files of a folder as the hub serves those of a model."""
+
+    folder: Path
+    asked: list[str]
+
+    def do_HEAD(self):
+        self.asked.append(self.path)
+        path = self.folder / self.path.rpartition("/")[2]
+        is_there = self.path.startswith("/me/bert/resolve/") and path.is_file()
+        self.send_response(200 if is_there or self.path == "/" else 404)
+        if is_there:
+            self.send_header("ETag", f'"{path.name}"')
+            self.send_header("X-Repo-Commit", "c" * 40)
+            self.send_header("Content-Length", str(path.stat().st_size))
+        elif self.path != "/":
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.end_headers()
+        return path if is_there else None
+
+    def do_GET(self):
+        path = self.do_HEAD()
+        if path:
+            self.wfile.write(path.read_bytes())
+
+    def log_message(self, *arguments):
+        """Silent."""
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A folder whose files are on a hub as `me/bert`; ends the hub when called."""
+    constants = huggingface_hub.constants
+    folder = tmp_path / "served"
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Served", (Hub,), {"folder": folder, "asked": []}))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    )
+
+    def stop():
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    yield folder, stop
+    stop()
+
+
+def test_a_model_of_the_hub_is_downloaded_and_then_had_offline(hub):
+    folder, stop = hub
+    BertModel(bert_config()).save_pretrained(folder)
+    online = load_pretrained("me/bert").model
+    stop()
+    start = time.monotonic()
+    offline = load_pretrained("me/bert").model
+    assert time.monotonic() - start < 5
+    weights = "encoder.embeddings.word.weight"
+    assert torch.equal(online.state_dict()[weights], offline.state_dict()[weights])
+
+
+def test_a_hub_out_of_reach_is_told_soon(hub):
+    _, stop = hub
+    stop()
+    start = time.monotonic()
+    for load in (load_pretrained, load_tokenizer):
+        with pytest.raises(SourceNotFoundError, match=r"'me/bert' is not a local folder.* cannot be reached"):
+            load("me/bert")
+    assert time.monotonic() - start < 5
+
+
+def test_a_model_that_the_hub_does_not_have_is_told_as_such(hub):
+    with pytest.raises(SourceNotFoundError, match=r"'me/bert' has no config\.json"):
+        load_pretrained("me/bert")
 
 
 def fine_tuned(folder: Path, scramble, *labels: str) -> BertForSequenceClassification:

@@ -230,6 +230,14 @@ def test_the_norms_take_the_eps_of_the_configuration(architecture):
     assert abs(found.logits - run(parameters, architecture, head, **inputs).logits).max() > 1e-3
 
 
+def test_no_texts_at_all_have_no_logits(architecture):
+    head = Head(classes=3)
+    nothing = np.zeros((0, 4), np.int64)
+    found = apply(to_jax(to_numpy(build(architecture, head))), architecture, head, nothing, nothing)
+    assert found.logits is not None
+    assert found.logits.shape == (0, 3)
+
+
 def test_a_token_that_is_not_in_the_vocabulary_shows(architecture):
     head = Head(classes=3)
     ids = np.array([[5, 6], [5, architecture.vocabulary_size]])

@@ -30,6 +30,7 @@ FAMILY = {
     "attention in the bottleneck": BOTTLENECK | {"attention_input": "bottleneck", "norm": "layer_norm"},
     "wide bottleneck": {"bottleneck_size": 40},
     "sliced": {"heads": (4, 0, 1), "ffn_size": (40, 7, 0)},
+    "sliced shared bottleneck": BOTTLENECK | {"attention_input": "shared", "heads": (4, 0, 1), "ffn_size": (40, 7, 0)},
 }
 """What an architecture of every kind differs in from the plain one."""
 
@@ -97,6 +98,19 @@ def test_attention_maps_are_what_the_fused_kernel_computes_and_come_only_when_as
             assert not map_BHLL[1, :, :, LENGTHS[1] :].any()
 
 
+def test_attention_maps_in_half_precision_hold_scores_that_the_fused_kernel_holds(architecture):
+    shape = dataclasses.replace(architecture, head_size=16, layers=1)
+    model = build(shape, Head(classes=3))
+    attention = model.encoder.layers[0].attention
+    with torch.no_grad():
+        for projection in (attention.query, attention.key):
+            projection.weight.zero_()
+            projection.bias.fill_(80.0)  # scores of 16 * 80 * 80 = 102,400, a quarter of that when scaled
+    logits = model.half()(*batch(shape), output_attentions=True).logits
+    assert torch.isfinite(logits).all()
+    torch.testing.assert_close(logits, model(*batch(shape)).logits, atol=1e-3, rtol=1e-2)
+
+
 def test_projections_are_each_heads_queries_keys_and_values_and_come_only_when_asked(member, scramble):
     model = build(member, Head(classes=3))
     scramble(model)
@@ -127,6 +141,19 @@ def test_a_layer_without_heads_and_neurons_keeps_only_residuals_and_norms(archit
     assert {name for name, _ in block.named_parameters()} == {
         f"{norm}.{kind}" for norm in ("attention.norm", "feed_forward.0.norm") for kind in ("weight", "bias")
     }
+
+
+def test_every_weight_of_the_encoder_has_a_gradient(member):
+    model = build(dataclasses.replace(member, pooler="none"), Head(classes=3))
+    model(*batch(member), labels=torch.tensor([0, 2, 1])).loss.backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_a_mask_says_only_whether_there_is_a_token(member):
+    model = build(member, Head(classes=3))
+    ids, mask = batch(member)
+    numbered = mask * torch.arange(1, mask.shape[1] + 1)
+    torch.testing.assert_close(model(ids, numbered).logits, model(ids, mask).logits, atol=0, rtol=0)
 
 
 def test_trigrams_see_one_token_to_each_side(architecture, scramble):
@@ -185,6 +212,18 @@ def test_masked_lm_guesses_through_the_word_embeddings(architecture):
         with torch.no_grad():
             model.encoder.embeddings.word.weight[7] = 0
             assert (model.vocabulary_logits(model.encoder(ids, mask).last_hidden_state)[..., 7] == 0).all()
+
+
+@pytest.mark.parametrize("more", [4, -4])
+def test_masked_lm_guesses_words_that_are_added_later(architecture, more):
+    model = build(architecture, HEADS[HeadKind.MASKED_LM])
+    size = architecture.vocabulary_size + more
+    expected = model(torch.tensor([[7, 8]])).logits
+    model.resize_token_embeddings(size)
+    logits = model(torch.tensor([[7, 8]])).logits
+    assert (logits.shape[-1], model.config.vocabulary_size) == (size, size)
+    common = min(size, architecture.vocabulary_size)
+    torch.testing.assert_close(logits[..., :common], expected[..., :common])
 
 
 def test_gradients_do_not_flow_into_padding(architecture):

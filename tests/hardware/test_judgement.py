@@ -11,8 +11,10 @@ from hardware.attempt import Attempt
 from hardware.environment import hardware_key
 from hardware.judgement import KEPT_SAMPLES, judged
 from hardware.plan import PLANS
+from hardware.quantile import quantile
 from hardware.round import Round
-from hardware.values import DeviceProfile, Effort, Measurement, Source, Verdict
+from hardware.spread import log_variance
+from hardware.values import DeviceProfile, Effort, Measurement, QuantileName, Source, Verdict
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -65,6 +67,7 @@ def test_bound_is_missing_where_one_process_could_not_tell_it() -> None:
 def test_raw_samples_are_kept_and_throughput_counts_examples() -> None:
     measurement = judge(Attempt(rounds=STEADY, shift=0.0), batch=8)
     assert measurement.samples_s == [round_.samples_s for round_ in STEADY]
+    assert measurement.calls is None
     assert measurement.throughput_per_s == pytest.approx(8 / 0.01003, rel=2e-3)
 
 
@@ -80,6 +83,7 @@ def test_of_many_samples_a_random_part_is_kept_in_order_and_all_are_judged() -> 
     assert fast == sorted(fast)
     assert len(kept) / 8 * 0.9 < len(kept) - len(fast) < len(kept) / 8 * 1.1
     assert measurement.p99.value_s == 0.02
+    assert measurement.calls == 161_000
     assert measurement.throughput_per_s == pytest.approx(161_000 / (sum(many.samples_s) * 2 + sum(few)))
 
 
@@ -117,3 +121,42 @@ def test_disturbed_value_carries_more_variance() -> None:
     assert held_up.log_variance == pytest.approx(shared)
     assert shared > quiet + math.log(2) ** 2 * 0.9
     assert moved > quiet + 0.2**2 * 0.9
+
+
+def with_tail(p99_s: float) -> Round:
+    """A median of 10 ms, and two calls of a hundred near this long."""
+    round_ = of(0.010)
+    tail = [p99_s * (1 + 1e-3 * rank / 40) for rank in range(40)]
+    return replace(round_, samples_s=[*round_.samples_s[:960], *round_.samples_s[:1000], *tail])
+
+
+def asked(attempt: Attempt, *names: QuantileName) -> Measurement:
+    rules = replace(PLANS[Effort.SEARCH].rules, quantiles=names)
+    return judged(attempt, rules, DeviceProfile(), Effort.SEARCH, NOW)
+
+
+def test_verdict_and_variance_are_of_the_quantiles_that_count() -> None:
+    apart = Attempt(rounds=[with_tail(0.02), with_tail(0.03), with_tail(0.04)], shift=0.0)
+    median, tail = asked(apart, QuantileName.P50), asked(apart, QuantileName.P99)
+    assert median.verdict is Verdict.STEADY
+    assert tail.verdict is Verdict.NOISY
+    assert tail.notes == ("the processes' p99s lie 100.0% apart",)
+    estimates = [quantile(round_.samples_s, 0.99) for round_ in apart.rounds]
+    assert tail.log_variance == log_variance(estimates) > median.log_variance
+    both = asked(apart, QuantileName.P50, QuantileName.P99)
+    assert (both.verdict, both.log_variance) == (tail.verdict, tail.log_variance)
+
+
+def test_a_steady_tail_is_steady_although_the_medians_are_not() -> None:
+    middling = [with_tail(0.05)] * 2
+    shifted = replace(with_tail(0.05), samples_s=[s * 1.3 if s < 0.03 else s for s in with_tail(0.05).samples_s])
+    attempt = Attempt(rounds=[*middling, shifted], shift=0.0)
+    assert asked(attempt, QuantileName.P50).verdict is Verdict.NOISY
+    assert asked(attempt, QuantileName.P99).verdict is Verdict.STEADY
+
+
+def test_a_tail_of_too_few_calls_is_noisy() -> None:
+    few = [replace(of(0.010), samples_s=of(0.010).samples_s[:100]) for _ in range(3)]
+    measurement = asked(Attempt(rounds=few, shift=0.0), QuantileName.P99)
+    assert measurement.verdict is Verdict.NOISY
+    assert measurement.notes == ("a process made only 100 calls, too few to bound its p99",)

@@ -200,3 +200,21 @@ def test_folder_of_the_locks_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path / "new" / "folder"))
     with computing(Device.CPU):
         assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == ["cpu.lock", "cpu.turnstile"]
+
+
+def test_place_of_the_locks_depends_on_no_temporary_folder(tmp_path: Path) -> None:
+    """What is full or told to one process must not hide its locks from another one."""
+    script = "from hardware.lock import _directory; print(_directory())"
+    places = set()
+    for folder in ("/tmp", str(tmp_path), "/nowhere"):
+        environment = {name: value for name, value in os.environ.items() if name != DIRECTORY_VARIABLE}
+        told = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env=environment | {"TMPDIR": folder},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        places.add(told.stdout)
+    assert len(places) == 1

@@ -11,7 +11,7 @@ import pytest
 from encoders.values import Head
 from hardware.backend import Prepared
 from hardware.round import Round, Rules, sample, timed, warm_up
-from hardware.values import DeviceProfile
+from hardware.values import DeviceProfile, QuantileName
 from search_space import Architecture
 
 RULES = Rules(samples=100, least_s=3.0, most_s=30.0, tolerance=0.05)
@@ -56,6 +56,14 @@ def test_scattered_calls_go_on_until_the_interval_is_narrow() -> None:
 def test_calls_that_stay_scattered_stop_at_the_most_time() -> None:
     samples = sample(prepared(Script(itertools.cycle([0.005, 0.015]))), RULES)
     assert 30.0 <= sum(samples) < 30.02
+
+
+def test_a_round_lasts_until_every_quantile_that_counts_is_narrow() -> None:
+    tailed = ([0.01] * 98 + [0.02, 0.04]) * 10
+    assert RULES.enough(tailed)
+    assert not replace(RULES, quantiles=(QuantileName.P50, QuantileName.P99)).enough(tailed)
+    narrow = ([0.01] * 96 + [0.02] * 4) * 10
+    assert replace(RULES, quantiles=(QuantileName.P50, QuantileName.P99)).enough(narrow)
 
 
 def test_very_slow_calls_stop_at_the_most_time_with_what_they_have() -> None:

@@ -24,6 +24,13 @@ def test_one_process_without_an_interval_is_less_certain_than_one_with() -> None
     assert log_variance([Quantile(value_s=0.1, low_s=None, high_s=None)]) > log_variance([of(0.1, width=0.05)])
 
 
+def test_half_an_interval_tells_at_least_as_much_uncertainty() -> None:
+    half = Quantile(value_s=0.1, low_s=0.05, high_s=None)
+    assert log_variance([half]) == pytest.approx(PRIOR_DEVIATION**2 + (math.log(2) / 1.96) ** 2)
+    narrow = Quantile(value_s=0.1, low_s=0.0999, high_s=None)
+    assert log_variance([narrow]) == pytest.approx(2 * PRIOR_DEVIATION**2)
+
+
 def test_processes_that_agree_are_certain_but_not_exact() -> None:
     assert 0 < log_variance([of(0.004)] * 3) < log_variance([of(0.004)])
     assert log_variance([of(0.004)] * 5) < log_variance([of(0.004)] * 3)

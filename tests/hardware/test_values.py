@@ -1,6 +1,6 @@
 """Measurements as plain values."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from pydantic import TypeAdapter
@@ -65,3 +65,27 @@ def test_impossible_profile_is_refused(wrong: dict[str, object]) -> None:
 def test_an_impossible_latency_is_refused(value_s: float) -> None:
     with pytest.raises(ValueError, match="finite and above 0 s"):
         Quantile(value_s=value_s, low_s=None, high_s=None)
+
+
+@pytest.mark.parametrize("bound_s", [0.0, -0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["low_s", "high_s"])
+def test_an_impossible_bound_is_refused(name: str, bound_s: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} of a latency must be finite and above 0 s"):
+        replace(MEASUREMENT.p50, **{name: bound_s})
+
+
+def test_bounds_the_wrong_way_round_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"low_s of a latency must be at most high_s, got 0\.3 and 0\.2"):
+        Quantile(value_s=0.25, low_s=0.3, high_s=0.2)
+
+
+@pytest.mark.parametrize("log_variance", [-1e-9, float("nan"), float("inf")])
+def test_an_impossible_variance_is_refused(log_variance: float) -> None:
+    with pytest.raises(ValueError, match="log_variance must be finite and at least 0"):
+        replace(MEASUREMENT, log_variance=log_variance)
+
+
+def test_fewer_calls_than_samples_are_refused() -> None:
+    assert replace(MEASUREMENT, calls=3).calls == MEASUREMENT.kept
+    with pytest.raises(ValueError, match="at least the 3 samples that are kept, got 2"):
+        replace(MEASUREMENT, calls=2)

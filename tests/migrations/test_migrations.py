@@ -1,14 +1,16 @@
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from service.settings import sqlite_url
 from service.store import migrate
+from service.store.engine import open_engine, writing
 from service.store.tables import Table
 
 
@@ -47,6 +49,49 @@ def tables(database_url):
         return set(inspect(engine).get_table_names())
     finally:
         engine.dispose()
+
+
+@contextmanager
+def connected(database_url):
+    engine = open_engine(database_url)
+    try:
+        with writing(engine).begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def test_failures_come_and_go_with_their_revision_and_the_rows_stay(database_url):
+    """Also of a study that rows of other tables refer to."""
+    migrate.upgrade(database_url, "0001")
+    with connected(database_url) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO studies (id, name, digest, spec, state, created_at, notes, error, suggester_attempt)"
+                " VALUES (1, 'old', 'd', '{}', 'failed', '2026-01-01 00:00:00+00:00', '[]', 'it broke', 0)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO jobs (id, study_id, kind, work, created_at, state, attempt, released)"
+                " VALUES (1, 1, 'prepare', '{}', '2026-01-01 00:00:00+00:00', 'failed', 1, 0)"
+            )
+        )
+    migrate.upgrade(database_url)
+    with connected(database_url) as connection:
+        assert connection.execute(text("SELECT error, failure FROM studies")).all() == [("it broke", None)]
+        connection.execute(text("UPDATE studies SET failure = 'invalid'"))
+    migrate.downgrade(database_url, "0001")
+    with connected(database_url) as connection:
+        columns = {
+            column["name"] for table in ("studies", "finalists") for column in inspect(connection).get_columns(table)
+        }
+        assert "failure" not in columns
+        assert connection.execute(
+            text("SELECT studies.error, jobs.state FROM jobs JOIN studies ON study_id = studies.id")
+        ).all() == [("it broke", "failed")]
+    migrate.upgrade(database_url)
+    assert migrate.difference(database_url) == []
 
 
 def test_migrations_lead_to_the_tables_in_the_code(database_url):

@@ -1,8 +1,14 @@
+import json
+from dataclasses import replace
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from distillation.values import Dataset, Recipe, Task, Teacher
-from protocol.jobs import Failure, FailureReason, JobKind, PrepareWork, Report, Work
+from encoders.values import Head
+from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
+from protocol.jobs import Failure, FailureReason, JobKind, Measured, MeasureWork, PrepareWork, Report, Work
+from search_space import Architecture
 
 
 def test_work_is_told_apart_by_its_kind():
@@ -26,3 +32,52 @@ def test_a_report_carries_an_outcome_or_a_failure():
 def test_only_what_may_pass_by_itself_is_tried_again():
     retriable = {reason for reason in FailureReason if Failure(reason=reason, message="").retriable}
     assert retriable == {FailureReason.ERROR, FailureReason.LEASE_EXPIRED}
+
+
+def measure_work(**changes):
+    shape = Architecture(vocabulary_size=10, layers=1, hidden_size=8, heads=1, head_size=8, ffn_size=8)
+    return MeasureWork(
+        architecture=shape, head=Head(classes=2), profile=DeviceProfile(), effort=Effort.QUICK, seed=1, **changes
+    )
+
+
+def test_quantiles_are_told_where_others_than_the_median_count():
+    """Older workers, which know of nothing else, understand the rest."""
+    assert "quantiles" not in json.loads(measure_work().model_dump_json())
+    tail = measure_work(quantiles=(QuantileName.P99,))
+    assert tail.model_dump(mode="json")["quantiles"] == ["p99"]
+    for work in (measure_work(), tail):
+        assert TypeAdapter(Work).validate_json(work.model_dump_json()) == work
+    with pytest.raises(ValidationError):
+        measure_work(quantiles=())
+
+
+@pytest.mark.parametrize(("calls", "is_told"), [(None, False), (9, True)])
+def test_calls_are_told_where_samples_are_left_out(measurement, calls, is_told):
+    report = Report(attempt=1, result=Measured(measurement=replace(measurement, calls=calls)))
+    assert ("calls" in report.model_dump(mode="json")["result"]["measurement"]) == is_told
+    assert Report.model_validate_json(report.model_dump_json()) == report
+
+
+@pytest.fixture
+def measurement():
+    quantile = Quantile(value_s=0.1, low_s=None, high_s=None)
+    return Measurement(
+        profile=DeviceProfile(),
+        effort=Effort.QUICK,
+        source=Source.MEASURED,
+        verdict=Verdict.PROVISIONAL,
+        p50=quantile,
+        p90=quantile,
+        p99=quantile,
+        throughput_per_s=10.0,
+        load_s=0.5,
+        first_call_s=0.2,
+        compile_s=0.0,
+        peak_memory_bytes=1,
+        log_variance=0.001,
+        hardware_key="k",
+        environment={},
+        samples_s=[[0.1]],
+        measured_at="2026-01-01T00:00:00+00:00",
+    )

@@ -6,7 +6,7 @@ import pytest
 from optimization.values import Constraint, Direction
 from protocol.errors import StudyFileError
 from protocol.study import StudySpec, differences
-from protocol.study_file import load_study, parse_study
+from protocol.study_file import line_of, load_study, parse_study
 from search_space import Choice, IntegerRange
 
 SMALLEST = "teacher: built-in\ntask: {dataset: docstrings}\n"
@@ -144,6 +144,17 @@ def _space(layers: str, hidden_size: int = 8) -> str:
         ("seed: 2026-01-01", "study.yaml:3: seed: must be a whole number, got '2026-01-01'"),
         ("constraints: [parameters <= 1e99999999999999999999]", "study.yaml:3: constraints.0: "),
         ("baselines:\n  nil: {layers: 0, hidden_size: 8, heads: 1, head_size: 8, ffn_size: 8}", ":4: baselines.nil"),
+        (
+            "baselines:\n  tiny:\n    layrs: 2",
+            "study.yaml:5: baselines.tiny.layrs: unknown key 'layrs'; did you mean 'layers'?",
+        ),
+        ("baselines:\n  m: mobilbert", ":4: baselines.m.model: unknown model 'mobilbert' (did you mean 'mobilebert'?)"),
+        ("baselines: {m: {heads: [1, two]}}", "baselines.m.heads: must be a whole number, or a list of one for each"),
+        ("baselines: {m: {layers: 3, heads: [1, 2]}}", "baselines.m.heads: must be one size, or one for each of 3"),
+        ("baselines: {m: {norm: batch}}", "baselines.m.norm: must be 'layer_norm' or 'no_norm', got 'batch'"),
+        ("baselines: {m: {bottleneck_size: 0, attention_input: shared}}", "needs a bottleneck_size"),
+        ("baselines: {m: 5}", "study.yaml:3: baselines.m: must be text, or a mapping with some of the keys model, lay"),
+        ("layrs: 3", "did you mean 'search_space.layers'?"),
         ("? [a]\n: 1", "study.yaml:3: a key must be text"),
         ("seed: &a [*a]", "study.yaml:3: anchors (&) and aliases (*) are refused"),
         ("seed:\n  &a {trials: 1}", "study.yaml:4: anchors"),
@@ -175,6 +186,33 @@ def _space(layers: str, hidden_size: int = 8) -> str:
         (
             "constraints: [latency_p50 <= 3 ms, latency_p50 >= 4 ms]",
             "constraints.1: latency_p50 >= 0.004 s con",
+        ),
+        ("search_space: minlm", "study.yaml:3: search_space: unknown search space 'minlm' (did you mean 'minilm'?)"),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 8\n  constraints:\n"
+            "    - layers <= 2\n    - ffn_size > hidden_size\n    - layers <= 1",
+            "study.yaml:10: search_space.constraints.1: no architecture left has ffn_size > hidden_size",
+        ),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 8\n  constraints: [layrs <= 2]",
+            "study.yaml:8: search_space.constraints.0: ",
+        ),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 64\n  heads: 5\n  ffn_size: 8",
+            "study.yaml:3: search_space: the search space is empty: no hidden_size of [64]",
+        ),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 8\n  norm: laier_norm",
+            "study.yaml:8: search_space.norm: unknown value 'laier_norm' (did you mean 'layer_norm'?)",
+        ),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 0",
+            "study.yaml:7: search_space.ffn_size: must be at least 1, got 0",
+        ),
+        (
+            "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 8\n"
+            "  bottleneck_size: {values: [4], when: depth > 2}",
+            "study.yaml:8: search_space.bottleneck_size: the condition of bottleneck_size: 'depth > 2' has an unknown",
         ),
         ("search_space: 5", "study.yaml:3: search_space: must be text, or a mapping with some of the keys layers"),
         (_space("{values: [1], low: 1}"), "search_space.layers: give either `values`, or `low`, `high` and `step`"),
@@ -260,7 +298,60 @@ def test_a_space_may_name_options_conditions_and_constraints():
     assert set(found.columns["ffn_size"] / found.columns["hidden_size"]) == {2.0}
 
 
+def test_baselines_name_what_is_their_own_or_a_known_model():
+    baselines = "baselines: {cut: {heads: [2, 1], norm: no_norm, trigram: true}, mobilebert: mobilebert}"
+    spec = parse(SMALLEST + baselines)
+    assert spec.canonical()["baselines"] == {
+        "cut": {"heads": [2, 1], "norm": "no_norm", "trigram": True},
+        "mobilebert": {"model": "mobilebert"},
+    }
+    assert StudySpec.model_validate_json(spec.model_dump_json()) == spec
+    assert StudySpec.model_validate(spec.canonical()).digest == spec.digest
+
+
+def test_a_bound_on_all_parameters_does_not_assume_the_vocabulary_of_bert():
+    space = "search_space: {layers: 2, hidden_size: 64, heads: 2, ffn_size: 128, constraints: ['parameters <= 1e6']}"
+    assert parse(SMALLEST + space).space().size == 1
+    text = complaint(SMALLEST + space.replace("1e6", "1e4"))
+    assert "search_space.constraints.0: no architecture left has parameters <= 10,000; the smallest has" in text
+
+
 def test_presets_keep_their_options():
     found = parse(SMALLEST + "search_space: autodistill").space()
     assert found.size == 576
     assert found.architecture(0).trigram
+
+
+LINES = """\
+teacher: built-in
+task:
+  dataset: docstrings
+constraints:
+  - latency_p50 <= 4 ms
+  - parameters <= 5e6
+baselines:
+  a.b: {layers: 2, hidden_size: 64, heads: 2, ffn_size: 128}
+objectives: {accuracy: maximize, latency_p50: minimize}
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("teacher", 1),
+        ("task.dataset", 3),
+        ("task.dataset.report", 3),
+        ("constraints.1", 6),
+        ("constraints.7", 4),
+        ("baselines.a.b", 7),
+        ("objectives.1", 9),
+        ("budget", None),
+        ("", None),
+    ],
+)
+def test_the_line_of_a_key_is_that_of_the_nearest_one_that_is_there(key, line):
+    assert line_of(LINES, key) == line
+
+
+def test_a_text_that_is_no_study_file_has_no_lines():
+    assert [line_of(text, "teacher") for text in ("", "- teacher", "teacher: [")] == [None] * 3

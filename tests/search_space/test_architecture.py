@@ -46,6 +46,8 @@ def test_every_field_changes_the_key():
         ({"embedding_size": 768}, {"embedding_size": 0}),
         ({"norm": "layer_norm"}, {"norm": Norm.LAYER_NORM}),
         ({"ffn_size": [*range(1, 13)]}, {"ffn_size": tuple(range(1, 13))}),
+        ({"heads": 0, "head_size": 9}, {"heads": (0,) * 12}),
+        ({"heads": 0, "bottleneck_size": 9, "attention_input": "shared"}, {"heads": 0, "bottleneck_size": 9}),
     ],
 )
 def test_equal_meaning_is_one_value_with_one_key(one, other):

@@ -82,6 +82,10 @@ def test_expressions_mean_what_they_mean_in_python(text, expected):
         ("layers <= 30M", "cannot be read"),
         ("(" * 600 + "layers" + ")" * 600 + " < 1", "of 1,210 characters, more than 1,000"),
         ("(" * 400 + "layers" + ")" * 400 + " < 1", "cannot be read"),
+        ("-" * 400 + "layers < 1", "is nested more than 40 deep"),
+        ("layers < " + "+".join("1" * 400), "is nested more than 40 deep"),
+        ("layers < " + "9" * 400, "has a number beyond 1e308"),
+        ("layers < 1e400", "has a number beyond 1e308"),
     ],
 )
 def test_what_is_no_expression_says_why(text, message):

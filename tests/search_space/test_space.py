@@ -19,6 +19,7 @@ from search_space import (
     IntegerRange,
     InvalidArchitectureError,
     Norm,
+    Pooler,
     SearchSpace,
     SearchSpaceError,
     cost,
@@ -333,6 +334,22 @@ def test_blocks_with_a_bottleneck_are_bound_by_the_teachers_hidden_size_alone():
     assert {student.ffn_stacks for student in plain} == {1}
 
 
+def test_within_a_teacher_with_bottlenecks_those_with_one_are_sliced_and_the_others_free():
+    dimensions = DIMENSIONS | {"bottleneck_size": Choice(values=(0, 4, 8)), "head_size": Choice(values=(2, 4))}
+    teacher = Architecture(
+        vocabulary_size=7, layers=2, hidden_size=12, heads=2, head_size=2, ffn_size=16, bottleneck_size=4
+    )
+    students = points(space_of(dimensions=dimensions).within(teacher))
+    assert max(student.hidden_size for student in students) == 12
+    sliced = [student for student in students if student.bottleneck_size]
+    assert {student.bottleneck_size for student in sliced} == {4}
+    assert max(student.layers for student in sliced) == max(student.heads for student in sliced) == 2
+    assert {(student.head_size, student.ffn_size) for student in sliced} == {(2, 16)}
+    free = [student for student in students if not student.bottleneck_size]
+    assert max(student.layers for student in free) == 3
+    assert {student.ffn_size for student in free} == {16, 32}
+
+
 def test_options_that_the_space_gives_are_kept_within_a_teacher():
     teacher = replace(KNOWN["mobilebert"], bottleneck_size=0, attention_input=AttentionInput.INPUT)
     norms = {"norm": Category(values=("layer_norm",))}
@@ -340,6 +357,20 @@ def test_options_that_the_space_gives_are_kept_within_a_teacher():
     assert (free.architecture(0).norm, free.architecture(0).activation) == (Norm.NO_NORM, Activation.RELU)
     assert (bound.architecture(0).norm, bound.architecture(0).activation) == (Norm.LAYER_NORM, Activation.RELU)
     assert space_of(activation=Activation.GELU).within(teacher).architecture(0).activation is Activation.GELU
+
+
+def test_students_have_their_teachers_pooler_unless_the_space_names_one():
+    teacher = Architecture(
+        vocabulary_size=77, layers=3, hidden_size=12, heads=3, head_size=4, ffn_size=16, pooler=Pooler.TANH
+    )
+    free = space_of().within(teacher)
+    assert {point.pooler for point in points(free)} == {Pooler.TANH}
+    without = space_of().within(replace(teacher, pooler=Pooler.NONE))
+    weights = free.take([0])["parameters"] - without.take([0])["parameters"]
+    assert weights.tolist() == [free.architecture(0).hidden_size * (free.architecture(0).hidden_size + 1)]
+    named = space_of(dimensions=DIMENSIONS | {"pooler": Category(values=("none",))})
+    assert {point.pooler for point in points(named.within(teacher))} == {Pooler.NONE}
+    assert space_of(pooler=Pooler.RELU).within(teacher).architecture(0).pooler is Pooler.RELU
 
 
 def test_a_dimension_whose_condition_is_false_has_the_default_and_the_point_exists_once():
@@ -406,6 +437,10 @@ def test_a_mutation_without_neighbours_goes_to_the_points_that_differ_least():
         ({"dimensions": DIMENSIONS | {
             "ffn_stacks": Choice(values=(2,), when="bottleneck_size > 1"),
             "bottleneck_size": Choice(values=(2,), when="ffn_stacks > 1")}}, "circle: .* depends on .* depends on "),
+        ({"dimensions": DIMENSIONS | {"ffn_size": Choice(values=(8, 10**30))}}, "too large .* a ffn_size of up to 1,0"),
+        ({"dimensions": DIMENSIONS | {"layers": Choice(values=(10**17,))}}, "too large .* layers of up to 100,000,000"),
+        ({"vocabulary_size": 10**18}, "too large .* vocabulary_size of up to 1,000,000,000,000,000,000"),
+        ({"length": 10**18}, "too large .* length of up to 1,000,000,000,000,000,000"),
         ({"constraints": ("latency <= 3",)}, "'latency <= 3' has an unknown name 'latency'"),
         ({"constraints": ("layers / (layers - 1) > 3",)}, "divides by zero: layers - 1 can be 0"),
         ({"dimensions": DIMENSIONS | {"layers": [1, 2]}}, "layers must be a range, a choice or a "),

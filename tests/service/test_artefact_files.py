@@ -81,6 +81,7 @@ def test_full_disk_is_said_and_nothing_is_left(files, tmp_path):
     with no_file_larger_than(100_000), pytest.raises(StorageFullError, match="cannot be stored") as refused:
         send(files, name_of(content), [content])
     assert (refused.value.status, refused.value.code) == (507, "storage_full")
+    assert str(tmp_path) in str(refused.value)
     assert stored(tmp_path) == []
 
 

@@ -1,4 +1,6 @@
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -9,11 +11,13 @@ from service.errors import (
     InvalidError,
     LeaseLostError,
     NotFoundError,
+    StoreUnavailableError,
     UnknownArtefactError,
     UpgradeNeededError,
 )
 from service.operations.jobs import renew, sweep
 from service.operations.trials import add_trial
+from service.store.unit_of_work import Store
 
 
 def searching(worker, **changes):
@@ -115,6 +119,43 @@ def test_attempt_is_refused_after_its_lease_was_swept(worker, clock, call):
         sweep(uow, worker.settings)
     with pytest.raises(LeaseLostError):
         getattr(worker, call)(grant)
+
+
+@pytest.fixture
+def unanswered(worker, clock, database_url, monkeypatch):
+    """A worker, its lease that ended 10 s ago, and a database that has just refused to renew it."""
+    if not database_url.startswith("sqlite"):
+        pytest.skip("a database that everybody waits for is one of SQLite")
+    monkeypatch.setattr("service.store.engine.BUSY_TIMEOUT_S", 0.05)
+    store = Store(database_url, clock)
+    stopped = type(worker)(store, worker.settings, worker.answers)
+    stopped.create()
+    grant = stopped.lease()
+    clock.advance(40)
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailableError):
+            stopped.renew(grant)
+        other.execute("ROLLBACK")
+    yield stopped, grant
+    store.close()
+
+
+def test_leases_that_could_not_be_renewed_are_spared_for_one_lease_length(unanswered, clock):
+    worker, grant = unanswered
+    assert worker.lease("other") is None
+    clock.advance(29)
+    with worker.store.write() as uow:
+        assert sweep(uow, worker.settings) == 0
+    worker.renew(grant)
+    clock.advance(31)
+    assert worker.lease("other").attempt == 2
+
+
+def test_lease_of_a_worker_that_is_gone_ends_one_lease_length_after_the_database_came_back(unanswered, clock):
+    worker, _ = unanswered
+    clock.advance(30)
+    assert worker.lease("other").attempt == 2
 
 
 def test_job_fails_when_its_lease_expired_too_often(worker, clock):
@@ -233,7 +274,7 @@ def test_number_that_is_not_finite_is_refused(worker):
     grant = worker.lease()
     outcome = worker.answers.to(grant.work)
     with pytest.raises(InvalidError, match="not finite"):
-        worker.report(grant, Measured(measurement=replace(outcome.measurement, log_variance=float("nan"))))
+        worker.report(grant, Measured(measurement=replace(outcome.measurement, load_s=float("nan"))))
     assert job_state(worker, grant.job) is JobState.LEASED
 
 

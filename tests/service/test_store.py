@@ -1,11 +1,15 @@
+import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from sqlalchemy import event
 
 from protocol.study import StudySpec
 from protocol.views import StudyState
-from service.errors import StoreUnavailableError
+from service.errors import StorageFullError, StoreUnavailableError
 from service.operations.studies import create_study
+from service.settings import sqlite_url
+from service.store.migrate import upgrade
 from service.store.tables import Study
 from service.store.unit_of_work import Store
 
@@ -82,6 +86,19 @@ def test_database_that_does_not_answer_is_unavailable():
         names(store)
     store.close()
     assert refused.value.status == 503
+
+
+def test_database_that_cannot_grow_is_named(tmp_path, spec):
+    upgrade(sqlite_url(tmp_path))
+    store = Store(sqlite_url(tmp_path))
+    event.listen(store._engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1"))
+    large = named({**spec, "baselines": {f"b{number}": BASELINE for number in range(2000)}}, "large")
+    with pytest.raises(StorageFullError, match=re.escape(str(tmp_path / "stillhouse.db"))), store.write() as uow:
+        create_study(uow, large)
+    store.close()
+
+
+BASELINE = {"layers": 1, "hidden_size": 16, "heads": 1, "head_size": 16, "ffn_size": 32}
 
 
 def study_created(spec, at):

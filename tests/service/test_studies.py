@@ -1,15 +1,17 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from protocol.jobs import FailureReason, JobKind
+from protocol.jobs import FailureReason, JobKind, Measured
 from protocol.study import StudySpec
 from protocol.views import StudyState, TrialState
 from search_space import Architecture, parameter_count
 from service.errors import InvalidError, LeaseLostError, NotFoundError, StudyDiffersError
 from service.operations.failures import fail_study
-from service.operations.studies import parse_spec, preview
+from service.operations.preview import preview
+from service.operations.studies import parse_spec
 from service.operations.trials import add_trial
 from service.operations.views import front_view, study_view, study_views, trial_view
 
@@ -91,7 +93,7 @@ def test_study_that_failed_after_trials_stays(worker):
     searching(worker)
     worker.work()
     with worker.store.write() as uow:
-        fail_study(uow, uow.studies.lock(1), "broken")
+        fail_study(uow, uow.studies.lock(1), "broken", FailureReason.ERROR)
     assert not worker.create()
     with pytest.raises(StudyDiffersError):
         worker.create(seed=7)
@@ -127,8 +129,49 @@ def test_every_wrong_key_of_a_specification_is_named(spec):
 
 def test_preview_counts_the_space(spec):
     view = preview(StudySpec.model_validate(spec))
-    assert view.size == 4 * 3 * 3 * 3
-    assert 0 < view.parameters_min < view.parameters_median < view.parameters_max
+    assert view.size == view.grid_points == 4 * 3 * 3 * 3
+    for spread in (view.parameters, view.flops, view.weight_bytes):
+        assert 0 < spread.minimum < spread.median < spread.maximum
+    assert view.weight_bytes.maximum == 4 * view.parameters.maximum
+    assert view.constraints == ()
+
+
+def test_preview_counts_the_costs_on_the_target(spec):
+    view = preview(StudySpec.model_validate(spec))
+    spec["target"] |= {"batch": 3}
+    assert preview(StudySpec.model_validate(spec)).flops.median == 3 * view.flops.median
+
+
+def test_preview_says_who_meets_each_constraint_by_itself(spec):
+    spec["search_space"]["constraints"] = ["layers <= 2", "parameters >= 1000", "parameters <= 30000"]
+    spec["constraints"] = ["latency_p50 <= 4 ms", "accuracy >= 0.5", "parameters <= 20000", "parameters >= 5"]
+    study = StudySpec.model_validate(spec)
+    view = preview(study)
+    own = np.asarray(study.unconstrained().columns["parameters"])
+    assert [(one.text, one.met_by, one.judged) for one in view.constraints] == [
+        ("layers <= 2", 54, "at once"),
+        ("parameters >= 1000", None, "when the teacher's vocabulary is known"),
+        ("parameters <= 30000", (own <= 30_000).sum(), "at once"),
+        ("latency_p50 <= 4 ms", None, "when measured"),
+        ("accuracy >= 0.5", None, "when distilled"),
+        ("parameters <= 20k", (own <= 20_000).sum(), "at once"),
+        ("parameters >= 5", None, "when the teacher's vocabulary is known"),
+    ]
+    assert {one.of for one in view.constraints} == {108}
+    assert view.size < min(one.met_by for one in view.constraints if one.met_by is not None)
+
+
+def test_preview_of_a_constraint_that_only_the_others_keep_from_dividing_by_zero(spec):
+    spec["search_space"] |= {
+        "bottleneck_size": [0, 8],
+        "constraints": ["bottleneck_size > 0", "4 / bottleneck_size < 1"],
+    }
+    view = preview(StudySpec.model_validate(spec))
+    assert view.size == 108
+    assert [(one.met_by, one.judged) for one in view.constraints] == [
+        (108, "at once"),
+        (None, "only of what meets the others"),
+    ]
 
 
 def test_unknown_study_and_trial_are_named(worker):
@@ -279,6 +322,33 @@ def test_distilled_trial_is_completed_with_its_metrics(worker, clock):
         assert measured.samples_s == [[trial.latency.p50_s] * 5, [trial.latency.p50_s * 1.01] * 5]
 
 
+SIZE = {"accuracy": "maximize", "parameters": "minimize"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "quantiles"),
+    [
+        ({}, ("p50",)),
+        ({"objectives": {"accuracy": "maximize", "latency_p99": "minimize"}}, ("p99",)),
+        ({"constraints": ["latency_p90 <= 1 s"]}, ("p50",)),
+        ({"objectives": SIZE, "constraints": ["latency_p90 <= 1 s"]}, ("p90",)),
+        ({"objectives": SIZE}, ("p50",)),
+    ],
+)
+def test_what_is_measured_counts_by_the_quantile_that_decides(worker, changes, quantiles):
+    worker.create(**changes)
+    worker.work(JobKind.PREPARE)
+    assert worker.lease().work.quantiles == quantiles
+
+
+def test_latency_says_of_how_many_calls_it_is_although_not_all_are_kept(worker):
+    searching(worker)
+    grant = worker.lease()
+    outcome = worker.answers.to(grant.work)
+    worker.report(grant, Measured(measurement=replace(outcome.measurement, calls=123_456)))
+    assert worker.trials()[0].latency.samples == 123_456
+
+
 def test_distilled_trial_below_a_bound_on_quality_is_infeasible(worker):
     searching(worker, constraints=["accuracy >= 99 %"])
     worker.work()
@@ -309,6 +379,34 @@ def test_study_whose_trials_keep_failing_is_given_up(worker):
     assert study.state is StudyState.FAILED
     assert "5 trials failed and only 1 did not" in study.error
     assert "failure 4" in study.error
+    assert study.failure is FailureReason.INVALID
+
+
+@pytest.mark.parametrize("reason", [FailureReason.INVALID, FailureReason.DIVERGED])
+def test_failed_study_says_why_for_programs_until_it_is_started_afresh(worker, reason):
+    worker.create()
+    assert worker.study().failure is None
+    worker.fail(worker.lease(), reason)
+    assert worker.study().failure is reason
+    worker.create()
+    assert worker.study().failure is None
+
+
+def test_study_whose_job_is_lost_too_often_says_so_for_programs(worker, clock, settings):
+    worker.create()
+    for _ in range(settings.max_attempts):
+        assert worker.lease() is not None
+        clock.advance(settings.lease_s + 1)
+    assert worker.lease() is None
+    assert worker.study().failure is FailureReason.LEASE_EXPIRED
+
+
+def test_study_that_cannot_be_met_is_invalid_and_the_constraint_is_named_by_its_key(worker):
+    worker.create(constraints=["accuracy >= 10 %", "latency_p50 <= 0.5 ms"])
+    worker.work(JobKind.PREPARE, JobKind.CALIBRATE)
+    study = worker.study()
+    assert study.failure is FailureReason.INVALID
+    assert study.error.startswith("constraints.1: nobody can meet the constraint latency_p50 <= 0.5 ms")
 
 
 def test_front_and_its_history_start_with_the_third_completed_trial(worker, clock):

@@ -97,6 +97,8 @@ def test_finalist_that_fails_leaves_the_trial_completed(worker, suggester):
     failed = next(trial for trial in worker.trials() if trial.finalist and trial.finalist.error)
     assert failed.state is TrialState.COMPLETED
     assert "no such opset" in failed.finalist.error
+    assert failed.finalist.failure is FailureReason.INVALID
+    assert study.failure is None
 
 
 def test_study_fails_when_no_finalist_could_be_finalized(worker, suggester):
@@ -108,6 +110,7 @@ def test_study_fails_when_no_finalist_could_be_finalized(worker, suggester):
         worker.fail(worker.lease(), FailureReason.INVALID, "no such opset")
     study = worker.study()
     assert study.state is StudyState.FAILED
+    assert study.failure is FailureReason.INVALID
     assert "no such opset" in study.error
 
 

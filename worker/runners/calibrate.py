@@ -23,6 +23,11 @@ class CalibrateRunner:
                 raise Interrupted(f"stopped after {done} of {len(work.references)} measurements")
             reporter.progress(f"measuring the {name}", done, len(work.references))
             measurements[name] = measure(
-                reference.architecture, work.head, work.profile, reference.effort, seed=work.seed
+                reference.architecture,
+                work.head,
+                work.profile,
+                reference.effort,
+                quantiles=work.quantiles,
+                seed=work.seed,
             )
         return Calibrated(measurements=measurements)

@@ -44,6 +44,7 @@ class FinalizeRunner:
                 head_of(finished.model.config),
                 work.profile,
                 work.effort,
+                quantiles=work.quantiles,
                 checkpoint=exported,
                 seed=work.seed,
             )

@@ -17,4 +17,7 @@ class MeasureRunner:
     def run(self, grant: Grant, reporter: Reporter) -> Measured:
         work = work_of(grant, MeasureWork)
         reporter.progress("measuring")
-        return Measured(measurement=measure(work.architecture, work.head, work.profile, work.effort, seed=work.seed))
+        measurement = measure(
+            work.architecture, work.head, work.profile, work.effort, quantiles=work.quantiles, seed=work.seed
+        )
+        return Measured(measurement=measurement)

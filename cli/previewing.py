@@ -1,0 +1,31 @@
+"""What a study would search, as tables for the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from cli.tables import NONE, new_table
+from hardware.values import DeviceProfile
+from protocol.quantity import format_count
+from protocol.views import PreviewView
+
+
+def costs_table(view: PreviewView, target: DeviceProfile) -> Table:
+    """What the smallest, the middle and the largest architecture cost, one row for each cost."""
+    table = new_table("Costs without token embeddings", "", "minimum", "median", "maximum")
+    rows = {
+        "parameters": view.parameters,
+        f"FLOPs of {target.batch} x {target.length} tokens": view.flops,
+        f"bytes of weights in {target.dtype}": view.weight_bytes,
+    }
+    for name, spread in rows.items():
+        table.add_row(name, *(format_count(value) for value in (spread.minimum, spread.median, spread.maximum)))
+    return table
+
+
+def constraints_table(view: PreviewView) -> Table:
+    """Who meets each constraint by itself."""
+    table = new_table("Constraints, each by itself", "constraint", "met by", "judged")
+    for one in view.constraints:
+        table.add_row(one.text, NONE if one.met_by is None else f"{one.met_by:,} of {one.of:,}", one.judged)
+    return table
