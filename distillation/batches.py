@@ -45,12 +45,12 @@ class Batch:
     indices: Tensor
     decides: Tensor | None
 
+    def to(self, device: torch.device) -> Batch:
+        return self._each(lambda tensor: tensor.to(device))
+
     def rows(self, rows: Tensor) -> Batch:
         """These rows of the batch."""
         return self._each(lambda tensor: tensor[rows])
-
-    def to(self, device: torch.device) -> Batch:
-        return self._each(lambda tensor: tensor.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(

@@ -28,7 +28,7 @@ class LabelCriterion(nn.Module):
 
     def forward(self, model: StillhouseTaskModel, batch: Batch) -> Tensor:
         made = decide(model, batch, self.kind)
-        logits, labels = made.logits_NC[made.labelled], made.labels_N[made.labelled]
+        logits, labels = made.logits[made.labelled], made.labels[made.labelled]
         if self.kind is HeadKind.REGRESSION:
             lost = functional.mse_loss(logits[:, 0], labels, reduction="none")
         else:

@@ -25,19 +25,19 @@ class Decisions:
     """N decisions, each about a text, a word, an end of an answer or a masked word.
 
     Args:
-        logits_NC: of regression the value itself, (N, 1).
-        labels_N: -100 where there is none; values, nan where there is none.
-        rows_N: which row of the batch each is about.
+        logits: (N, C); of regression the value itself, (N, 1).
+        labels: (N,), -100 where there is none; values, nan where there is none.
+        rows: (N,), which row of the batch each is about.
     """
 
-    logits_NC: Tensor
-    labels_N: Tensor
-    rows_N: Tensor
+    logits: Tensor
+    labels: Tensor
+    rows: Tensor
 
     @property
     def labelled(self) -> Tensor:
         """(N,) where there is a label."""
-        return ~self.labels_N.isnan() if self.labels_N.is_floating_point() else self.labels_N != UNLABELLED
+        return ~self.labels.isnan() if self.labels.is_floating_point() else self.labels != UNLABELLED
 
 
 def decisions(output: StillhouseOutput, batch: Batch, kind: HeadKind) -> Decisions:

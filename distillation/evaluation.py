@@ -43,21 +43,21 @@ def predict(model: StillhouseTaskModel, encoded: Encoded, device: torch.device) 
 def _classes(model: StillhouseTaskModel, encoded: Encoded, device: torch.device) -> Predictions:
     predictions = np.zeros(len(encoded), dtype=np.int64)
     for indices, made in _decided(model, encoded, device):
-        predictions[indices] = made.logits_NC.argmax(dim=-1).cpu().numpy()
+        predictions[indices] = made.logits.argmax(dim=-1).cpu().numpy()
     return predictions
 
 
 def _values(model: StillhouseTaskModel, encoded: Encoded, device: torch.device) -> Predictions:
     predictions = np.zeros(len(encoded))
     for indices, made in _decided(model, encoded, device):
-        predictions[indices] = made.logits_NC[:, 0].float().cpu().numpy()
+        predictions[indices] = made.logits[:, 0].float().cpu().numpy()
     return predictions
 
 
 def _tags(model: StillhouseTaskModel, encoded: Encoded, device: torch.device) -> Predictions:
     predictions = [np.full(len(example.texts), NO_TAG, dtype=np.int64) for example in encoded.examples]
     for indices, made in _decided(model, encoded, device):
-        tags, rows = made.logits_NC.argmax(dim=-1).cpu().numpy(), made.rows_N.cpu().numpy()
+        tags, rows = made.logits.argmax(dim=-1).cpu().numpy(), made.rows.cpu().numpy()
         for row, index in enumerate(indices):
             words = encoded.places(index)
             predictions[encoded.rows.examples[index]][words[words >= 0]] = tags[rows == row]
@@ -71,7 +71,7 @@ def _answers(model: StillhouseTaskModel, encoded: Encoded, device: torch.device)
     best, none = np.full(count, -np.inf), np.full(count, np.inf)
     answers = [""] * count
     for indices, made in _decided(model, encoded, device):
-        starts_BL, ends_BL = made.logits_NC[0::2].float(), made.logits_NC[1::2].float()
+        starts_BL, ends_BL = made.logits[0::2].float(), made.logits[1::2].float()
         scores, firsts, lasts = (each.cpu().numpy() for each in _spans(starts_BL, ends_BL))
         lacking = (starts_BL[:, 0] + ends_BL[:, 0]).cpu().numpy()
         for row, index in enumerate(indices):
@@ -104,10 +104,10 @@ def _guesses(model: StillhouseTaskModel, encoded: Encoded, device: torch.device)
     count = len(encoded.examples)
     right, words, losses = np.zeros(count), np.zeros(count), np.zeros(count)
     for indices, made in _decided(model, encoded, device):
-        examples = encoded.rows.examples[indices[made.rows_N.cpu().numpy()]]
-        np.add.at(right, examples, (made.logits_NC.argmax(dim=-1) == made.labels_N).cpu().numpy())
+        examples = encoded.rows.examples[indices[made.rows.cpu().numpy()]]
+        np.add.at(right, examples, (made.logits.argmax(dim=-1) == made.labels).cpu().numpy())
         np.add.at(words, examples, 1)
-        lost = functional.cross_entropy(made.logits_NC.float(), made.labels_N, reduction="none")
+        lost = functional.cross_entropy(made.logits.float(), made.labels, reduction="none")
         np.add.at(losses, examples, lost.cpu().numpy().astype(np.float64))
     return Guesses(right, words, losses)
 

@@ -72,21 +72,21 @@ def test_decisions_are_those_that_one_would_write_down(kind, made):
     output = forward(model, batch)
     expected = literally(output, batch, kind)
     found = decisions(output, batch, kind)
-    assert len(found.logits_NC) == len(found.labels_N) == len(found.rows_N) == len(expected) > 0
+    assert len(found.logits) == len(found.labels) == len(found.rows) == len(expected) > 0
     for at, (logits, label, row) in enumerate(expected):
-        assert found.logits_NC[at].tolist() == pytest.approx(logits)
-        assert found.labels_N[at].item() == pytest.approx(label, nan_ok=True)
-        assert found.rows_N[at].item() == row
-    assert found.labels_N.dtype == (torch.float32 if kind is HeadKind.REGRESSION else torch.int64)
+        assert found.logits[at].tolist() == pytest.approx(logits)
+        assert found.labels[at].item() == pytest.approx(label, nan_ok=True)
+        assert found.rows[at].item() == row
+    assert found.labels.dtype == (torch.float32 if kind is HeadKind.REGRESSION else torch.int64)
 
 
 @pytest.mark.parametrize("kind", list(HeadKind))
 def test_a_model_decides_what_its_output_says(kind, made):
     model, batch = made(kind)
     from_output, from_model = decisions(forward(model, batch), batch, kind), decide(model, batch, kind)
-    assert torch.allclose(from_output.logits_NC, from_model.logits_NC, atol=1e-6)
-    assert from_output.labels_N.tolist() == pytest.approx(from_model.labels_N.tolist(), nan_ok=True)
-    assert from_output.rows_N.equal(from_model.rows_N)
+    assert torch.allclose(from_output.logits, from_model.logits, atol=1e-6)
+    assert from_output.labels.tolist() == pytest.approx(from_model.labels.tolist(), nan_ok=True)
+    assert from_output.rows.equal(from_model.rows)
 
 
 @pytest.mark.parametrize("kind", list(HeadKind))
