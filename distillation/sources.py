@@ -142,6 +142,7 @@ def _labelled(train: Table, report: Table | None, task: Task) -> Corpus:
     texts = [train.columns[index] for index in columns.text]
     label = None if columns.label is None else train.columns[columns.label]
     notes = [f"text: {', '.join(texts)}" + ("" if label is None else f"; label: {label}")]
+    notes += [f"{task.metric} is of the class {classes[1]!r}"] if task.metric is Metric.F1 else []
     together = by_context if task.kind is HeadKind.QUESTION_ANSWERING else by_texts
     examples = _read(train, columns, task, classes, notes)
     if report is None:

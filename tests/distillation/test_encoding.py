@@ -235,6 +235,14 @@ def test_a_step_of_every_kind_is_a_function_of_seed_and_step_alone(data, kind):
     )
 
 
+def test_some_rows_of_a_batch_are_a_batch(data):
+    whole = all_of(rows(data, [asked("hen"), asked("a duck")], HeadKind.QUESTION_ANSWERING, max_length=20))
+    part = whole.rows(torch.tensor([2, 0]))
+    assert part.indices.tolist() == [2, 0]
+    for name in ("input_ids", "attention_mask", "token_type_ids", "labels", "decides"):
+        assert getattr(part, name).equal(getattr(whole, name)[[2, 0]])
+
+
 def test_many_texts_are_encoded_as_few_are(data):
     many = [Example((f"cat {at}", CONTEXT), (Answer("hen", CONTEXT.index("hen")),)) for at in range(1003)]
     encoded = rows(data, many, HeadKind.QUESTION_ANSWERING, max_length=24)

@@ -8,6 +8,7 @@ import pytest
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
     BertModel,
@@ -224,11 +225,24 @@ def test_a_teacher_of_every_kind_is_taken_as_it_is_the_next_time(kind, tmp_path,
     assert not watching.steps
 
 
-def test_a_masked_lm_of_another_library_keeps_its_own_head(tmp_path, bert, recorder):
+TAGS = ("O", "B-LOC", "B-PER")
+
+
+@pytest.mark.parametrize(
+    ("kind", "model_class", "settings"),
+    [
+        (HeadKind.REGRESSION, BertForSequenceClassification, {"num_labels": 1}),
+        (HeadKind.TOKEN_CLASSIFICATION, BertForTokenClassification, {"id2label": dict(enumerate(TAGS))}),
+        (HeadKind.QUESTION_ANSWERING, BertForQuestionAnswering, {}),
+        (HeadKind.MASKED_LM, BertForMaskedLM, {}),
+    ],
+)
+def test_a_head_of_another_library_is_taken_as_it_is(kind, model_class, settings, tmp_path, bert, recorder):
     watching = recorder()
-    task = of(HeadKind.MASKED_LM, write_lines(tmp_path), metric=Metric.PERPLEXITY)
-    made = prepare(task, tuned(bert(BertForMaskedLM)), RECIPE, tmp_path / "out", seed=0, observer=watching)
+    task = of(kind, WRITERS[kind](tmp_path))
+    made = prepare(task, tuned(bert(model_class, **settings)), RECIPE, tmp_path / "out", seed=0, observer=watching)
     assert not watching.steps
+    assert made.head.kind is kind
     assert math.isfinite(made.teacher.report.value)
 
 

@@ -1,9 +1,11 @@
 """What the rows of each kind of task must be, through the files that they are in."""
 
 import json
+from functools import partial
 
 import pytest
 
+from distillation import sources
 from distillation.errors import DataError
 from distillation.sources import local_files, read_corpus
 from distillation.values import DOCSTRINGS, Dataset, Metric, Task
@@ -125,11 +127,10 @@ def test_a_metric_of_two_classes_needs_two(tmp_path):
     path = jsonl(tmp_path / "a.jsonl", rows)
     with pytest.raises(DataError, match=r"task\.metric: f1 is of two classes, and .* has 3; take macro_f1"):
         read(path, HeadKind.CLASSIFICATION, metric=Metric.F1)
-    assert read(
-        jsonl(path, [{**row, "label": "xy"[at % 2]} for at, row in enumerate(rows)]),
-        HeadKind.CLASSIFICATION,
-        metric=Metric.F1,
-    ).classes == ("x", "y")
+    jsonl(path, [{**row, "label": "xy"[at % 2]} for at, row in enumerate(rows)])
+    corpus = read(path, HeadKind.CLASSIFICATION, metric=Metric.F1)
+    assert corpus.classes == ("x", "y")
+    assert "f1 is of the class 'y'" in corpus.notes
 
 
 def test_values_without_a_header_are_the_only_column_of_numbers(tmp_path):
@@ -207,6 +208,36 @@ def test_the_files_of_a_task_are_those_of_its_transfer_texts_too(tmp_path):
     path = jsonl(tmp_path / "a.jsonl", TAGGED)
     task = Task(dataset=Dataset(source=str(path)), kind=TOKENS, transfer=Dataset(source=str(tmp_path / "b.txt")))
     assert [file.name for file in local_files(task)] == ["a.jsonl", "b.txt"]
+
+
+@pytest.fixture
+def few_docstrings(monkeypatch):
+    """The texts of three small packages only: all of them take many seconds."""
+    packages = {name: (name,) for name in ("httpx", "pydantic", "typer")}
+    monkeypatch.setattr(sources, "harvest", partial(sources.harvest, packages, most_per_class=60))
+
+
+def test_docstrings_are_texts_without_labels_for_a_masked_lm(few_docstrings):
+    corpus = read(DOCSTRINGS, HeadKind.MASKED_LM)
+    assert (corpus.classes, {example.label for example in every(corpus)}) == ((), {None})
+    assert len(every(corpus)) > 100
+    assert {example.texts for example in every(corpus)} == {
+        example.texts for example in every(read(DOCSTRINGS, HeadKind.CLASSIFICATION))
+    }
+
+
+def test_docstrings_may_stand_beside_texts_with_labels(few_docstrings, tmp_path):
+    path = jsonl(tmp_path / "a.jsonl", [{"text": f"words number {at}", "label": at % 2} for at in range(60)])
+    added = [
+        example
+        for example in read(path, HeadKind.CLASSIFICATION, transfer=DOCSTRINGS).splits.train.examples
+        if example.label is None
+    ]
+    assert len(added) > 100
+    words = read(jsonl(tmp_path / "b.jsonl", TAGGED), TOKENS, transfer=DOCSTRINGS).splits.train.examples
+    assert {example.texts for example in words if example.label is None} == {
+        tuple(example.texts[0].split()) for example in added
+    }
 
 
 def test_docstrings_have_words_to_mask_but_no_values():
