@@ -19,7 +19,7 @@ from cli.interrupts import Interrupts
 from cli.resuming import DistillOptions
 from cli.study_source import placed, read_distillation
 from cli.summary import loading_lines
-from cli.tables import new_table, points_text, score_text
+from cli.tables import difference_text, new_table, score_text
 from cli.waiting import passive_waiting
 from cli.watching import Stop, Watch
 from distillation.recipe import FROM_TEACHER, flash_steps
@@ -153,7 +153,7 @@ def _table(finished: Finished, prepared: Prepared, order: Order, metric: str) ->
 
     def row(name: str, shape: Architecture | None, selection: Score | None, report: Score) -> None:
         size = "" if shape is None else format_count(parameter_count(shape))
-        difference = points_text(report.value - prepared.teacher_report.value)
+        difference = difference_text(metric, report.value, prepared.teacher_report.value)
         table.add_row(name, size, score_text(selection), score_text(report), difference)
 
     row("student", order.architecture, finished.training.selection, finished.training.report)

@@ -16,6 +16,7 @@ from cli.resuming import stopped
 
 HOME_VARIABLE = "STILLHOUSE_HOME"
 URL_VARIABLE = "STILLHOUSE_URL"
+CACHE_VARIABLE = "STILLHOUSE_CACHE_GB"
 DEFAULT_URL = "http://127.0.0.1:8787"
 DEVICES = ("cpu", "cuda")
 
@@ -225,6 +226,10 @@ def worker(
         list[str] | None, typer.Option("--kind", help="Kind of job to take (repeat it); all by default.")
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads of training; 0 for every core.")] = 0,
+    cache_gb: Annotated[
+        float,
+        typer.Option(min=0, envvar=CACHE_VARIABLE, help="Gigabytes of teachers' outputs to keep; 0 for none."),
+    ] = 4.0,
     supervised: Supervised = False,
 ) -> None:
     """Run a worker: it does the jobs of the service at URL."""
@@ -242,6 +247,7 @@ def worker(
             name=name,
             kinds=tuple(JobKind(kind) for kind in kinds or ()),
             threads=threads,
+            cache_bytes=round(1e9 * cache_gb),
             supervised=supervised,
         )
     )

@@ -128,6 +128,7 @@ def _order(provenance: Provenance, device: str) -> Order:
         steps=provenance.steps,
         seed=provenance.seed,
         device=device,
+        is_cached=provenance.is_cached,
     )
 
 

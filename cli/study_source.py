@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from cli.errors import BadInputError
 from client import ProblemError
-from distillation.values import BUILT_IN, DOCSTRINGS
+from distillation.values import BUILT_IN, DOCSTRINGS, Dataset
 from protocol.distillation import DistillationSpec
 from protocol.errors import StudyFileError
 from protocol.study import StudySpec
@@ -23,7 +23,7 @@ _KEY = re.compile(r"(?:^|: )([a-z_]+)((?:\.[\w-]+)*)(?=: )")
 
 _ROOTS = {*StudySpec.model_fields, *DistillationSpec.model_fields}
 
-_FILE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".parquet")
+_FILE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".conll", ".parquet")
 _PATH_BEGINNINGS = ("/", "./", "../", "~")
 
 
@@ -56,12 +56,17 @@ def _loaded(load: Callable[[Path], Spec], path: Path) -> Spec:
 
 
 def _local(spec: StudySpec | DistillationSpec, path: Path) -> dict[str, object]:
-    data, teacher = spec.task.dataset, spec.teacher
-    source = data.source if data.source == DOCSTRINGS else _located(data.source, "task.dataset", path)
-    report = None if data.report is None else _located(data.report, "task.dataset.report", path)
+    task, teacher = spec.task, spec.teacher
     model = teacher.model if teacher.model == BUILT_IN else _located(teacher.model, "teacher", path)
-    task = replace(spec.task, dataset=replace(data, source=source, report=report))
+    transfer = None if task.transfer is None else _dataset(task.transfer, "task.transfer", path)
+    task = replace(task, dataset=_dataset(task.dataset, "task.dataset", path), transfer=transfer)
     return {"task": task, "teacher": replace(teacher, model=model)}
+
+
+def _dataset(data: Dataset, key: str, study_file: Path) -> Dataset:
+    source = data.source if data.source == DOCSTRINGS else _located(data.source, key, study_file)
+    report = None if data.report is None else _located(data.report, f"{key}.report", study_file)
+    return replace(data, source=source, report=report)
 
 
 def placed(study_file: Path, message: str) -> str:

@@ -18,6 +18,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from cli.errors import BadInputError, CliError
+from distillation.cache import Cache
 from distillation.checkpoint import checkpoints_in, weights_hash
 from distillation.data import TOKENIZER, PreparedData, read_data, read_report
 from distillation.distil import Distilled, distil, report
@@ -50,7 +51,8 @@ from worker.card import PIPELINES, model_card
 from worker.failures import INVALID
 from worker.finished import Finished, load_finished, save_finished, training_of
 from worker.preparation import keep_prepared, make_prepared, read_prepared
-from worker.workplace import prepared_folder, preparing
+from worker.settings import CACHE_BYTES
+from worker.workplace import prepared_folder, preparing, teachers_outputs
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,10 @@ class Materials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """The student that is wanted. `previous` is the folder of the one it starts from."""
+    """The student that is wanted. `previous` is the folder of the one it starts from.
+
+    `is_cached` asks for the home's cache of the teacher's outputs.
+    """
 
     name: str
     architecture: Architecture
@@ -80,6 +85,7 @@ class Order:
     steps: int
     seed: int
     device: str
+    is_cached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +178,8 @@ def distilled(home: Path, materials: Materials, order: Order, observer: Observer
         ended = _ended(folder / "finished", materials, order)
         if ended is not None:
             return ended
-        student = _student(folder / "checkpoints", materials, order, previous, observer)
+        cache = Cache(folder=teachers_outputs(home), budget_bytes=CACHE_BYTES) if order.is_cached else None
+        student = _student(folder / "checkpoints", materials, order, previous, cache, observer)
         observer.stage("evaluating on the report split")
         score = report(student.model, read_report(materials.folder / DATA), order.recipe, device=order.device)
         move(student.model, torch.device("cpu"))
@@ -255,7 +262,12 @@ def told(placed: Callable[[str], str] = str) -> Iterator[None]:
 
 
 def _student(
-    folder: Path, materials: Materials, order: Order, previous: StillhouseTaskModel | None, observer: Observer
+    folder: Path,
+    materials: Materials,
+    order: Order,
+    previous: StillhouseTaskModel | None,
+    cache: Cache | None,
+    observer: Observer,
 ) -> Distilled:
     for resume in (*checkpoints_in(folder), None):
         try:
@@ -271,6 +283,7 @@ def _student(
                 observer=observer,
                 device=order.device,
                 previous=previous,
+                cache=cache,
             )
         except CheckpointError as error:
             if resume is None:

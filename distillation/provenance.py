@@ -89,7 +89,10 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """One distillation. `previous` is the folder of the student that it started from; `report` was evaluated once."""
+    """One distillation. `previous` is the folder of the student that it started from; `report` was evaluated once.
+
+    `is_cached` says whether the teacher's outputs came from a cache, computed in other batches.
+    """
 
     schema_version: int = SCHEMA_VERSION
     name: str
@@ -102,6 +105,7 @@ class Provenance:
     fidelity: Fidelity
     steps: int
     seed: int
+    is_cached: bool
     hashes: Hashes
     surroundings: Surroundings
     selection: Estimate
@@ -141,6 +145,7 @@ def provenance_of(
         fidelity=fidelity,
         steps=student.steps,
         seed=seed,
+        is_cached=student.is_cached,
         hashes=Hashes(
             data=data.content_hash,
             tokenizer=folder_hash(data_folder / TOKENIZER),

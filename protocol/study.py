@@ -14,11 +14,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from distillation.presets import recipe
 from distillation.recipe import FLASH_FLOOR, Knowledge, Recipe
-from distillation.values import Task, Teacher
+from distillation.values import METRICS_OF, Task, Teacher
+from encoders.values import HeadKind
 from hardware.values import DeviceProfile, Effort
 from optimization.values import Constraint, Direction, Objective, StrategyName
 from protocol.baseline import ShapeSpec
-from protocol.metrics import metric_info
+from protocol.metrics import METRICS, metric_info
 from protocol.quantity import parse_quantity
 from search_space import Category, Choice, Dimension, IntegerRange, SearchSpace, SearchSpaceError, preset
 from search_space.expression import Expression
@@ -59,7 +60,7 @@ def _shape(value: object) -> object:
 def _task(value: object) -> object:
     if not isinstance(value, dict):
         return value
-    shorthand = {"dataset": _dataset, "text": _columns}
+    shorthand = {"dataset": _dataset, "transfer": _dataset, "text": _columns}
     return {key: shorthand.get(key, lambda item: item)(item) for key, item in value.items()}
 
 
@@ -105,7 +106,22 @@ def _term(knowledge: str, value: object) -> object:
 def _objectives(value: object) -> object:
     if isinstance(value, dict):
         return tuple({"metric": metric, "direction": direction} for metric, direction in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(
+            {"metric": each, "direction": metric_info(each).better} if isinstance(each, str) else each for each in value
+        )
     return value
+
+
+def _metric(task: object) -> str:
+    """The task's metric, as far as it can be told: the task says itself what is wrong with it."""
+    if isinstance(task, Task):
+        return task.metric
+    given: dict[str, object] = task if isinstance(task, dict) else {}
+    if isinstance(metric := given.get("metric"), str):
+        return metric
+    kind = str(given.get("kind"))
+    return METRICS_OF[HeadKind(kind) if kind in set(HeadKind) else HeadKind.CLASSIFICATION][0]
 
 
 def _constraint(value: object) -> object:
@@ -244,11 +260,9 @@ class StudySpec(Strict):
     def _fill_objectives(cls, values: Any) -> Any:
         values = tuples(values)
         if isinstance(values, dict) and values.get("objectives") in (None, (), {}):
-            task = values.get("task")
-            metric = task.get("metric") if isinstance(task, dict) else None
-            if not isinstance(metric, str):  # the task says itself what is wrong with it
-                metric = "accuracy"
-            values = values | {"objectives": {metric: Direction.MAXIMIZE, "latency_p50": Direction.MINIMIZE}}
+            metric = _metric(values.get("task"))
+            better = METRICS[metric].better if metric in METRICS else Direction.MAXIMIZE
+            values = values | {"objectives": {metric: better, "latency_p50": Direction.MINIMIZE}}
         return values
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from protocol.jobs import Grant
 from worker.errors import WorkerSetupError
+from worker.settings import CACHE_BYTES
 
 
 class ArtefactsPort(Protocol):
@@ -33,6 +34,11 @@ class ArtefactsPort(Protocol):
 def prepared_folder(home: Path, fingerprint: str) -> Path:
     """Where the result of this preparation is kept, whether or not it is there yet."""
     return home / "cache" / "prepared" / fingerprint
+
+
+def teachers_outputs(home: Path) -> Path:
+    """What teachers said of the texts that they teach, for the next distillation."""
+    return home / "cache" / "teachers"
 
 
 @contextmanager
@@ -58,11 +64,18 @@ def preparing(home: Path, fingerprint: str) -> Iterator[Path | None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """`home` holds what is kept from job to job (`cache/`) and what is not (`work/`). `threads` are for training."""
+    """`home` holds what is kept from job to job (`cache/`) and what is not (`work/`). `threads` are for training;
+    `cache_bytes` bound the teachers' outputs in the cache.
+    """
 
     home: Path
     artefacts: ArtefactsPort
     threads: int
+    cache_bytes: int = CACHE_BYTES
+
+    @property
+    def teachers_outputs(self) -> Path:
+        return teachers_outputs(self.home)
 
     @property
     def work(self) -> Path:

@@ -38,6 +38,43 @@ def test_default_objectives_follow_the_tasks_metric():
     assert [objective.metric for objective in spec.objectives] == ["matthews", "latency_p50"]
 
 
+def direction_of(spec: StudySpec) -> dict[str, Direction]:
+    return {objective.metric: objective.direction for objective in spec.objectives}
+
+
+def test_a_kind_of_task_brings_its_metric_and_a_metric_its_direction():
+    words = "teacher: built-in\ntask: {dataset: a.jsonl, kind: token_classification}\n"
+    assert direction_of(parse(words)) == {"entity_f1": Direction.MAXIMIZE, "latency_p50": Direction.MINIMIZE}
+    masked = "teacher: built-in\ntask: {dataset: a.txt, kind: masked_lm, metric: perplexity}\n"
+    lower = {"perplexity": Direction.MINIMIZE, "latency_p50": Direction.MINIMIZE}
+    assert direction_of(parse(masked)) == lower
+    assert direction_of(parse(masked + "objectives: [perplexity, latency_p50]\n")) == lower
+    assert parse(masked + "constraints: [perplexity <= 12.5]\n").constraints[0].bound == 12.5
+
+
+def test_transfer_texts_are_named_as_a_dataset_is():
+    task = parse("teacher: built-in\ntask: {dataset: docstrings, transfer: more.txt}\n").task
+    assert task.transfer is not None
+    assert task.transfer.source == "more.txt"
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (
+            "kind: regression, metric: accuracy",
+            "study.yaml:2: task.metric: accuracy does not fit a task of regression; fitting are pearson, spearman",
+        ),
+        ("kind: masked_lm, label: word", "study.yaml:2: task.label: names a column, but a task of masked_lm has no"),
+        ("kind: question_answering, text: words", "study.yaml:2: task.text: names 2 columns of a task of question"),
+        ("kind: clasification", "task.kind: must be 'classification', 'regression', 'token_classification'"),
+        ("transfer: {source: a.txt, report: b.txt}", "study.yaml:2: task.transfer: has no report split"),
+    ],
+)
+def test_a_task_that_is_none_is_named_by_its_key(task, expected):
+    assert expected in complaint(f"teacher: built-in\ntask: {{dataset: a.txt, {task}}}\n")
+
+
 def test_every_example_is_a_study(pytestconfig):
     files = sorted((pytestconfig.rootpath / "examples").glob("*.yaml"))
     assert len(files) >= 3
@@ -195,7 +232,8 @@ def _space(layers: str, hidden_size: int = 8) -> str:
         (_space("[true, 2]"), "search_space.layers.values.0: must be a whole number, got true"),
         (_space("1" + "0" * 21), "search_space.layers: must be at most 1,000,000, got 1e+21"),
         (_space("{low: 1, high: 1e30, step: 1e29}"), "search_space.layers.high: must be at most 1,000,000"),
-        (_space("1e6", 1_000_000), "search_space: reaches 4e+18 parameters"),
+        (_space("1e6", 1_000_000), "search_space: too large to be counted: a space with a layers of up to 1,000,000"),
+        (_space("1e4", 100_000), "search_space: reaches 4e+14 parameters"),
         ("trails: 3", "unknown key 'trails'; did you mean 'budget.trials'?"),
         ("budget: [1]", "study.yaml:3: budget: must be a mapping with some of the keys trials, parallel"),
         ("strategy: sobl", "must be 'random', 'sobol' or 'ax', got 'sobl'; did you mean 'sobol'?"),

@@ -319,6 +319,7 @@ def test_a_finalist_is_reproduced_from_its_export_alone(
     )
     outcome = FinalizeRunner(workplace).run(grant(work), recorder())
     workplace.artefacts.download_folder(outcome.export, tmp_path / "export")
+    assert read_provenance(tmp_path / "export").is_cached
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     # In the study's home what was prepared is found; in a new one it is prepared again, bit for bit.
     for home in (workplace.home, tmp_path / "elsewhere"):

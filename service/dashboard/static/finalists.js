@@ -1,7 +1,7 @@
 // The finalists: what they are worth on the report split, and how to load them.
 
 import { element } from "./dom.js";
-import { NONE, count, heading, interval, points, quality, ratio } from "./format.js";
+import { NONE, against, count, heading, interval, lessIsBetter, quality, ratio, shortfall } from "./format.js";
 import { latencyCell, seconds, speedUp } from "./latency.js";
 
 const WITHIN_POINTS = [3, 8];
@@ -60,11 +60,11 @@ function finding(study, finalists, most) {
   const teacher = study.prepared.teacher_report.value;
   const best = finalists
     .map((trial) => ({ trial, value: trial.finalist.evaluation?.report?.value, times: speedUp(trial.finalist.latency, study) }))
-    .filter(({ value, times }) => value !== undefined && times !== null && value >= teacher - most / 100 - 1e-9)
+    .filter(({ value, times }) => value !== undefined && times !== null && shortfall(value, teacher, study.spec) <= most / 100 + 1e-9)
     .sort((a, b) => b.times - a.times)[0];
   if (!best) return null;
   const scores = `${quality(best.value)} against ${quality(teacher)}`;
-  return element("li", {}, `Within ${most} points of the teacher: trial ${best.trial.number}, `, element("strong", {}, `${ratio(best.times)} its speed`), ` (${scores}).`);
+  return element("li", {}, `Within ${most} ${lessIsBetter(study.spec) ? "%" : "points"} of the teacher: trial ${best.trial.number}, `, element("strong", {}, `${ratio(best.times)} its speed`), ` (${scores}).`);
 }
 
 function fastestFirst(trials, spec) {
@@ -86,7 +86,7 @@ function tableOf(study, finalists, select) {
 function row(study, trial, select) {
   const { evaluation, latency, state, error } = trial.finalist;
   const report = evaluation?.report;
-  const difference = report && study.prepared ? report.value - study.prepared.teacher_report.value : null;
+  const teacher = study.prepared?.teacher_report.value;
   const under = state === "completed" ? null : element("span", { class: "under reason" }, error ? `${state}: ${error}` : state);
   const times = speedUp(latency, study);
   const timesUnder = times === null ? null : element("span", { class: "under narrow" }, `${ratio(times)} the teacher’s speed`);
@@ -100,7 +100,7 @@ function row(study, trial, select) {
     element("td", {}, link),
     element("td", { class: "architecture" }, trial.label, timesUnder, under),
     scoreCell(report),
-    element("td", { class: "number wide" }, difference === null ? NONE : `${points(difference)} points`),
+    element("td", { class: "number wide" }, report && study.prepared ? against(report.value, teacher, study.spec) : NONE),
     element("td", { class: "number" }, ...latencyCell(latency, study.spec)),
     element("td", { class: "number wide" }, ratio(times)),
     element("td", { class: "number wide" }, count(trial.metrics.parameters)),
