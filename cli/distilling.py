@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,12 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.display import make_console, say
-from cli.errors import BadInputError, ExitCode
+from cli.errors import BadInputError, ChildError, ExitCode
 from cli.home import open_home
 from cli.interrupts import Interrupts
+from cli.ranks import rank, run_ranks, world_size
 from cli.resuming import DistillOptions
 from cli.study_source import placed, read_distillation
 from cli.summary import loading_lines
+from cli.supervised import when_orphaned
 from cli.tables import difference_text, new_table, score_text
 from cli.waiting import passive_waiting
 from cli.watching import Stop, Watch
@@ -52,13 +55,26 @@ def distill(options: DistillOptions, interrupts: Interrupts, *, as_json: bool) -
         from cli import workbench
     work = PrepareWork(task=spec.task, teacher=spec.teacher, recipe=spec.distillation, seed=spec.seed)
     console = make_console(stderr=as_json)
+    number, stop = rank(), Stop()
+    interrupts.stopping(stop.ask)
+    if number is not None:
+        if world_size() != options.processes:
+            raise BadInputError("a launcher has started this command several times; use --processes instead")
+        when_orphaned(lambda: os._exit(ExitCode.FAILED))
     with workbench.told(partial(placed, options.file)):
-        workbench.set_up(device=options.device, threads=options.threads)
+        workbench.set_up(device=options.device, threads=options.threads, processes=options.processes)
         _check_size(spec, workbench.teacher_shape(options.home, work), options.file)
         open_home(options.home)
-        with watching(console, interrupts, spec.task.metric) as watch:
+        with watching(console, stop, spec.task.metric) as watch:
+            # With several processes it is prepared before they start.
             materials = workbench.prepared(options.home, work, watch, device=options.device)
             order = _order(spec, materials.outcome, options)
+        if number:
+            workbench.assist(options.home, materials, order)
+            return ExitCode.DONE
+        if options.processes > 1 and number is None and not workbench.has_ended(options.home, materials, order):
+            return _in_processes(options, interrupts, stop, as_json=as_json)
+        with watching(console, stop, spec.task.metric) as watch:
             finished = workbench.distilled(options.home, materials, order, watch)
             watch.stage("exporting")
             export = workbench.exported(finished, materials, output)
@@ -69,9 +85,27 @@ def distill(options: DistillOptions, interrupts: Interrupts, *, as_json: bool) -
     return ExitCode.DONE
 
 
+def _in_processes(options: DistillOptions, interrupts: Interrupts, stop: Stop, *, as_json: bool) -> ExitCode:
+    """The same command in several processes, of which the first tells what came out."""
+    import torch
+
+    if stop():
+        raise KeyboardInterrupt
+    code = run_ranks(
+        options.processes,
+        [*options.words, *(["--json"] if as_json else [])],
+        threads=torch.get_num_threads(),
+        logs=options.home / "logs",
+        interrupts=interrupts,
+    )
+    if code not in list(ExitCode):
+        raise ChildError(f"the first process of the distillation ended with code {code}; the same command goes on")
+    return ExitCode(code)
+
+
 @contextmanager
-def watching(console: Console, interrupts: Interrupts, metric: str) -> Iterator[Watch]:
-    """A watch for the block, in which the first signal stops the training where it can go on.
+def watching(console: Console, stop: Stop, metric: str) -> Iterator[Watch]:
+    """A watch for the block, in which a training stops where it can go on, once that is asked for.
 
     Raises:
         KeyboardInterrupt: it was stopped.
@@ -79,8 +113,6 @@ def watching(console: Console, interrupts: Interrupts, metric: str) -> Iterator[
     from distillation.errors import Interrupted
     from worker.turns import computing_in_turns
 
-    stop = Stop()
-    interrupts.stopping(stop.ask)
     try:
         with computing_in_turns() as turns:
 
@@ -135,6 +167,7 @@ def _order(spec: DistillationSpec, prepared: Prepared, options: DistillOptions) 
         steps=steps,
         seed=spec.seed,
         device=options.device,
+        processes=options.processes,
     )
 
 

@@ -128,6 +128,9 @@ def distill(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="Threads of training; 0 for every core.")] = 0,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that train it: one for each GPU, or so many on the CPU.")
+    ] = 1,
     flash: Annotated[bool, typer.Option("--flash", help="A short distillation, as a study's trials get.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -143,6 +146,7 @@ def distill(
         device=device,
         threads=threads,
         flash=flash,
+        processes=processes,
     )
     interrupts = Interrupts()
     try:

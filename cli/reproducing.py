@@ -17,6 +17,7 @@ from cli.home import open_home
 from cli.interrupts import Interrupts
 from cli.tables import new_table
 from cli.waiting import passive_waiting
+from cli.watching import Stop
 from distillation.values import Estimate
 from protocol.jobs import PrepareWork
 from protocol.study import Strict
@@ -84,7 +85,9 @@ def reproduce(checkpoint: Path, home: Path, interrupts: Interrupts, *, as_json: 
         differences = tuple(_differences(then, workbench.here(device)))
         _tell_differences(console, differences)
         open_home(home)
-        with watching(console, interrupts, provenance.task.metric) as watch:
+        stop = Stop()
+        interrupts.stopping(stop.ask)
+        with watching(console, stop, provenance.task.metric) as watch:
             workbench.set_up(device=teachers, threads=made.threads)
             materials = workbench.prepared(home, _preparation(provenance), watch, device=teachers)
             workbench.set_up(device=device, threads=then.threads)

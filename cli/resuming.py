@@ -19,7 +19,7 @@ def stopped(study_file: Path, home: Path, *, again: bool) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistillOptions:
-    """What `stillhouse distill` was asked for; `threads` of 0 are all cores."""
+    """What `stillhouse distill` was asked for; `threads` of 0 are all cores, shared by the processes."""
 
     file: Path
     home: Path
@@ -27,15 +27,18 @@ class DistillOptions:
     device: str = "cpu"
     threads: int = 0
     flash: bool = False
+    processes: int = 1
 
     @property
-    def command(self) -> str:
-        words = ["stillhouse", "distill", str(self.file), "--home", str(self.home)]
+    def words(self) -> list[str]:
+        """The command's arguments."""
+        words = ["distill", str(self.file), "--home", str(self.home)]
         words += [] if self.output is None else ["--output", str(self.output)]
         words += [] if self.device == "cpu" else ["--device", self.device]
         words += ["--threads", str(self.threads)] if self.threads else []
-        return shlex.join([*words, *(["--flash"] if self.flash else [])])
+        words += ["--processes", str(self.processes)] if self.processes > 1 else []
+        return [*words, *(["--flash"] if self.flash else [])]
 
 
 def stopped_distillation(options: DistillOptions) -> str:
-    return f"stopped; what was done is kept. To continue:\n    {options.command}"
+    return f"stopped; what was done is kept. To continue:\n    {shlex.join(['stillhouse', *options.words])}"

@@ -18,12 +18,13 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from cli.errors import BadInputError, CliError
+from cli.ranks import rank
 from distillation.cache import Cache
 from distillation.checkpoint import checkpoints_in, weights_hash
 from distillation.data import TOKENIZER, PreparedData, read_data, read_report
 from distillation.distil import Distilled, distil, report
 from distillation.errors import CheckpointError, DistillationError, TeacherError
-from distillation.observer import Observer
+from distillation.observer import Observer, Unobserved
 from distillation.prepare import DATA, TEACHER, fingerprint
 from distillation.provenance import (
     Preparation,
@@ -86,6 +87,7 @@ class Order:
     seed: int
     device: str
     is_cached: bool = False
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +100,19 @@ class Exported:
     needs_remote_code: bool
 
 
-def set_up(*, device: str, threads: int) -> None:
-    """Let this process compute with so many threads, 0 for every core.
+def set_up(*, device: str, threads: int, processes: int = 1) -> None:
+    """Let each of the processes compute with so many threads, 0 for an equal part of the cores.
 
     Raises:
-        BadInputError: there is no such device.
+        BadInputError: there is no such device, or not enough of them.
     """
     if not has(device):
         raise BadInputError(f"--device {device}: torch {torch.__version__} finds no CUDA device here; use --device cpu")
-    torch.set_num_threads(threads or len(available_cores()))
+    if device.startswith(CUDA) and processes > torch.cuda.device_count():
+        raise BadInputError(
+            f"--processes {processes}: there are {torch.cuda.device_count()} GPUs, one for each process"
+        )
+    torch.set_num_threads(threads or max(1, len(available_cores()) // processes))
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
@@ -114,10 +120,10 @@ def has(device: str) -> bool:
     return not device.startswith(CUDA) or torch.cuda.is_available()
 
 
-def here(device: str) -> Surroundings:
+def here(device: str, processes: int = 1) -> Surroundings:
     """What a distillation on this device, started now, would depend on."""
     accelerator = {"accelerator": torch.cuda.get_device_name(device)} if device.startswith(CUDA) else {}
-    return surroundings(machine() | accelerator, device=device)
+    return surroundings(machine() | accelerator, device=device, processes=processes)
 
 
 def teacher_shape(home: Path, work: PrepareWork) -> Architecture:
@@ -173,7 +179,7 @@ def distilled(home: Path, materials: Materials, order: Order, observer: Observer
     Raises: as `distil`. BadInputError: another process is at it.
     """
     previous = None if order.previous is None else _previous(order.previous)
-    folder = home / "distillations" / _key(materials, order, previous)
+    folder = _folder(home, materials, order, previous)
     with _alone(folder):
         ended = _ended(folder / "finished", materials, order)
         if ended is not None:
@@ -194,13 +200,26 @@ def distilled(home: Path, materials: Materials, order: Order, observer: Observer
             recipe=order.recipe,
             fidelity=order.fidelity,
             seed=order.seed,
-            surroundings=here(order.device),
+            surroundings=here(order.device, order.processes),
             previous=None if order.previous is None or previous is None else (order.previous, previous),
         )
         finished = Finished(model=student.model, training=training_of(student, score), provenance=provenance)
         save_finished(finished, folder / "finished")
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return finished
+
+
+def has_ended(home: Path, materials: Materials, order: Order) -> bool:
+    """Whether nothing is left to be trained."""
+    previous = None if order.previous is None else _previous(order.previous)
+    return _ended(_folder(home, materials, order, previous) / "finished", materials, order) is not None
+
+
+def assist(home: Path, materials: Materials, order: Order) -> None:
+    """The part of another process in `distilled`: trains, tells nothing and writes nothing. Raises: as `distil`."""
+    previous = None if order.previous is None else _previous(order.previous)
+    folder = _folder(home, materials, order, previous)
+    _student(folder / "checkpoints", materials, order, previous, None, Unobserved())
 
 
 def exported(finished: Finished, materials: Materials, output: Path) -> Exported:
@@ -241,7 +260,7 @@ def exported(finished: Finished, materials: Materials, output: Path) -> Exported
 def forget(home: Path, materials: Materials, order: Order) -> None:
     """Remove what `distilled` keeps of this one."""
     previous = None if order.previous is None else _previous(order.previous)
-    folder = home / "distillations" / _key(materials, order, previous)
+    folder = _folder(home, materials, order, previous)
     shutil.rmtree(folder, ignore_errors=True)
     folder.with_suffix(".lock").unlink(missing_ok=True)
 
@@ -281,7 +300,7 @@ def _student(
                 folder=folder,
                 resume=resume,
                 observer=observer,
-                device=order.device,
+                device=_own_device(order),
                 previous=previous,
                 cache=cache,
             )
@@ -292,6 +311,11 @@ def _student(
             # Left there, one of a later step would outlive every checkpoint of this training.
             shutil.rmtree(resume, ignore_errors=True)
     raise AssertionError("without a checkpoint there is none that is of no use")
+
+
+def _own_device(order: Order) -> str:
+    """Of several processes each has a GPU of its own."""
+    return f"{order.device}:{rank() or 0}" if order.device == CUDA and order.processes > 1 else order.device
 
 
 def _ended(folder: Path, materials: Materials, order: Order) -> Finished | None:
@@ -306,7 +330,8 @@ def _ended(folder: Path, materials: Materials, order: Order) -> Finished | None:
     return found
 
 
-def _key(materials: Materials, order: Order, previous: StillhouseTaskModel | None) -> str:
+def _folder(home: Path, materials: Materials, order: Order, previous: StillhouseTaskModel | None) -> Path:
+    """Where this distillation, and no other, keeps what it has done."""
     parts = [
         asdict(order),
         materials.data.content_hash,
@@ -314,7 +339,7 @@ def _key(materials: Materials, order: Order, previous: StillhouseTaskModel | Non
         None if previous is None else weights_hash(previous),
         torch.get_num_threads(),
     ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return home / "distillations" / hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _previous(folder: str) -> StillhouseTaskModel:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from distillation.provenance import read_provenance
 from distillation.vocabulary import train_tokenizer
@@ -130,6 +132,24 @@ def test_a_student_starts_from_a_previous_one(stillhouse, recipe_file, tmp_path)
     before, after = read_provenance(first), read_provenance(tmp_path / "second")
     assert after.hashes.previous == after.hashes.initial == before.hashes.final
     assert after.previous == str(first)
+
+
+def test_another_kind_of_task_is_distilled_and_reproduced(stillhouse, recipe_file, materials, tmp_path):
+    """How many of the words are wet: a number for each text."""
+    table, lines = tmp_path / "wetness.tsv", (materials / "weather.tsv").read_text().splitlines()[1:]
+    rows = [f"{line.split(chr(9))[0]}\t{sum(word in WORDS['wet'] for word in line.split())}" for line in lines]
+    table.write_text("\n".join(["sentence\tscore", *rows]) + "\n")
+    path = recipe_file(dataset=table)
+    path.write_text(
+        path.read_text().replace(f"dataset: {table}", f"dataset: {table}, kind: regression, metric: pearson")
+    )
+    code, out, err = stillhouse("distill", path, "--threads", "1", "--output", tmp_path / "out")
+    assert code == 0, err
+    assert "pearson, report split" in out
+    assert read_provenance(tmp_path / "out").task.kind == "regression"
+    code, out, err = stillhouse("reproduce", tmp_path / "out")
+    assert code == 0, err
+    assert "equal bit for bit" in out
 
 
 @pytest.mark.parametrize(
@@ -287,7 +307,10 @@ class Process:
 
     def signalled(self, number):
         self._process.send_signal(number)
-        output, _ = self._process.communicate(timeout=60)
+        return self.ended()
+
+    def ended(self):
+        output, _ = self._process.communicate(timeout=120)
         return self._process.returncode, output
 
 
@@ -320,3 +343,42 @@ def test_what_a_study_prepared_is_not_prepared_again(stillhouse, recipe_file, tm
     code, out, _ = stillhouse("distill", recipe_file("seed: 0\nstudent: {ffn_size: 8}"), "--output", tmp_path / "b")
     assert code == 0
     assert "training the teacher" not in out
+
+
+def test_a_launcher_that_is_not_ours_is_refused(stillhouse, recipe_file, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    code, _, err = stillhouse("distill", recipe_file())
+    assert code == 2
+    assert "use --processes" in err
+
+
+@pytest.mark.chaos
+def test_two_processes_train_nearly_the_student_of_one(stillhouse, recipe_file, tmp_path):
+    """The gradients of halves of a batch have its mean; their sums round otherwise."""
+    path = recipe_file(steps=8)
+    one = stillhouse("distill", path, "--threads", "1", "--output", tmp_path / "one")
+    process = Process(tmp_path / "home", path, "--processes", "2", "--output", tmp_path / "two")
+    code, output = process.ended()
+    assert (one[0], code) == (0, 0), output
+    assert output.count("distilling  step 2/8  accuracy") == 1
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    alone, together = read_provenance(tmp_path / "one"), read_provenance(tmp_path / "two")
+    assert (alone.surroundings.processes, together.surroundings.processes) == (1, 2)
+    assert alone.hashes.initial == together.hashes.initial
+    assert alone.hashes.final != together.hashes.final
+    assert all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
+
+
+@pytest.mark.chaos
+def test_two_processes_stop_together_and_go_on(stillhouse, recipe_file, tmp_path):
+    arguments = [recipe_file(steps=1600), "--processes", "2"]
+    process = Process(tmp_path / "home", *arguments)
+    process.until("step 400/1600")
+    code, output = process.signalled(signal.SIGINT)
+    assert code == 130, output
+    assert "--processes 2" in output
+    code, output = Process(tmp_path / "home", *arguments).ended()
+    assert code == 0, output
+    assert "step 400/1600" not in output
+    assert read_provenance(tmp_path / "home" / "distilled" / "tiny").steps == 1600
