@@ -127,11 +127,14 @@ def watching(console: Console, stop: Stop, metric: str) -> Iterator[Watch]:
 
 
 def check_free(output: Path) -> None:
-    """Raises: BadInputError: something is there already."""
+    """Raises: BadInputError: something is there already, or nothing can be."""
     if output.exists() and not output.is_dir():
         raise BadInputError(f"{output} is a file; name a new folder with --output")
     if output.is_dir() and any(output.iterdir()):
         raise BadInputError(f"{output} is not empty; remove it, or name a new folder with --output")
+    above = next(place for place in output.parents if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise BadInputError(f"{output} cannot be written: {above} is no folder to write in; name another with --output")
 
 
 def _check_size(spec: DistillationSpec, teacher: Architecture, file: Path) -> None:

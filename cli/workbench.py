@@ -310,6 +310,13 @@ def _student(
             log.warning("%s is of no use: %s", resume, error)
             # Left there, one of a later step would outlive every checkpoint of this training.
             shutil.rmtree(resume, ignore_errors=True)
+        except RuntimeError as error:  # whatever the library says that joins the processes
+            if order.processes == 1:
+                raise
+            lost = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise CliError(
+                f"the processes of the distillation lost each other, the same command goes on: {lost}"
+            ) from error
     raise AssertionError("without a checkpoint there is none that is of no use")
 
 

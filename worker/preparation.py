@@ -60,7 +60,7 @@ def read_prepared(kept: Path) -> Prepared | None:
     try:
         outcome = Prepared.model_validate_json((kept / OUTCOME).read_text(encoding="utf-8"))
         read_preparation(kept / TEACHER)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValidationError, ProvenanceError) as error:
         log.warning("%s is of no use and is prepared anew: %s", kept, error)

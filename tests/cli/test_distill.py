@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -197,12 +198,20 @@ def test_a_recipe_that_fits_nothing_is_one_message(stillhouse, recipe_file, tmp_
 
 def test_an_output_that_is_taken_is_named(stillhouse, recipe_file, tmp_path):
     (tmp_path / "file").write_text("")
-    for output in (tmp_path / "file", tmp_path):
+    for output in (tmp_path / "file", tmp_path, tmp_path / "file" / "below"):
         code, _, err = stillhouse("distill", recipe_file(), "--output", output)
         assert code == 2
         assert str(output) in err
         assert "--output" in err
     assert not (tmp_path / "home").exists()
+
+
+def test_a_home_that_is_a_file_is_one_message(stillhouse, recipe_file, tmp_path):
+    (tmp_path / "home").write_text("")
+    code, _, err = stillhouse("distill", recipe_file(), "--output", tmp_path / "out")
+    assert code == 2
+    assert err.startswith(f"stillhouse: the home {tmp_path / 'home'} cannot be used")
+    assert err.count("\n") == 1
 
 
 def test_a_device_that_is_not_there_is_bad_input(stillhouse, recipe_file, monkeypatch):
@@ -309,6 +318,9 @@ class Process:
         self._process.send_signal(number)
         return self.ended()
 
+    def children(self):
+        return psutil.Process(self._process.pid).children(recursive=True)
+
     def ended(self):
         output, _ = self._process.communicate(timeout=120)
         return self._process.returncode, output
@@ -382,3 +394,19 @@ def test_two_processes_stop_together_and_go_on(stillhouse, recipe_file, tmp_path
     assert code == 0, output
     assert "step 400/1600" not in output
     assert read_provenance(tmp_path / "home" / "distilled" / "tiny").steps == 1600
+
+
+@pytest.mark.chaos
+def test_losing_a_process_ends_the_others_and_loses_nothing(stillhouse, recipe_file, tmp_path):
+    arguments = [recipe_file(steps=1600), "--processes", "2"]
+    process = Process(tmp_path / "home", *arguments)
+    process.until("step 400/1600")
+    ranks = sorted(process.children(), key=lambda child: child.environ()["RANK"])
+    assert [child.environ()["RANK"] for child in ranks] == ["0", "1"]
+    ranks[1].kill()
+    code, output = process.ended()
+    assert code == 1
+    assert "the processes of the distillation lost each other, the same command goes on" in output
+    assert "Traceback" not in output
+    assert not psutil.wait_procs(ranks, timeout=10)[1]
+    assert not (tmp_path / "home" / "distilled").exists()
