@@ -84,13 +84,24 @@ def closing_lines(study: StudyView, trials: Sequence[TrialView]) -> Iterator[str
         )
 
 
-def loading_lines(folder: Path) -> str:
-    """Three lines that load an export."""
+def loading_lines(folder: Path, *, pipeline: str = "text-classification", trusted: bool = True) -> str:
+    """Three lines that load an export; `trusted` where code lies beside the weights."""
+    name, text = _SHOWN.get(pipeline, _SHOWN["text-classification"])
+    trust = ", trust_remote_code=True" if trusted else ""
     return (
         "    from transformers import pipeline\n"
-        f'    classify = pipeline("text-classification", "{folder}", trust_remote_code=True)\n'
-        '    classify("Compute the eigenvalues of a symmetric matrix.")'
+        f'    {name} = pipeline("{pipeline}", "{folder}"{trust})\n'
+        f"    {name}({text})"
     )
+
+
+_SHOWN = {
+    "text-classification": ("classify", '"Compute the eigenvalues of a symmetric matrix."'),
+    "token-classification": ("tag", '"Ada Lovelace was born in London."'),
+    "question-answering": ("answer", 'question="Where?", context="Ada Lovelace was born in London."'),
+    "fill-mask": ("fill", '"Ada Lovelace was born in [MASK]."'),
+}
+"""By transformers' name of the use: a name for the pipeline, and what to try it on."""
 
 
 def _showpiece(study: StudyView, trials: Sequence[TrialView], folders: dict[int, Path]) -> Path:

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from distillation.batches import Encoded, TrainingBatches
-from distillation.cache import Cache
-from distillation.checkpoint import training_name
+from distillation.cache import Cache, CachedTeaching
+from distillation.checkpoint import training_name, weights_hash
 from distillation.criterion import Pupil
 from distillation.data import PreparedData, ReportData
 from distillation.errors import TeacherError
@@ -34,7 +34,8 @@ from search_space import Architecture
 class Distilled:
     """A student on the CPU in evaluation mode, with its metric on the selection split and how it got there.
 
-    `seconds` is training time, over all attempts.
+    `seconds` is training time, over all attempts; `initial_weights` is the hash of those before the first step;
+    `is_cached` says whether the teacher's outputs came from a cache.
     """
 
     model: StillhouseTaskModel
@@ -42,6 +43,8 @@ class Distilled:
     curve: tuple[CurvePoint, ...]
     steps: int
     seconds: float
+    initial_weights: str
+    is_cached: bool
 
 
 def distil(
@@ -82,6 +85,7 @@ def distil(
     place = torch.device(device)
     student = build(architecture, head_of(teacher.config), data.classes or None, seed=seed)
     pupil = Pupil(model=student, hidden_units=_initialise(student, teacher, previous, recipe))
+    initial = weights_hash(student)
     teacher.train(False)
     move(teacher, place)
     kind = data.task.kind
@@ -112,7 +116,13 @@ def distil(
     trained = train(training, folder=folder, resume=resume, observer=observer, checkpoint_every_s=checkpoint_every_s)
     move(student, torch.device("cpu"))
     return Distilled(
-        model=student, selection=trained.selection, curve=trained.curve, steps=steps, seconds=trained.seconds
+        model=student,
+        selection=trained.selection,
+        curve=trained.curve,
+        steps=steps,
+        seconds=trained.seconds,
+        initial_weights=initial,
+        is_cached=isinstance(teaching, CachedTeaching),
     )
 
 

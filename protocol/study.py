@@ -34,11 +34,11 @@ _BEGINNING = re.compile(r"(?P<condition>the condition of )?(?P<name>\w+):? ")
 _CONSTRAINT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*(.+?)\s*")
 
 
-def _tuples(value: object) -> object:
+def tuples(value: object) -> object:
     """Lists as tuples all the way down: where types are strict, only these become the tuples of values."""
     if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+        return {key: tuples(item) for key, item in value.items()}
+    return tuple(tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _dataset(value: object) -> object:
@@ -179,11 +179,21 @@ TAGS = frozenset({"range", "choice", "preset", "dimensions", "float", "Ramp"})
 """What pydantic puts into the location of an error, and no user wrote."""
 
 
-class _Strict(BaseModel):
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+TeacherSpec = Annotated[Teacher, BeforeValidator(_teacher)]
+TaskSpec = Annotated[Task, BeforeValidator(_task)]
+RecipeSpec = Annotated[Recipe, BeforeValidator(_recipe)]
+Shape = Annotated[ShapeSpec, BeforeValidator(_shape)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Strict(BaseModel):
+    """What people write: no key that is not known."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SpaceSpec(_Strict):
+class SpaceSpec(Strict):
     """Dimensions of the search space: each a list of choices, a range `{low, high, step}`, or one value.
 
     `constraints` are expressions over them and their costs that every architecture meets; see `SearchSpace`.
@@ -210,7 +220,7 @@ class SpaceSpec(_Strict):
         return {name: value for name, value in given.items() if value is not None}
 
 
-class Budget(_Strict):
+class Budget(Strict):
     """What a study may spend.
 
     `parallel` trials are kept going at once; a flash distillation takes `flash` of the full steps, and no fewer than
@@ -227,28 +237,28 @@ class Budget(_Strict):
     final_measuring: Effort = Effort.REPORT
 
 
-class StudySpec(_Strict):
+class StudySpec(Strict):
     """One search. Only teacher and task have no default."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
-    teacher: Annotated[Teacher, BeforeValidator(_teacher)]
-    task: Annotated[Task, BeforeValidator(_task)]
+    name: Name
+    teacher: TeacherSpec
+    task: TaskSpec
     search_space: Annotated[
         Annotated[SpaceSpec, Tag("dimensions")] | Annotated[str, Tag("preset")], Discriminator(_space_kind)
     ] = "bert"
     objectives: Annotated[tuple[Objective, ...], BeforeValidator(_objectives)] = ()
     constraints: tuple[Annotated[Constraint, BeforeValidator(_constraint)], ...] = ()
     target: DeviceProfile = DeviceProfile()
-    distillation: Annotated[Recipe, BeforeValidator(_recipe)] = Recipe()
+    distillation: RecipeSpec = Recipe()
     budget: Budget = Budget()
-    baselines: dict[str, Annotated[ShapeSpec, BeforeValidator(_shape)]] = Field(default_factory=dict)
+    baselines: dict[str, Shape] = Field(default_factory=dict)
     strategy: StrategyName = StrategyName.AX
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
 
     @model_validator(mode="before")
     @classmethod
     def _fill_objectives(cls, values: Any) -> Any:
-        values = _tuples(values)
+        values = tuples(values)
         if isinstance(values, dict) and values.get("objectives") in (None, (), {}):
             metric = _metric(values.get("task"))
             better = METRICS[metric].better if metric in METRICS else Direction.MAXIMIZE

@@ -8,7 +8,7 @@ from distillation.recipe import Knowledge, Matching, Part, Ramp, Term
 from optimization.values import Constraint, Direction
 from protocol.errors import StudyFileError
 from protocol.study import StudySpec, differences
-from protocol.study_file import line_of, load_study, parse_study
+from protocol.study_file import line_of, load_distillation, load_study, parse_study
 from search_space import Choice, IntegerRange
 
 SMALLEST = "teacher: built-in\ntask: {dataset: docstrings}\n"
@@ -77,9 +77,10 @@ def test_a_task_that_is_none_is_named_by_its_key(task, expected):
 
 def test_every_example_is_a_study(pytestconfig):
     files = sorted((pytestconfig.rootpath / "examples").glob("*.yaml"))
-    assert len(files) >= 2
+    assert len(files) >= 3
     for path in files:
-        assert load_study(path).name
+        load = load_distillation if path.stem == "distill" else load_study
+        assert load(path).name
 
 
 def test_dimensions_are_ranges_choices_or_one_value():
@@ -404,3 +405,8 @@ def test_the_line_of_a_key_is_that_of_the_nearest_one_that_is_there(key, line):
 
 def test_a_text_that_is_no_study_file_has_no_lines():
     assert [line_of(text, "teacher") for text in ("", "- teacher", "teacher: [")] == [None] * 3
+
+
+def test_a_baseline_that_only_a_teacher_with_a_bottleneck_allows_is_a_baseline():
+    spec = parse(SMALLEST + "baselines: {narrow: {attention_input: shared}}\n")
+    assert spec.baselines["narrow"].smallest().bottleneck_size == 1
