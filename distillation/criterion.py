@@ -97,6 +97,11 @@ class Criterion(nn.Module):
         return found
 
     @property
+    def teaches(self) -> bool:
+        """Whether there is anything to learn: a block may have no term of its own."""
+        return bool(self._outputs) or len(self.layers) > 0
+
+    @property
     def _lessons(self) -> list[LayerTerm]:
         return [lesson for lesson in self.layers if isinstance(lesson, LayerTerm)]
 

@@ -47,12 +47,29 @@ export class Finalists {
 /** The lines that load an exported checkpoint from where it lies, or the command that puts it somewhere. */
 export function loadingLines(study, trial) {
   if (!trial.finalist.folder) return [`stillhouse export ${study.name}`];
+  const folder = JSON.stringify(trial.finalist.folder);
+  const use = USES[study.spec.task.kind];
+  if (!use) {
+    return [
+      "from transformers import AutoModelForQuestionAnswering, AutoTokenizer",
+      `model = AutoModelForQuestionAnswering.from_pretrained(${folder}, trust_remote_code=True)`,
+      `tokenizer = AutoTokenizer.from_pretrained(${folder})`,
+    ];
+  }
   return [
     "from transformers import pipeline",
-    `classify = pipeline("text-classification", ${JSON.stringify(trial.finalist.folder)}, trust_remote_code=True)`,
-    'classify("Compute the eigenvalues of a symmetric matrix.")',
+    `${use.name} = pipeline("${use.pipeline}", ${folder}, trust_remote_code=True)`,
+    `${use.name}("${use.text}")`,
   ];
 }
+
+/** What transformers calls the use of each kind of task; it has no pipeline that answers questions. */
+const USES = {
+  classification: { pipeline: "text-classification", name: "classify", text: "Compute the eigenvalues of a symmetric matrix." },
+  regression: { pipeline: "text-classification", name: "rate", text: "Compute the eigenvalues of a symmetric matrix." },
+  token_classification: { pipeline: "token-classification", name: "tag", text: "Ada Lovelace was born in London." },
+  masked_lm: { pipeline: "fill-mask", name: "fill", text: "Ada Lovelace was born in [MASK]." },
+};
 
 /** The fastest finalist whose report is at most so many points below the teacher's, as a sentence. */
 function finding(study, finalists, most) {
