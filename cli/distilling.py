@@ -20,7 +20,7 @@ from cli.interrupts import Interrupts
 from cli.ranks import rank, run_ranks, world_size
 from cli.resuming import DistillOptions
 from cli.study_source import placed, read_distillation
-from cli.summary import loading_lines
+from cli.summary import shown_loading
 from cli.supervised import when_orphaned
 from cli.tables import difference_text, new_table, score_text
 from cli.waiting import passive_waiting
@@ -180,7 +180,7 @@ def _print_outcome(console: Console, finished: Finished, prepared: Prepared, ord
     console.print(_table(finished, prepared, order, export.metric))
     for note in prepared.notes:
         say(console, f"note: {note}")
-    lines = loading_lines(export.folder, pipeline=export.pipeline, trusted=export.needs_remote_code)
+    lines = shown_loading(export.folder, export.kind, trusted=export.needs_remote_code)
     say(console, f"\n{export.folder}\n{lines}")
 
 

@@ -18,6 +18,8 @@ from cli.tables import (
     speed_up,
     times_text,
 )
+from encoders.loading import loading_lines
+from encoders.values import HeadKind
 from protocol.metrics import metric_info, shortfall
 from protocol.views import StudyView, TrialView
 
@@ -64,7 +66,7 @@ def print_summary(
         say(console, line)
     say(console, f"\ndashboard: {address}/studies/{study.name}")
     if folders:
-        say(console, "\nload a finalist:\n" + loading_lines(_showpiece(study, trials, folders)))
+        say(console, "\nload a finalist:\n" + shown_loading(_showpiece(study, trials, folders), study.spec.task.kind))
 
 
 def closing_lines(study: StudyView, trials: Sequence[TrialView]) -> Iterator[str]:
@@ -84,24 +86,9 @@ def closing_lines(study: StudyView, trials: Sequence[TrialView]) -> Iterator[str
         )
 
 
-def loading_lines(folder: Path, *, pipeline: str = "text-classification", trusted: bool = True) -> str:
+def shown_loading(folder: Path, kind: HeadKind, *, trusted: bool = True) -> str:
     """Three lines that load an export; `trusted` where code lies beside the weights."""
-    name, text = _SHOWN.get(pipeline, _SHOWN["text-classification"])
-    trust = ", trust_remote_code=True" if trusted else ""
-    return (
-        "    from transformers import pipeline\n"
-        f'    {name} = pipeline("{pipeline}", "{folder}"{trust})\n'
-        f"    {name}({text})"
-    )
-
-
-_SHOWN = {
-    "text-classification": ("classify", '"Compute the eigenvalues of a symmetric matrix."'),
-    "token-classification": ("tag", '"Ada Lovelace was born in London."'),
-    "question-answering": ("answer", 'question="Where?", context="Ada Lovelace was born in London."'),
-    "fill-mask": ("fill", '"Ada Lovelace was born in [MASK]."'),
-}
-"""By transformers' name of the use: a name for the pipeline, and what to try it on."""
+    return "\n".join(f"    {line}" for line in loading_lines(folder, kind, trusted=trusted))
 
 
 def _showpiece(study: StudyView, trials: Sequence[TrialView], folders: dict[int, Path]) -> Path:

@@ -44,11 +44,12 @@ from encoders.errors import EncoderError
 from encoders.export import export
 from encoders.huggingface import load_pretrained
 from encoders.modeling_stillhouse import StillhouseTaskModel
+from encoders.values import HeadKind
 from hardware.cores import available_cores
 from hardware.environment import machine
 from protocol.jobs import Prepared, PrepareWork
 from search_space import Architecture
-from worker.card import PIPELINES, model_card
+from worker.card import model_card
 from worker.failures import INVALID
 from worker.finished import Finished, load_finished, save_finished, training_of
 from worker.preparation import keep_prepared, make_prepared, read_prepared
@@ -92,11 +93,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """A checkpoint in its folder. `pipeline` is what transformers calls its use."""
+    """A checkpoint in its folder; `kind` is its head's."""
 
     folder: Path
     metric: str
-    pipeline: str
+    kind: HeadKind
     needs_remote_code: bool
 
 
@@ -252,9 +253,7 @@ def exported(finished: Finished, materials: Materials, output: Path) -> Exported
         if output.is_dir():
             output.rmdir()  # empty, or something has come there meanwhile
         written.rename(output)
-    return Exported(
-        folder=output, metric=task.metric, pipeline=PIPELINES[kind], needs_remote_code=found.needs_remote_code
-    )
+    return Exported(folder=output, metric=task.metric, kind=kind, needs_remote_code=found.needs_remote_code)
 
 
 def forget(home: Path, materials: Materials, order: Order) -> None:

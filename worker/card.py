@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 
 from distillation.recipe import Recipe
 from distillation.values import Task
+from encoders.loading import PIPELINES, loading_lines
 from encoders.values import HeadKind
 from hardware.values import Measurement, Quantile, QuantileName, Verdict
 from protocol.jobs import Score
 from protocol.quantity import format_count, format_seconds
 from search_space import Architecture, parameter_count
 from worker.finished import Training
-
-PIPELINES: Mapping[HeadKind, str] = {
-    HeadKind.CLASSIFICATION: "text-classification",
-    HeadKind.REGRESSION: "text-classification",
-    HeadKind.TOKEN_CLASSIFICATION: "token-classification",
-    HeadKind.QUESTION_ANSWERING: "question-answering",
-    HeadKind.MASKED_LM: "fill-mask",
-}
-"""What transformers calls the use of a model with such a head."""
 
 CARD = """\
 ---
@@ -36,8 +27,7 @@ tags: [stillhouse, distillation]
 A model for {pipeline} of {parameters} encoder parameters ({label}), distilled by Stillhouse.
 
 ```python
-from transformers import pipeline
-model = pipeline("{pipeline}", "PATH OF THIS FOLDER", trust_remote_code=True)
+{loading}
 ```
 
 | | |
@@ -86,6 +76,7 @@ def model_card(
     return CARD.format(
         name=name,
         pipeline=PIPELINES[kind],
+        loading="\n".join(loading_lines("PATH OF THIS FOLDER", kind)),
         parameters=format_count(parameter_count(architecture)),
         label=architecture.label,
         rows="\n".join(f"| {what} | {value} |" for what, value in rows.items() if value),

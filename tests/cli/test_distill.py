@@ -380,6 +380,9 @@ def test_two_processes_train_nearly_the_student_of_one(stillhouse, recipe_file, 
     assert alone.hashes.initial == together.hashes.initial
     assert alone.hashes.final != together.hashes.final
     assert all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
+    code, out, err = stillhouse("reproduce", tmp_path / "two")
+    assert code == 0, err
+    assert "different  processes: 2 then, 1 now" in out
 
 
 @pytest.mark.chaos
