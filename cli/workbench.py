@@ -185,6 +185,7 @@ def distilled(home: Path, materials: Materials, order: Order, observer: Observer
         ended = _ended(folder / "finished", materials, order)
         if ended is not None:
             return ended
+        shutil.rmtree(folder / "finished", ignore_errors=True)
         cache = Cache(folder=teachers_outputs(home), budget_bytes=CACHE_BYTES) if order.is_cached else None
         student = _student(folder / "checkpoints", materials, order, previous, cache, observer)
         observer.stage("evaluating on the report split")
@@ -327,13 +328,10 @@ def _own_device(order: Order) -> str:
 def _ended(folder: Path, materials: Materials, order: Order) -> Finished | None:
     config = materials.teacher.config
     try:
-        found = load_finished(folder, order.architecture, head_of(config), labels_of(config))
+        return load_finished(folder, order.architecture, head_of(config), labels_of(config))
     except ValueError as error:  # weights that do not fit, or a description that does not parse
         log.warning("what had ended is of no use: %s", error)
-        found = None
-    if found is None:
-        shutil.rmtree(folder, ignore_errors=True)
-    return found
+        return None
 
 
 def _folder(home: Path, materials: Materials, order: Order, previous: StillhouseTaskModel | None) -> Path:
