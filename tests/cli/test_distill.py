@@ -326,6 +326,7 @@ class Process:
         return self._process.returncode, output
 
 
+@pytest.mark.chaos
 def test_an_interrupted_distillation_goes_on_to_the_same_bits(stillhouse, recipe_file, tmp_path):
     path = recipe_file(steps=1600)
     process = Process(tmp_path / "home", path)
