@@ -4,7 +4,8 @@ The base recipe teaches logits and, by MSE, hidden states of uniformly matched l
 teacher's lower layers. First every knowledge of layers gets its weight, by one run each of a seed that nothing else
 uses. Then knowledge, presets, matchings, initialisations and the trade of width for depth are compared, then the best
 knowledge together with what else was best. All of this is chosen on the selection split. At the end the base, the best,
-plain logits and plain fine-tuning are run anew, with other seeds, and these alone are evaluated on the report split.
+plain logits and plain fine-tuning teach a student of half the teacher's depth and width, with other seeds, and these
+alone are evaluated on the report split.
 
 Without --data on `docstrings` alone; with it also on a task of real sentences, under --teacher.
 
@@ -135,7 +136,7 @@ class Comparison:
             "Presets": presets(base),
             "Matching": matchings(base, weights),
             "Initialisation": initialisations(base, setting.previous(self.teacher)),
-            "Width against depth": shapes(base, self.student, setting.sizes, setting.embedding_size),
+            "Width against depth": shapes(base, setting.like(self.teacher), setting.sizes),
         }
         # Together, so that no process waits at the end of each factor.
         together = {f"{factor}: {name}": each for factor, found in factors.items() for name, each in found.items()}
@@ -160,7 +161,8 @@ class Comparison:
         self.show("Two at once", pairs)
 
     def finish(self, everywhere: str | None) -> None:
-        """Anew, with other seeds, also on the report split."""
+        """Students of half the teacher's depth and width, with other seeds, also on the report split."""
+        half = self.setting.half(self.teacher)
         best = self.ranked(self.choices)[0]
         scratch = replace(taught(self.base, *OUTPUTS[FINE_TUNING]), initialisation=Initialisation.RANDOM, **FASTER)
         final = {
@@ -174,7 +176,7 @@ class Comparison:
             final[f"best on all tasks: {everywhere}"] = self.choices[everywhere]
         seeds = FINAL_SEEDS[: self.setting.final_seeds]
         cells = {
-            (name, seed): replace(self.cell(variant, seed), is_published=True)
+            (name, seed): replace(self.cell(variant, seed), architecture=half, is_published=True)
             for seed in seeds
             for name, variant in final.items()
         }
@@ -197,7 +199,8 @@ class Comparison:
                 ]
             )
         header = ["student", "selection", "report", "95 % of the texts", "- plain logits", "- plain fine-tuning"]
-        print(f"\n## {self.setting.name}: the report split, seeds {list(seeds)}\n\n{table(header, lines)}", flush=True)
+        print(f"\n## {self.setting.name}: the report split\n\nStudent {half.label}, seeds {list(seeds)}.\n", flush=True)
+        print(table(header, lines), flush=True)
 
     def show(self, title: str, variants: Variants) -> None:
         values, base = self.known(variants), self.known({"base": Variant(recipe=self.base)})["base"]

@@ -138,9 +138,8 @@ def initialisations(base: Recipe, previous: Architecture) -> Variants:
     }
 
 
-def shapes(base: Recipe, like: Architecture, sizes: Sequence[tuple[int, int]], embedding_size: int) -> Variants:
+def shapes(base: Recipe, like: Architecture, sizes: Sequence[tuple[int, int]]) -> Variants:
     """(layers, hidden size) at the parameters of `like`: words are equally wide, feed-forwards fill up."""
-    like = replace(like, heads=max(1, like.hidden_size // like.head_size), embedding_size=embedding_size)
     found = [of_equal_size(like, layers, hidden_size) for layers, hidden_size in sizes]
     return {
         f"{shape.label}, {parameter_count(shape):,} parameters": Variant(recipe=base, architecture=shape)
