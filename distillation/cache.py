@@ -16,22 +16,25 @@ import logging
 import os
 import shutil
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from distillation.batches import Batch, Encoded, Integers
+from distillation.batches import Batch, Encoded
 from distillation.checkpoint import training_name
+from distillation.decisions import Answers, Needs, decisions
+from distillation.encoding import Integers
 from distillation.errors import Interrupted
 from distillation.observer import Observer
-from distillation.teaching import LiveTeaching, Needs, Teaching
+from distillation.teaching import LiveTeaching, Teaching
 from encoders.build import architecture_of, head_of
 from encoders.modeling_stillhouse import Projections, StillhouseOutput, StillhouseTaskModel
 from encoders.values import POOLING, HeadKind
@@ -74,24 +77,31 @@ class Cache:
         if size > self.budget_bytes:
             return live
         entry = self.folder / training_name(teacher, "outputs", content, len(encoded), int(encoded.lengths.sum()))
+        reading = None
         try:
             entry.mkdir(parents=True, exist_ok=True)
             # Held as long as the teaching lives: what is being read is not removed.
-            reading = (entry / "reading").open("ab")
+            reading = os.open(entry / "reading", os.O_WRONLY | os.O_CREAT, 0o644)
             _wait_for(reading, fcntl.LOCK_SH, observer)
             os.utime(entry)
             with (entry / "writing").open("ab") as writing:
-                _wait_for(writing, fcntl.LOCK_EX, observer)
+                _wait_for(writing.fileno(), fcntl.LOCK_EX, observer)
                 missing = [part for part in parts if not (entry / part.file).exists()]
                 if missing:
                     self._make_room(entry, sum(BYTES * rows[part.name] * part.width for part in missing))
                     _fill(entry, missing, rows, live, encoded, observer)
             arrays = {part.name: np.load(entry / part.file, mmap_mode="r") for part in parts}
-        except OSError as error:
+            teaching = CachedTeaching(teacher, encoded, arrays)
+            weakref.finalize(teaching, os.close, reading)
+        except BaseException as error:
+            if reading is not None:
+                os.close(reading)
+            if not isinstance(error, OSError):
+                raise
             # A full disk, say: slower, and no reason to fail.
             log.warning("the teacher's outputs are not kept: %s", error)
             return live
-        return CachedTeaching(teacher, encoded, parts, arrays, reading)
+        return teaching
 
     def _make_room(self, kept: Path, size_bytes: int) -> None:
         """Removes what was used longest ago and nobody reads, until the new bytes fit."""
@@ -126,26 +136,25 @@ class CachedTeaching:
         self,
         model: StillhouseTaskModel,
         encoded: Encoded,
-        parts: list[Part],
         arrays: Mapping[str, Floats],
-        reading: IO[bytes],
     ) -> None:
         self.model = model
-        self._parts = parts
+        self._kind = encoded.kind
         self._arrays = arrays
-        self._reading = reading
         self._starts = _starts(encoded)
         self._layers = architecture_of(model.config)
 
-    def __call__(self, batch: Batch, needs: Needs) -> StillhouseOutput:
+    def __call__(self, batch: Batch, needs: Needs) -> Answers:
+        """`needs` are among those that the teaching was made for."""
         indices = batch.indices.cpu().numpy()
         real = batch.attention_mask.cpu().numpy().astype(bool)
         tokens = np.where(real, self._starts[indices][:, None] + np.arange(real.shape[1])[None, :], 0)
         found = {
             part.name: torch.from_numpy(self._arrays[part.name][tokens if part.by_token else indices])
-            for part in self._parts
+            for part in _there(_parts(self.model, needs))
         }
-        return self._output({name: tensor.to(batch.input_ids.device) for name, tensor in found.items()})
+        output = self._output({name: tensor.to(batch.input_ids.device) for name, tensor in found.items()})
+        return Answers(decisions(output, batch, self._kind), output)
 
     def _output(self, found: Mapping[str, Tensor]) -> StillhouseOutput:
         nothing = torch.empty(0)  # layers that nobody asked for
@@ -163,7 +172,7 @@ class CachedTeaching:
             return None
         heads = self._layers.heads_by_layer[layer]
         sides = (found[f"{side}-{layer}"] for side in Projections._fields)
-        return Projections(*(side.unflatten(-1, (heads, -1)).transpose(1, 2) for side in sides))
+        return Projections(*(side.reshape(*side.shape[:2], heads, -1).transpose(1, 2) for side in sides))
 
 
 def _parts(teacher: StillhouseTaskModel, needs: Needs) -> list[Part] | None:
@@ -203,7 +212,7 @@ def _fill(
         for indices, batch in encoded.by_length(BATCH_SIZE):
             if observer.should_stop():
                 raise Interrupted("stopped while the teacher's outputs were computed")
-            output = live(batch.to(device), needs)
+            output = live(batch.to(device), needs).output
             real = batch.attention_mask.numpy().astype(bool)
             tokens = (starts[indices][:, None] + np.arange(real.shape[1])[None, :])[real]
             for part in parts:
@@ -243,10 +252,10 @@ def _starts(encoded: Encoded) -> Integers:
     return starts
 
 
-def _wait_for(file: IO[bytes], lock: int, observer: Observer) -> None:
+def _wait_for(handle: int, lock: int, observer: Observer) -> None:
     while True:
         try:
-            fcntl.flock(file, lock | fcntl.LOCK_NB)
+            fcntl.flock(handle, lock | fcntl.LOCK_NB)
         except BlockingIOError:
             if observer.should_stop():
                 raise Interrupted("stopped while another process computed the teacher's outputs") from None

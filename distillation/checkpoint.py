@@ -62,11 +62,16 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 def training_name(module: nn.Module, *parts: object) -> str:
     """A name for a training: differs where the module's weights or the parts (values of JSON) differ."""
+    return hashlib.sha256(json.dumps([weights_hash(module), *parts], sort_keys=True).encode()).hexdigest()
+
+
+def weights_hash(module: nn.Module) -> str:
+    """SHA-256 of the names and bits of all weights."""
     weights = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         weights.update(name.encode())
         weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return hashlib.sha256(json.dumps([weights.hexdigest(), *parts], sort_keys=True).encode()).hexdigest()
+    return weights.hexdigest()
 
 
 def read_progress(folder: Path, *, training: str) -> Progress:

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from distillation.batches import Batch
-from distillation.decisions import Decisions, decisions
+from distillation.decisions import Answers, Decisions, Needs, answer
 from distillation.errors import TeacherError
 from distillation.layers import LayerTerm, layer_term
 from distillation.losses import hard_labels, logits_cross_entropy, logits_kl, logits_mse, values_mse
 from distillation.recipe import OUTPUTS, Knowledge, LossName, Term, value_at
-from distillation.teaching import Needs, Teaching
+from distillation.teaching import Teaching
 from encoders.build import head_of
-from encoders.modeling_stillhouse import StillhouseOutput, StillhouseTaskModel
+from encoders.modeling_stillhouse import StillhouseTaskModel
 from encoders.values import HeadKind
 
 
@@ -62,10 +62,12 @@ class Criterion(nn.Module):
                     self.layers.append(made)
         of_layers = [lesson.needs for lesson in self._lessons]
         self.needs = reduce(or_, of_layers, Needs())
-        self._taught = bool(of_layers) or any(term.knowledge is Knowledge.LOGITS for term in self._outputs)
+        self.is_taught = bool(of_layers) or any(term.knowledge is Knowledge.LOGITS for term in self._outputs)
         for term in self._outputs:
             if term.knowledge is Knowledge.LOGITS:
                 _teacher_of(term, teaching)
+            if term.smoothing and self._kind is HeadKind.QUESTION_ANSWERING:
+                raise TeacherError("hard_labels: smoothing asks for answers where none can be; leave it out")
 
     def forward(self, model: StillhouseTaskModel, batch: Batch, share: float = 0.0) -> Tensor:
         """A scalar; `share` is how much of the stage is over."""
@@ -73,52 +75,53 @@ class Criterion(nn.Module):
 
     def parts(self, model: StillhouseTaskModel, batch: Batch, share: float = 0.0) -> list[tuple[float, Tensor]]:
         """Weight and loss of each term: those of the outputs first, each in the recipe's order."""
-        learned = self.needs.outputs_of(model, batch)
+        learned = answer(model, batch, self._kind, self.needs)
         teaching = self._teaching[0]
-        taught = teaching(batch, self.needs) if self._taught and teaching is not None else None
+        taught = teaching(batch, self.needs) if self.is_taught and teaching is not None else None
         # Losses are sums of many small numbers: in full precision, whatever the models computed in.
         with torch.autocast(batch.input_ids.device.type, enabled=False):
             return self._losses(learned, taught, batch, share)
 
     def _losses(
-        self, learned: StillhouseOutput, taught: StillhouseOutput | None, batch: Batch, share: float
+        self, learned: Answers, taught: Answers | None, batch: Batch, share: float
     ) -> list[tuple[float, Tensor]]:
-        found = []
-        if self._outputs:
-            own = decisions(learned, batch, self._kind)
-            other = None if taught is None else decisions(taught, batch, self._kind)
+        found = [
+            (value_at(term.weight, share), self._output_loss(term, learned.decisions, taught, share))
+            for term in self._outputs
+        ]
+        if taught is not None:
             found += [
-                (value_at(term.weight, share), self._output_loss(term, own, other, share)) for term in self._outputs
+                (value_at(lesson.term.weight, share), lesson(learned.output, taught.output, batch))
+                for lesson in self._lessons
             ]
-        for lesson in self._lessons:
-            if taught is not None:
-                found.append((value_at(lesson.term.weight, share), lesson(learned, taught, batch)))
         return found
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is anything to learn: a block may have no term of its own."""
+        return bool(self._outputs) or len(self.layers) > 0
 
     @property
     def _lessons(self) -> list[LayerTerm]:
         return [lesson for lesson in self.layers if isinstance(lesson, LayerTerm)]
 
-    def _output_loss(self, term: Term, own: Decisions, other: Decisions | None, share: float) -> Tensor:
-        logits_NC = own.logits_NC.float()
+    def _output_loss(self, term: Term, own: Decisions, taught: Answers | None, share: float) -> Tensor:
         if term.knowledge is Knowledge.HARD_LABELS:
-            return _of_labels(self._kind, term, logits_NC, own.labels_N)
-        if other is None:
+            return self._label_loss(term, own)
+        if taught is None:
             raise ValueError("logits are taught by a teacher, and there is none")
-        taught_NC = other.logits_NC.float()
+        other = taught.decisions
         if self._kind is HeadKind.REGRESSION or term.loss is LossName.MSE:  # one number has no distribution
-            return _mean(logits_mse(logits_NC, taught_NC))
+            return _mean(logits_mse(own.logits, other.logits))
         temperature = 1.0 if term.temperature is None else value_at(term.temperature, share)
         loss = logits_kl if term.loss is LossName.KL else logits_cross_entropy
-        return _mean(loss(logits_NC, taught_NC, temperature))
+        return _mean(loss(own.logits, other.logits, temperature))
 
-
-def _of_labels(kind: HeadKind, term: Term, logits_NC: Tensor, labels_N: Tensor) -> Tensor:
-    if kind is HeadKind.REGRESSION:
-        labelled = ~labels_N.isnan()
-        return _mean(values_mse(logits_NC[labelled], labels_N[labelled]))
-    labelled = labels_N >= 0
-    return _mean(hard_labels(logits_NC[labelled], labels_N[labelled], term.smoothing))
+    def _label_loss(self, term: Term, own: Decisions) -> Tensor:
+        logits_NC, labels_N = own.logits[own.labelled], own.labels[own.labelled]
+        if self._kind is HeadKind.REGRESSION:
+            return _mean(values_mse(logits_NC, labels_N))
+        return _mean(hard_labels(logits_NC, labels_N, term.smoothing))
 
 
 def _mean(losses_N: Tensor) -> Tensor:

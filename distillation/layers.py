@@ -16,12 +16,12 @@ from distillation.attention import (
     attention_summed_mse,
 )
 from distillation.batches import Batch
+from distillation.decisions import Needs
 from distillation.errors import TeacherError
 from distillation.matching import Pairs, match
 from distillation.recipe import RELATIONS, Knowledge, LossName, Matching, Term
 from distillation.relations import feature_gram, relation_heads_that_fit, relations_kl, token_gram
 from distillation.states import feature_map, hidden_cosine, hidden_mse, pkd
-from distillation.teaching import Needs
 from distillation.transport import emd
 from encoders.build import architecture_of
 from encoders.modeling_stillhouse import Projections, StillhouseOutput, StillhouseTaskModel

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from distillation.criterion import Criterion, Pupil
+from distillation.errors import TeacherError
 from distillation.optimiser import Rates
 from distillation.recipe import Part, Recipe, Stage
 from distillation.teaching import Teaching
@@ -55,28 +56,30 @@ class Phase:
 
 
 def plan(recipe: Recipe, pupil: Pupil, teaching: Teaching | None, *, steps: int) -> tuple[Phase, ...]:
-    """The phases of a distillation of so many steps; stages and blocks of which none is left are left out.
+    """The phases of a distillation of so many steps; those that get none are left out, as are blocks without a term.
 
     Raises:
-        TeacherError: a term does not fit teacher and student.
+        TeacherError: a term does not fit teacher and student, or none teaches anything.
     """
+    # Criteria are made for phases without steps as well: a recipe that does not fit is refused however short it is.
+    lessons = [(stage, *lesson) for stage in recipe.stages for lesson in _lessons(stage, pupil, teaching)]
+    if not lessons:
+        raise TeacherError("no term teaches any block of the student: their matching leaves all of them out")
+    ends = _ends([share for *_, share in lessons], steps)
+    return tuple(
+        _phase(recipe, stage, block, criterion, first, last)
+        for (stage, block, criterion, _), first, last in zip(lessons, [0, *ends], ends, strict=False)
+        if last > first
+    )
+
+
+def _lessons(stage: Stage, pupil: Pupil, teaching: Teaching | None) -> list[tuple[int | None, Criterion, float]]:
+    """The block, if the stage is of blocks, the criterion, and the share of the steps."""
     layers = architecture_of(pupil.model.config).layers
-    lessons = [(stage, block, share) for stage in recipe.stages for block, share in _blocks(stage, layers)]
-    ends = _ends([share for _, _, share in lessons], steps)
-    phases, first = [], 0
-    for (stage, block, _), last in zip(lessons, ends, strict=True):
-        # Made for phases without steps as well: a recipe that does not fit is refused however short it is.
-        criterion = Criterion(stage.terms, pupil, teaching, block=block)
-        if last > first:
-            phases.append(_phase(recipe, stage, block, criterion, first, last))
-        first = last
-    return tuple(phases)
-
-
-def _blocks(stage: Stage, layers: int) -> list[tuple[int | None, float]]:
-    if stage.train is Part.BLOCKS:
-        return [(block, stage.share / layers) for block in range(layers)]
-    return [(None, stage.share)]
+    blocks = range(layers) if stage.train is Part.BLOCKS else [None]
+    made = [(block, Criterion(stage.terms, pupil, teaching, block=block)) for block in blocks]
+    taught = [(block, criterion) for block, criterion in made if criterion.teaches]
+    return [(block, criterion, stage.share / len(taught)) for block, criterion in taught]
 
 
 def _ends(shares: Sequence[float], steps: int) -> list[int]:

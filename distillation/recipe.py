@@ -215,6 +215,10 @@ class Term:
             count = getattr(self, name)
             if count is not None and count < 1:
                 raise ValueError(f"{self.knowledge}: {name} must be at least 1, got {count}")
+        if self.matching is Matching.EMD and (self.every != 1 or self.embeddings):
+            raise ValueError(
+                f"{self.knowledge}: {Matching.EMD} moves all layers to all; leave `every`, `embeddings` out"
+            )
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"{self.knowledge}: smoothing must be in [0, 1), got {self.smoothing}")
 
@@ -262,6 +266,8 @@ class Stage:
                 require_positive(name, getattr(self, name))
         if self.warmup is not None:
             _require_share("warmup", self.warmup)
+        if self.train is Part.HEAD and all(term.knowledge not in OUTPUTS or term.is_off for term in self.terms):
+            raise ValueError("a stage that trains the head learns from logits or hard_labels, and has neither")
         for term in self.terms if self.train is Part.BLOCKS else ():
             if term.knowledge in OUTPUTS or term.matching in (Matching.EMD, Matching.LAST1):
                 raise ValueError(

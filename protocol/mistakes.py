@@ -78,8 +78,15 @@ def cut(text: str) -> str:
 
 _TYPE = re.compile(r"`?(str-enum|tuple)\[")
 
-_ALSO_TEXT: set[Location] = {("teacher",), ("task", "dataset"), ("task", "text"), ("search_space",), ("distillation",)}
-"""Where a study may give a name instead."""
+_ALSO_TEXT: set[Location] = {
+    ("teacher",),
+    ("task", "dataset"),
+    ("task", "text"),
+    ("search_space",),
+    ("distillation",),
+    ("student",),
+}
+"""Where a name may be given instead."""
 
 _PLAIN = {
     "int": "must be a whole number",

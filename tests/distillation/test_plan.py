@@ -60,6 +60,13 @@ def test_a_phase_freezes_what_it_does_not_train(student, teacher):
     assert all(weight.requires_grad for weight in student.parameters())
 
 
+def test_a_block_that_no_term_teaches_gets_no_steps(student, teacher):
+    upper = Term(knowledge="hidden_states", matching=((3, 1),))
+    stages = (Stage(terms=(upper,), train=Part.BLOCKS), Stage(terms=(LOGITS,)))
+    phases = plan(Recipe(stages=stages), Pupil(model=student), LiveTeaching(teacher), steps=30)
+    assert spans(phases) == [(0, 15, 1), (15, 30, None)]
+
+
 def test_a_stage_that_does_not_fit_is_refused_even_if_it_gets_no_step(student, teacher):
     unfit = Stage(terms=(Term(knowledge="attention", loss="kl"),), share=1e-9)
     stages = (unfit, Stage(terms=(LOGITS,)))

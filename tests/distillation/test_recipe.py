@@ -86,6 +86,14 @@ def test_block_after_block_learns_from_layers_alone(term):
         Stage(terms=(term,), train=Part.BLOCKS)
 
 
+def test_what_cannot_be_learnt_is_refused():
+    with pytest.raises(ValueError, match="learns from logits or hard_labels, and has neither"):
+        Stage(terms=(Term(knowledge="hidden_states"), Term(knowledge="logits", weight=0.0)), train=Part.HEAD)
+    for options in ({"every": 2}, {"embeddings": True}):
+        with pytest.raises(ValueError, match="emd moves all layers to all"):
+            Term(knowledge="hidden_states", matching="emd", **options)
+
+
 def test_ramps_are_linear():
     assert [value_at(Ramp(start=4.0, end=2.0), share) for share in (0.0, 0.25, 1.0)] == [4.0, 3.5, 2.0]
     assert value_at(3.0, 0.7) == 3.0

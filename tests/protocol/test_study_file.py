@@ -8,7 +8,7 @@ from distillation.recipe import Knowledge, Matching, Part, Ramp, Term
 from optimization.values import Constraint, Direction
 from protocol.errors import StudyFileError
 from protocol.study import StudySpec, differences
-from protocol.study_file import line_of, load_study, parse_study
+from protocol.study_file import line_of, load_distillation, load_study, parse_study
 from search_space import Choice, IntegerRange
 
 SMALLEST = "teacher: built-in\ntask: {dataset: docstrings}\n"
@@ -38,11 +38,49 @@ def test_default_objectives_follow_the_tasks_metric():
     assert [objective.metric for objective in spec.objectives] == ["matthews", "latency_p50"]
 
 
+def direction_of(spec: StudySpec) -> dict[str, Direction]:
+    return {objective.metric: objective.direction for objective in spec.objectives}
+
+
+def test_a_kind_of_task_brings_its_metric_and_a_metric_its_direction():
+    words = "teacher: built-in\ntask: {dataset: a.jsonl, kind: token_classification}\n"
+    assert direction_of(parse(words)) == {"entity_f1": Direction.MAXIMIZE, "latency_p50": Direction.MINIMIZE}
+    masked = "teacher: built-in\ntask: {dataset: a.txt, kind: masked_lm, metric: perplexity}\n"
+    lower = {"perplexity": Direction.MINIMIZE, "latency_p50": Direction.MINIMIZE}
+    assert direction_of(parse(masked)) == lower
+    assert direction_of(parse(masked + "objectives: [perplexity, latency_p50]\n")) == lower
+    assert parse(masked + "constraints: [perplexity <= 12.5]\n").constraints[0].bound == 12.5
+
+
+def test_transfer_texts_are_named_as_a_dataset_is():
+    task = parse("teacher: built-in\ntask: {dataset: docstrings, transfer: more.txt}\n").task
+    assert task.transfer is not None
+    assert task.transfer.source == "more.txt"
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (
+            "kind: regression, metric: accuracy",
+            "study.yaml:2: task.metric: accuracy does not fit a task of regression; fitting are pearson, spearman",
+        ),
+        ("kind: masked_lm, label: word", "study.yaml:2: task.label: names a column, but a task of masked_lm has no"),
+        ("kind: question_answering, text: words", "study.yaml:2: task.text: names 2 columns of a task of question"),
+        ("kind: clasification", "task.kind: must be 'classification', 'regression', 'token_classification'"),
+        ("transfer: {source: a.txt, report: b.txt}", "study.yaml:2: task.transfer: has no report split"),
+    ],
+)
+def test_a_task_that_is_none_is_named_by_its_key(task, expected):
+    assert expected in complaint(f"teacher: built-in\ntask: {{dataset: a.txt, {task}}}\n")
+
+
 def test_every_example_is_a_study(pytestconfig):
     files = sorted((pytestconfig.rootpath / "examples").glob("*.yaml"))
-    assert len(files) >= 2
+    assert len(files) >= 3
     for path in files:
-        assert load_study(path).name
+        load = load_distillation if path.stem == "distill" else load_study
+        assert load(path).name
 
 
 def test_dimensions_are_ranges_choices_or_one_value():
@@ -194,7 +232,8 @@ def _space(layers: str, hidden_size: int = 8) -> str:
         (_space("[true, 2]"), "search_space.layers.values.0: must be a whole number, got true"),
         (_space("1" + "0" * 21), "search_space.layers: must be at most 1,000,000, got 1e+21"),
         (_space("{low: 1, high: 1e30, step: 1e29}"), "search_space.layers.high: must be at most 1,000,000"),
-        (_space("1e6", 1_000_000), "search_space: reaches 4e+18 parameters"),
+        (_space("1e6", 1_000_000), "search_space: too large to be counted: a space with a layers of up to 1,000,000"),
+        (_space("1e4", 100_000), "search_space: reaches 4e+14 parameters"),
         ("trails: 3", "unknown key 'trails'; did you mean 'budget.trials'?"),
         ("budget: [1]", "study.yaml:3: budget: must be a mapping with some of the keys trials, parallel"),
         ("strategy: sobl", "must be 'random', 'sobol' or 'ax', got 'sobl'; did you mean 'sobol'?"),
@@ -366,3 +405,8 @@ def test_the_line_of_a_key_is_that_of_the_nearest_one_that_is_there(key, line):
 
 def test_a_text_that_is_no_study_file_has_no_lines():
     assert [line_of(text, "teacher") for text in ("", "- teacher", "teacher: [")] == [None] * 3
+
+
+def test_a_baseline_that_only_a_teacher_with_a_bottleneck_allows_is_a_baseline():
+    spec = parse(SMALLEST + "baselines: {narrow: {attention_input: shared}}\n")
+    assert spec.baselines["narrow"].smallest().bottleneck_size == 1
