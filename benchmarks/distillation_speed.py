@@ -64,7 +64,7 @@ LOGITS = (Stage(terms=(Term(knowledge=Knowledge.LOGITS, temperature=2.0),)),)
 PEAK_TFLOPS = {"H100 80GB HBM3": 989.0, "H200": 989.0, "A100": 312.0}
 """In dense bfloat16, by the maker's data sheets."""
 
-LARGE = ((3, 192), (4, 192), (5, 192), (6, 192), (2, 256), (3, 256), (2, 320), (1, 384))
+LARGE = ((3, 192), (4, 192), (5, 192), (2, 256), (3, 256), (2, 288), (2, 320), (1, 384))
 SMALL = ((3, 96), (4, 96), (5, 96), (6, 96), (2, 128), (3, 128), (2, 160), (1, 192))
 """(Layers, hidden size) of students; their teacher is 6 x 384."""
 MOST_SELECTION = 100
@@ -307,7 +307,7 @@ def _data(folder: Path | None, scratch: Path) -> PreparedData:
     texts = [text for example in corpus.splits.train.examples for text in example.texts]
     write_data(scratch / "data", corpus, task, train_tokenizer(texts, max_length=PADDED))
     data = read_data(scratch / "data")
-    print(f"{folder.name if folder else DOCSTRINGS}: {len(texts):,} train texts")
+    print(f"{DOCSTRINGS if folder is None else 'CoLA'}: {len(texts):,} train texts")
     return data
 
 

@@ -39,11 +39,11 @@ FULL_SEEDS, FLASH_SEED = (0, 1), 2
 """Not the same: batches in the same order would make flash and full alike by chance."""
 DIMENSIONS = {
     "layers": IntegerRange(low=1, high=4),
-    "hidden_size": Choice(values=(16, 32, 64, 96, 128)),
-    "heads": Choice(values=(1, 2, 4, 6)),
-    "head_size": Choice(values=(16, 32)),
-    "ffn_size": Choice(values=(16, 64, 192, 384)),
-    "embedding_size": Choice(values=(16, 32)),
+    "hidden_size": Choice(values=(32, 48, 64, 96, 128)),
+    "heads": Choice(values=(1, 2, 3, 6)),
+    "head_size": Choice(values=(32,)),
+    "ffn_size": Choice(values=(32, 128, 256, 512)),
+    "embedding_size": Choice(values=(32, 64)),
 }
 """Words are narrow: else their table would be most of every size."""
 
@@ -120,7 +120,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks/flash_ranking"), help="keeps all")
     parser.add_argument("--architectures", type=int, default=16, help="at least 12 tell something")
-    parser.add_argument("--steps", type=int, default=1000, help="of a full distillation")
+    parser.add_argument("--steps", type=int, default=600, help="of a full distillation")
     parser.add_argument("--texts", type=int, default=0, help="of the train split; 0 for all")
     parser.add_argument("--processes", type=int, default=1, help="of one thread each")
     return parser.parse_args()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cells.ledger import Row
 
+from distillation.cache import Cache
 from distillation.data import PreparedData, read_data, read_report
 from distillation.distil import distil, report
 from distillation.errors import DivergedError
@@ -24,6 +25,7 @@ from encoders.modeling_stillhouse import StillhouseTaskModel
 from search_space import Architecture, parameter_count
 
 SUMMARY = "summary.json"
+CACHE_BYTES = 2**32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +63,13 @@ def distilled(cell: Cell) -> Row:
         "seed": cell.seed,
         "steps": cell.recipe.steps,
     }
+    cache = Cache(folder=cell.folder.with_suffix(".cache"), budget_bytes=CACHE_BYTES)
     try:
         previous = None
         if cell.previous is not None:
             before = replace(cell.recipe, initialisation=Initialisation.LOWER)
-            previous, _, _ = _student(data, teacher, cell.previous, before, cell.seed, None)
-        model, selection, seconds = _student(data, teacher, cell.architecture, cell.recipe, cell.seed, previous)
+            previous, _, _ = _student(data, teacher, cell.previous, before, cell.seed, None, cache)
+        model, selection, seconds = _student(data, teacher, cell.architecture, cell.recipe, cell.seed, previous, cache)
     except DivergedError as error:
         return row | {"diverged": str(error)}
     row |= {"selection": asdict(selection), "seconds": round(seconds, 2)}
@@ -86,7 +89,7 @@ def prepared(folder: Path, task: Task, teacher: Teacher, recipe: Recipe, *, seed
             place,
             seed=seed,
             observer=_Stages(),
-            checkpoints=folder / f"{place.name}.checkpoints",
+            checkpoints=place.with_suffix(".checkpoints"),
         )
         rows = {name: asdict(row) for name, row in {"teacher": made.teacher, **made.baselines}.items()}
         (place / SUMMARY).write_text(json.dumps(rows))
@@ -106,10 +109,19 @@ def _student(
     recipe: Recipe,
     seed: int,
     previous: StillhouseTaskModel | None,
+    cache: Cache,
 ) -> tuple[StillhouseTaskModel, Estimate, float]:
     with tempfile.TemporaryDirectory() as scratch:
         made = distil(
-            data, teacher, architecture, recipe, steps=recipe.steps, seed=seed, folder=Path(scratch), previous=previous
+            data,
+            teacher,
+            architecture,
+            recipe,
+            steps=recipe.steps,
+            seed=seed,
+            folder=Path(scratch),
+            previous=previous,
+            cache=cache,
         )
     return made.model, made.selection, made.seconds
 

@@ -12,7 +12,14 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from distillation.batches import Batch
 from distillation.observer import Unobserved
@@ -77,6 +84,7 @@ class FineTuning:
             data_collator=lambda items: items[0],
             callbacks=[timed],
         )
+        trainer.remove_callback(PrinterCallback)
         with _quiet():
             trainer.train()
         return timed.clock.seconds
