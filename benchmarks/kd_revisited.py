@@ -4,8 +4,8 @@ The base recipe teaches logits and, by MSE, hidden states of uniformly matched l
 teacher's lower layers. First every knowledge of layers gets its weight, by one run each of a seed that nothing else
 uses. Then knowledge, presets, matchings, initialisations and the trade of width for depth are compared, then the best
 knowledge together with what else was best. All of this is chosen on the selection split. At the end the base, the best,
-plain logits and plain fine-tuning teach a student of half the teacher's depth and width, with other seeds, and these
-alone are evaluated on the report split.
+plain logits and plain fine-tuning teach a student of half the teacher's size, with other seeds, and these alone are
+evaluated on the report split.
 
 Without --data on `docstrings` alone; with it also on a task of real sentences, under --teacher.
 
@@ -161,7 +161,7 @@ class Comparison:
         self.show("Two at once", pairs)
 
     def finish(self, everywhere: str | None) -> None:
-        """Students of half the teacher's depth and width, with other seeds, also on the report split."""
+        """Students of half the teacher's size, with other seeds, also on the report split."""
         half = self.setting.half(self.teacher)
         best = self.ranked(self.choices)[0]
         scratch = replace(taught(self.base, *OUTPUTS[FINE_TUNING]), initialisation=Initialisation.RANDOM, **FASTER)
@@ -263,11 +263,11 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="real data: see above")
     parser.add_argument("--teacher", type=Path, help="checkpoint for the real data")
-    parser.add_argument("--real", choices=["cola", "rte", "stsb"], default="cola")
+    parser.add_argument("--real", choices=["cola", "rte", "stsb"], default="stsb")
     parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks/kd_revisited"), help="keeps all")
     parser.add_argument("--processes", type=int, default=1, help="of one thread each")
     parser.add_argument("--seeds", type=numbers, default=[0, 1, 2])
-    parser.add_argument("--real-seeds", type=numbers, default=[0])
+    parser.add_argument("--real-seeds", type=numbers, default=[0, 1])
     parser.add_argument("--quick", action="store_true", help="a few steps of everything, to see that it works")
     options = parser.parse_args()
     if (options.data is None) != (options.teacher is None):
