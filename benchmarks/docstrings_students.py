@@ -21,8 +21,10 @@ from distillation.data import read_data, read_report
 from distillation.distil import distil, report
 from distillation.observer import Unobserved
 from distillation.prepare import DATA, TEACHER, fingerprint, prepare
+from distillation.presets import PRESETS, recipe
+from distillation.recipe import Recipe
 from distillation.teacher import read_teacher
-from distillation.values import BUILT_IN, DOCSTRINGS, Dataset, Estimate, Recipe, Task, Teacher, Weights
+from distillation.values import BUILT_IN, DOCSTRINGS, Dataset, Estimate, Task, Teacher
 from encoders.build import architecture_of
 from search_space import Architecture, parameter_count
 
@@ -69,28 +71,18 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--report", action="store_true", help="evaluate on the report split as well")
     defaults = Recipe()
-    for name in ("learning_rate", "embedding_learning_rate", "temperature", "warmup", "weight_decay"):
+    for name in ("learning_rate", "embedding_learning_rate", "warmup", "weight_decay"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name))
-    for name in ("logits", "hidden_states", "hard_labels"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults.weights, name))
+    parser.add_argument("--preset", choices=list(PRESETS), help="what is taught, else the default recipe's terms")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--max-length", type=int, default=32)
-    parser.add_argument("--initialisation", default=defaults.initialisation)
     return parser.parse_args()
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
-    return Recipe(
-        batch_size=options.batch_size,
-        max_length=options.max_length,
-        learning_rate=options.learning_rate,
-        embedding_learning_rate=options.embedding_learning_rate,
-        weight_decay=options.weight_decay,
-        warmup=options.warmup,
-        temperature=options.temperature,
-        weights=Weights(logits=options.logits, hidden_states=options.hidden_states, hard_labels=options.hard_labels),
-        initialisation=options.initialisation,
-    )
+    names = ("batch_size", "max_length", "learning_rate", "embedding_learning_rate", "weight_decay", "warmup")
+    settings = {name: getattr(options, name) for name in names}
+    return recipe(options.preset, **settings) if options.preset else Recipe(**settings)
 
 
 def prepared(options: argparse.Namespace, recipe: Recipe) -> Path:

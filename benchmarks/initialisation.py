@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from distillation.batches import Batch, Encoded, TrainingBatches
 from distillation.data import PreparedData, read_data, write_data
 from distillation.evaluation import predict
-from distillation.losses import soft_labels
+from distillation.losses import logits_kl
 from distillation.observer import Unobserved
-from distillation.optimiser import build_optimiser, schedule
+from distillation.optimiser import Rates, build_optimiser, schedule
+from distillation.recipe import Recipe
 from distillation.sources import read_corpus
 from distillation.teacher import built_in_architecture, make_teacher
-from distillation.values import BUILT_IN, DOCSTRINGS, Dataset, Recipe, Task, Teacher
+from distillation.values import BUILT_IN, DOCSTRINGS, Dataset, Task, Teacher
 from distillation.vocabulary import train_tokenizer
 from encoders.build import build, head_of, labels_of
 from encoders.importance import Importance, blocks_of, norm_importance, stacks_of
@@ -41,6 +42,7 @@ from search_space import Architecture, Norm
 
 LENGTH = 32
 RECIPE = Recipe(max_length=LENGTH)
+TEMPERATURE = 2.0
 FASTER = replace(RECIPE, learning_rate=7e-4, embedding_learning_rate=2e-3)
 """The rates of the built-in teacher, which starts at random too."""
 IMPORTANCE_BATCHES = 16
@@ -180,13 +182,18 @@ def started(
 
 def train(student: StillhouseForSequenceClassification, lessons: list[tuple[Batch, Tensor]], recipe: Recipe) -> None:
     """As distillation trains on logits alone, the teacher's given."""
-    optimiser = build_optimiser(student, nn.Identity(), recipe)
+    optimiser = build_optimiser(
+        student,
+        nn.Identity(),
+        Rates(embeddings=recipe.embedding_learning_rate, rest=recipe.learning_rate),
+        weight_decay=recipe.weight_decay,
+    )
     student.train(True)
     for step, (batch, logits) in enumerate(lessons):
         for group in optimiser.param_groups:
             group["lr"] = schedule(step, len(lessons), recipe.warmup) * group["peak"]
         learned = student(batch.input_ids, batch.attention_mask).logits
-        loss = soft_labels(learned, logits, recipe.temperature).mean()
+        loss = logits_kl(learned, logits, TEMPERATURE).mean()
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(student.parameters(), recipe.gradient_clip)

@@ -16,7 +16,9 @@ from cli.resuming import stopped
 
 HOME_VARIABLE = "STILLHOUSE_HOME"
 URL_VARIABLE = "STILLHOUSE_URL"
+CACHE_VARIABLE = "STILLHOUSE_CACHE_GB"
 DEFAULT_URL = "http://127.0.0.1:8787"
+DEVICES = ("cpu", "cuda")
 
 app = typer.Typer(
     name="stillhouse",
@@ -115,6 +117,73 @@ def run(
 
 
 @app.command()
+def distill(
+    recipe_file: Annotated[
+        Path, typer.Argument(metavar="RECIPE.yaml", help="The distillation's file.", show_default=False)
+    ],
+    home: Home = DEFAULT_HOME,
+    output: Annotated[
+        Path | None,
+        typer.Option(parser=_folder, metavar="PATH", help="Folder of the checkpoint; distilled/NAME in the home."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="Threads of training; 0 for every core.")] = 0,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that train it: one for each GPU, or so many on the CPU.")
+    ] = 1,
+    flash: Annotated[bool, typer.Option("--flash", help="A short distillation, as a study's trials get.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Distil one student without a service, from its file to its checkpoint; the same command continues it."""
+    if device not in DEVICES:
+        raise typer.BadParameter(f"--device is one of {', '.join(DEVICES)}, got {device!r}")
+    from cli.resuming import DistillOptions, stopped_distillation
+
+    options = DistillOptions(
+        file=recipe_file,
+        home=home.expanduser().absolute(),
+        output=None if output is None else output.expanduser().absolute(),
+        device=device,
+        threads=threads,
+        flash=flash,
+        processes=processes,
+    )
+    interrupts = Interrupts()
+    try:
+        from cli.distilling import distill as distill_student
+
+        raise typer.Exit(distill_student(options, interrupts, as_json=as_json))
+    except KeyboardInterrupt:
+        print(stopped_distillation(options), file=sys.stderr)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    finally:
+        interrupts.ignore()
+
+
+@app.command()
+def reproduce(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="Folder of a checkpoint with its provenance.", show_default=False),
+    ],
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Distil a checkpoint again from its provenance and compare: 0 reproduced, 1 not."""
+    interrupts = Interrupts()
+    try:
+        from cli.reproducing import reproduce as reproduce_checkpoint
+
+        home = home.expanduser().absolute()
+        raise typer.Exit(reproduce_checkpoint(checkpoint.expanduser(), home, interrupts, as_json=as_json))
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    finally:
+        interrupts.ignore()
+
+
+@app.command()
 def serve(
     home: Home = DEFAULT_HOME,
     host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
@@ -161,6 +230,10 @@ def worker(
         list[str] | None, typer.Option("--kind", help="Kind of job to take (repeat it); all by default.")
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads of training; 0 for every core.")] = 0,
+    cache_gb: Annotated[
+        float,
+        typer.Option(min=0, envvar=CACHE_VARIABLE, help="Gigabytes of teachers' outputs to keep; 0 for none."),
+    ] = 4.0,
     supervised: Supervised = False,
 ) -> None:
     """Run a worker: it does the jobs of the service at URL."""
@@ -178,6 +251,7 @@ def worker(
             name=name,
             kinds=tuple(JobKind(kind) for kind in kinds or ()),
             threads=threads,
+            cache_bytes=round(1e9 * cache_gb),
             supervised=supervised,
         )
     )

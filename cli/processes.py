@@ -24,7 +24,14 @@ ORPHAN_S = 2.0
 
 
 def run_worker(
-    url: str, home: Path, *, name: str | None, kinds: tuple[JobKind, ...], threads: int, supervised: bool
+    url: str,
+    home: Path,
+    *,
+    name: str | None,
+    kinds: tuple[JobKind, ...],
+    threads: int,
+    cache_bytes: int,
+    supervised: bool,
 ) -> ExitCode:
     """Raises: BadInputError: settings or a home that cannot be used, or a service that refuses this worker."""
     try:
@@ -34,6 +41,7 @@ def run_worker(
             name=default_name() if name is None else name,
             kinds=kinds or tuple(JobKind),
             threads=threads,
+            cache_bytes=cache_bytes,
         )
     except WorkerSetupError as error:
         raise BadInputError(str(error)) from error

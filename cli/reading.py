@@ -15,7 +15,7 @@ from cli.errors import BadInputError
 from cli.exports import download_exports
 from cli.previewing import constraints_table, costs_table
 from cli.study_source import read_study, refused
-from cli.summary import closing_lines, loading_lines
+from cli.summary import closing_lines, shown_loading
 from cli.tables import (
     baselines_table,
     finalists,
@@ -113,14 +113,14 @@ def preview(study_file: Path, *, as_json: bool) -> None:
 
 def export(url: str, name: str, folder: Path) -> None:
     with Client(url, patience_s=PATIENCE_S) as client:
-        trials = client.studies.trials(name)
+        study, trials = client.studies.get(name), client.studies.trials(name)
         folders = download_exports(client, trials, folder)
     if not folders:
         raise BadInputError(f"study {name} has no exported finalist yet")
     console = make_console()
     for number, target in folders.items():
         say(console, f"trial {number}  {target}")
-    say(console, loading_lines(next(iter(folders.values()))))
+    say(console, shown_loading(next(iter(folders.values())), study.spec.task.kind))
 
 
 def convert(checkpoint: Path, form: str, target: Path | None, options: ExportOptions) -> None:

@@ -18,10 +18,13 @@ from cli.tables import (
     speed_up,
     times_text,
 )
+from encoders.loading import loading_lines
+from encoders.values import HeadKind
+from protocol.metrics import metric_info, shortfall
 from protocol.views import StudyView, TrialView
 
 POINTS = (3, 8)
-"""How many points below the teacher the two closing lines allow."""
+"""How many points below the teacher the two closing lines allow; per cent where the metric is no share."""
 
 _ROUNDING = 1e-9
 
@@ -36,17 +39,17 @@ class Best:
 
 
 def best_within(points: float, study: StudyView, trials: Sequence[TrialView]) -> Best | None:
-    """The finalist with the highest speed-up of those whose report metric is at most `points` below the teacher's."""
+    """The finalist with the highest speed-up of those whose report is at most `points` worse than the teacher's."""
     if study.prepared is None:
         return None
-    least = study.prepared.teacher_report.value - points / 100 - _ROUNDING
+    metric, teacher = study.spec.task.metric, study.prepared.teacher_report.value
     candidates = [
         Best(trial=trial, value=finalist.evaluation.report.value, speed_up=factor)
         for trial, finalist in finalists(trials)
         if finalist.evaluation is not None
         and finalist.evaluation.report is not None
         and (factor := speed_up(study, finalist.latency)) is not None
-        and finalist.evaluation.report.value >= least
+        and shortfall(metric, finalist.evaluation.report.value, teacher) <= points / 100 + _ROUNDING
     ]
     return max(candidates, key=lambda best: best.speed_up, default=None)
 
@@ -63,32 +66,29 @@ def print_summary(
         say(console, line)
     say(console, f"\ndashboard: {address}/studies/{study.name}")
     if folders:
-        say(console, "\nload a finalist:\n" + loading_lines(_showpiece(study, trials, folders)))
+        say(console, "\nload a finalist:\n" + shown_loading(_showpiece(study, trials, folders), study.spec.task.kind))
 
 
 def closing_lines(study: StudyView, trials: Sequence[TrialView]) -> Iterator[str]:
     metric = study.spec.task.metric
+    unit = "points" if metric_info(metric).unit == "share" else "%"
     for points in POINTS:
         best = best_within(points, study, trials)
         if best is None or study.prepared is None:
-            yield f"best within {points} points of the teacher: none"
+            yield f"best within {points} {unit} of the teacher: none"
             continue
         finalist = best.trial.finalist
         yield (
-            f"best within {points} points of the teacher: {times_text(best.speed_up)} its speed"
+            f"best within {points} {unit} of the teacher: {times_text(best.speed_up)} its speed"
             f" (trial {best.trial.number},"
             f" {metric} {best.value:.3f} against {study.prepared.teacher_report.value:.3f} on the report split,"
             f" {latency_text(finalist.latency if finalist else None)})"
         )
 
 
-def loading_lines(folder: Path) -> str:
-    """Three lines that load an export."""
-    return (
-        "    from transformers import pipeline\n"
-        f'    classify = pipeline("text-classification", "{folder}", trust_remote_code=True)\n'
-        '    classify("Compute the eigenvalues of a symmetric matrix.")'
-    )
+def shown_loading(folder: Path, kind: HeadKind, *, trusted: bool = True) -> str:
+    """Three lines that load an export; `trusted` where code lies beside the weights."""
+    return "\n".join(f"    {line}" for line in loading_lines(folder, kind, trusted=trusted))
 
 
 def _showpiece(study: StudyView, trials: Sequence[TrialView], folders: dict[int, Path]) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 
 from protocol.jobs import Score
+from protocol.metrics import metric_info
 from protocol.quantity import format_count, format_duration, format_seconds
 from protocol.views import FinalistView, LatencyView, StudyView, TrialView
 from search_space import parameter_count
@@ -55,7 +56,7 @@ def front_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
             latency_text(trial.latency, quantile),
             parameters_text(trial),
             times_text(speed_up(study, trial.latency)),
-            NONE if value is None or selection is None else points_text(value - selection.value),
+            NONE if value is None or selection is None else difference_text(metric, value, selection.value),
         )
     return table
 
@@ -180,9 +181,10 @@ def score_text(score: Score | None) -> str:
     return NONE if score is None else f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
-def points_text(difference: float) -> str:
-    """A difference of two shares in points: -2.1."""
-    return f"{100 * difference:+.1f} points"
+def difference_text(metric: str, value: float, other: float) -> str:
+    """A difference of two shares in points, of other numbers relative to the other one: `-2.1 points`, `+4.0 %`."""
+    is_share = metric_info(metric).unit == "share"
+    return f"{100 * (value - other):+.1f} points" if is_share else f"{100 * (value / other - 1):+.1f} %"
 
 
 def times_text(factor: float | None) -> str:

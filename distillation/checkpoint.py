@@ -62,53 +62,20 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 def training_name(module: nn.Module, *parts: object) -> str:
     """A name for a training: differs where the module's weights or the parts (values of JSON) differ."""
+    return hashlib.sha256(json.dumps([weights_hash(module), *parts], sort_keys=True).encode()).hexdigest()
+
+
+def weights_hash(module: nn.Module) -> str:
+    """SHA-256 of the names and bits of all weights."""
     weights = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         weights.update(name.encode())
         weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return hashlib.sha256(json.dumps([weights.hexdigest(), *parts], sort_keys=True).encode()).hexdigest()
+    return weights.hexdigest()
 
 
-def load_checkpoint(folder: Path, modules: Mapping[str, nn.Module], optimiser: Optimizer, *, training: str) -> Progress:
-    """Puts the state into modules and optimiser, and torch's generators where they were.
-
-    Raises:
-        CheckpointError: not a whole checkpoint, of another version, or of another training.
-    """
-    progress = _progress(folder, training)
-    try:
-        tensors = load_file(folder / TENSORS)
-        for name, module in modules.items():
-            module.load_state_dict(_below(tensors, f"{name}."))
-        _restore_optimiser(optimiser, _below(tensors, "optimiser."))
-        torch.set_rng_state(tensors["random.cpu"])
-    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{folder} is not a whole checkpoint of this training: {error}") from error
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
-    return progress
-
-
-def _tensors(modules: Mapping[str, nn.Module], optimiser: Optimizer) -> dict[str, Tensor]:
-    tensors = {"random.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    for name, module in modules.items():
-        tensors |= {f"{name}.{key}": tensor for key, tensor in module.state_dict().items()}
-    for index, values in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{key}": tensor for key, tensor in values.items()}
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, key = name.split(".", maxsplit=1)
-        state.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-
-
-def _progress(folder: Path, training: str) -> Progress:
+def read_progress(folder: Path, *, training: str) -> Progress:
+    """Raises: CheckpointError: not a whole checkpoint, of another version, or of another training."""
     path = folder / DESCRIPTION
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -130,6 +97,43 @@ def _progress(folder: Path, training: str) -> Progress:
         seconds=values["seconds"],
         curve=tuple(CurvePoint(**point) for point in values["curve"]),
     )
+
+
+def load_checkpoint(folder: Path, modules: Mapping[str, nn.Module], optimiser: Optimizer) -> None:
+    """Puts the state into modules and optimiser, and torch's generators where they were.
+
+    Raises:
+        CheckpointError: not a whole checkpoint of such modules.
+    """
+    try:
+        tensors = load_file(folder / TENSORS)
+        for name, module in modules.items():
+            module.load_state_dict(_below(tensors, f"{name}."))
+        _restore_optimiser(optimiser, _below(tensors, "optimiser."))
+        torch.set_rng_state(tensors["random.cpu"])
+    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{folder} is not a whole checkpoint of this training: {error}") from error
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+
+
+def _tensors(modules: Mapping[str, nn.Module], optimiser: Optimizer) -> dict[str, Tensor]:
+    tensors = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    for name, module in modules.items():
+        tensors |= {f"{name}.{key}": tensor for key, tensor in module.state_dict().items()}
+    for index, values in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{key}": tensor for key, tensor in values.items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split(".", maxsplit=1)
+        state.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -5,83 +5,131 @@ A criterion is a module: what it learns is trained and checkpointed beside the m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+
 import torch
 from torch import Tensor, nn
 
 from distillation.batches import Batch
-from distillation.losses import hard_labels, hidden_states, soft_labels
-from distillation.matching import Pairs, match
-from distillation.values import Recipe
+from distillation.decisions import Answers, Decisions, Needs, answer
+from distillation.errors import TeacherError
+from distillation.layers import LayerTerm, layer_term
+from distillation.losses import hard_labels, logits_cross_entropy, logits_kl, logits_mse, values_mse
+from distillation.recipe import OUTPUTS, Knowledge, LossName, Term, value_at
+from distillation.teaching import Teaching
+from encoders.build import head_of
 from encoders.modeling_stillhouse import StillhouseTaskModel
+from encoders.values import HeadKind
 
 
-class LabelCriterion(nn.Module):
-    """Labels alone: how a teacher is trained."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pupil:
+    """The student as a criterion sees it. `hidden_units` are the teacher's behind each of its own, if it has any."""
 
-    def __init__(self, *, smoothing: float = 0.0) -> None:
-        super().__init__()
-        self.smoothing = smoothing
-
-    def forward(self, model: StillhouseTaskModel, batch: Batch) -> Tensor:
-        output = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
-        return hard_labels(output.logits, batch.labels, self.smoothing).mean()
+    model: StillhouseTaskModel
+    hidden_units: tuple[int, ...] = ()
 
 
-class TeacherCriterion(nn.Module):
-    """w_logits * soft labels + w_hidden * hidden states, mean over the matched pairs + w_hard * labels.
+class Criterion(nn.Module):
+    """sum over terms of weight(share) * loss(student, teacher), each the mean of its batch.
 
-    The teacher computes on the student's batch, without gradients. Where their widths differ, each matched
-    state of the student passes through a linear map of its own, which is learned and not part of the student.
+    The teacher computes what the terms need on the student's batch, without gradients; terms that need no teacher do
+    without one.
     """
 
     def __init__(
-        self,
-        teacher: StillhouseTaskModel,
-        student: StillhouseTaskModel,
-        recipe: Recipe,
+        self, terms: Sequence[Term], pupil: Pupil, teaching: Teaching | None, *, block: int | None = None
     ) -> None:
-        """Raises: TeacherError: the layers cannot be matched."""
+        """`block` is the only student layer that learns, with the embeddings below the first.
+
+        Raises:
+            TeacherError: a term does not fit teacher and student, or needs a teacher where there is none.
+        """
         super().__init__()
         # In a tuple, so that the teacher's weights are neither trained nor checkpointed with this module's.
-        self._teacher = (teacher,)
-        self.weights = recipe.weights
-        self.temperature = recipe.temperature
-        self.pairs: Pairs = ()
-        if self.weights.hidden_states:
-            self.pairs = match(
-                recipe.matching, teacher_layers=teacher.config.layers, student_layers=student.config.layers
-            )
-        self.projections = _projections(len(self.pairs), student.config.hidden_size, teacher.config.hidden_size)
+        self._teaching = (teaching,)
+        self._kind = head_of(pupil.model.config).kind
+        active = [term for term in terms if not term.is_off]
+        self._outputs = [term for term in active if term.knowledge in OUTPUTS]
+        self.layers = nn.ModuleList()
+        for term in active:
+            if term.knowledge not in OUTPUTS:
+                made = layer_term(term, _teacher_of(term, teaching), pupil.model, pupil.hidden_units, block)
+                if made is not None:
+                    self.layers.append(made)
+        of_layers = [lesson.needs for lesson in self._lessons]
+        self.needs = reduce(or_, of_layers, Needs())
+        self.is_taught = bool(of_layers) or any(term.knowledge is Knowledge.LOGITS for term in self._outputs)
+        for term in self._outputs:
+            if term.knowledge is Knowledge.LOGITS:
+                _teacher_of(term, teaching)
+            if term.smoothing and self._kind is HeadKind.QUESTION_ANSWERING:
+                raise TeacherError("hard_labels: smoothing asks for answers where none can be; leave it out")
 
-    def forward(self, model: StillhouseTaskModel, batch: Batch) -> Tensor:
-        inputs = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
-        wants_hidden = bool(self.pairs)
-        with torch.no_grad():
-            taught = self._teacher[0](*inputs, output_hidden_states=wants_hidden)
-        learned = model(*inputs, output_hidden_states=wants_hidden)
-        total = learned.logits.new_zeros(())
-        if self.weights.logits:
-            total = total + self.weights.logits * soft_labels(learned.logits, taught.logits, self.temperature).mean()
-        if self.weights.hard_labels:
-            total = total + self.weights.hard_labels * hard_labels(learned.logits, batch.labels).mean()
-        for index, (of_teacher, of_student) in enumerate(self.pairs):
-            projected = self.projections[index](learned.hidden_states[of_student])
-            distance = hidden_states(projected, taught.hidden_states[of_teacher], batch.attention_mask).mean()
-            total = total + self.weights.hidden_states / len(self.pairs) * distance
-        loss: Tensor = total
-        return loss
+    def forward(self, model: StillhouseTaskModel, batch: Batch, share: float = 0.0) -> Tensor:
+        """A scalar; `share` is how much of the stage is over."""
+        return torch.stack([weight * loss for weight, loss in self.parts(model, batch, share)]).sum()
+
+    def parts(self, model: StillhouseTaskModel, batch: Batch, share: float = 0.0) -> list[tuple[float, Tensor]]:
+        """Weight and loss of each term: those of the outputs first, each in the recipe's order."""
+        learned = answer(model, batch, self._kind, self.needs)
+        teaching = self._teaching[0]
+        taught = teaching(batch, self.needs) if self.is_taught and teaching is not None else None
+        # Losses are sums of many small numbers: in full precision, whatever the models computed in.
+        with torch.autocast(batch.input_ids.device.type, enabled=False):
+            return self._losses(learned, taught, batch, share)
+
+    def _losses(
+        self, learned: Answers, taught: Answers | None, batch: Batch, share: float
+    ) -> list[tuple[float, Tensor]]:
+        found = [
+            (value_at(term.weight, share), self._output_loss(term, learned.decisions, taught, share))
+            for term in self._outputs
+        ]
+        if taught is not None:
+            found += [
+                (value_at(lesson.term.weight, share), lesson(learned.output, taught.output, batch))
+                for lesson in self._lessons
+            ]
+        return found
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is anything to learn: a block may have no term of its own."""
+        return bool(self._outputs) or len(self.layers) > 0
+
+    @property
+    def _lessons(self) -> list[LayerTerm]:
+        return [lesson for lesson in self.layers if isinstance(lesson, LayerTerm)]
+
+    def _output_loss(self, term: Term, own: Decisions, taught: Answers | None, share: float) -> Tensor:
+        if term.knowledge is Knowledge.HARD_LABELS:
+            return self._label_loss(term, own)
+        if taught is None:
+            raise ValueError("logits are taught by a teacher, and there is none")
+        other = taught.decisions
+        if self._kind is HeadKind.REGRESSION or term.loss is LossName.MSE:  # one number has no distribution
+            return _mean(logits_mse(own.logits, other.logits))
+        temperature = 1.0 if term.temperature is None else value_at(term.temperature, share)
+        loss = logits_kl if term.loss is LossName.KL else logits_cross_entropy
+        return _mean(loss(own.logits, other.logits, temperature))
+
+    def _label_loss(self, term: Term, own: Decisions) -> Tensor:
+        logits_NC, labels_N = own.logits[own.labelled], own.labels[own.labelled]
+        if self._kind is HeadKind.REGRESSION:
+            return _mean(values_mse(logits_NC, labels_N))
+        return _mean(hard_labels(logits_NC, labels_N, term.smoothing))
 
 
-def _projections(count: int, student_size: int, teacher_size: int) -> nn.ModuleList:
-    if student_size == teacher_size:
-        return nn.ModuleList(nn.Identity() for _ in range(count))
-    return nn.ModuleList(_projection(student_size, teacher_size) for _ in range(count))
+def _mean(losses_N: Tensor) -> Tensor:
+    """0 of none: a batch of unlabelled texts has no labels to learn."""
+    return losses_N.sum() / max(1, losses_N.numel())
 
 
-def _projection(student_size: int, teacher_size: int) -> nn.Linear:
-    with torch.random.fork_rng(devices=[]):  # what it draws here is overwritten, and nobody's to miss
-        linear = nn.Linear(student_size, teacher_size)
-    # A student that starts from the teacher's leading units finds them where they were.
-    nn.init.eye_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
+def _teacher_of(term: Term, teaching: Teaching | None) -> StillhouseTaskModel:
+    if teaching is None:
+        raise TeacherError(f"{term.knowledge} is taught by a teacher, and there is none")
+    return teaching.model

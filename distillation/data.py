@@ -1,7 +1,8 @@
 """The prepared folder: a task's texts, splits and tokenizer, the same on every worker.
 
     data.json          classes, task, sizes, notes, and the hash of everything else
-    train.jsonl        one example a line: {"texts": ["..."], "label": 3}
+    train.jsonl        one example a line: {"texts": ["..."], "label": 3}; of words {"texts": ["two", "words"],
+                       "label": [0, 2]}, of questions {..., "label": [["an answer", 17]]}; null without a label
     selection.jsonl
     report.jsonl
     tokenizer/
@@ -23,11 +24,12 @@ from transformers import PreTrainedTokenizerBase
 from distillation.errors import DataError, SaveError
 from distillation.files import whole_folder, write_json
 from distillation.sources import Corpus
-from distillation.splits import Example, ReportSplit, SelectionSplit, TrainSplit
+from distillation.splits import Answer, Example, Label, ReportSplit, SelectionSplit, TrainSplit
 from distillation.values import Dataset, Split, Task
 from encoders.huggingface import load_tokenizer
+from encoders.values import HeadKind
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DESCRIPTION = "data.json"
 TOKENIZER = "tokenizer"
 
@@ -81,11 +83,12 @@ def write_data(folder: Path, corpus: Corpus, task: Task, tokenizer: PreTrainedTo
 def read_data(folder: Path) -> PreparedData:
     """Raises: DataError: not a prepared folder, of another version, or changed since it was written."""
     description = _description(folder)
+    task = _task(description["task"])
     return PreparedData(
-        task=_task(description["task"]),
+        task=task,
         classes=tuple(description["classes"]),
-        train=TrainSplit(_examples(_split_file(folder, Split.TRAIN))),
-        selection=SelectionSplit(_examples(_split_file(folder, Split.SELECTION))),
+        train=TrainSplit(_examples(_split_file(folder, Split.TRAIN), task.kind)),
+        selection=SelectionSplit(_examples(_split_file(folder, Split.SELECTION), task.kind)),
         tokenizer=load_tokenizer(str(folder / TOKENIZER)),
         content_hash=description["content_hash"],
         notes=tuple(description["notes"]),
@@ -95,10 +98,11 @@ def read_data(folder: Path) -> PreparedData:
 def read_report(folder: Path) -> ReportData:
     """Raises: DataError: as `read_data`."""
     description = _description(folder)
+    task = _task(description["task"])
     return ReportData(
-        task=_task(description["task"]),
+        task=task,
         classes=tuple(description["classes"]),
-        report=ReportSplit(_examples(_split_file(folder, Split.REPORT))),
+        report=ReportSplit(_examples(_split_file(folder, Split.REPORT), task.kind)),
         tokenizer=load_tokenizer(str(folder / TOKENIZER)),
         content_hash=description["content_hash"],
     )
@@ -122,11 +126,17 @@ def _lines(examples: Iterable[Example]) -> str:
     )
 
 
-def _examples(path: Path) -> tuple[Example, ...]:
+def _examples(path: Path, kind: HeadKind) -> tuple[Example, ...]:
     # Not splitlines: a text may hold other line separators.
     lines = path.read_text(encoding="utf-8").split("\n")
     values = (json.loads(line) for line in lines if line)
-    return tuple(Example(tuple(value["texts"]), value["label"]) for value in values)
+    return tuple(Example(tuple(value["texts"]), _label(value["label"], kind)) for value in values)
+
+
+def _label(value: Any, kind: HeadKind) -> Label:
+    if not isinstance(value, list):
+        return float(value) if kind is HeadKind.REGRESSION and value is not None else value
+    return tuple(Answer(*each) for each in value) if kind is HeadKind.QUESTION_ANSWERING else tuple(value)
 
 
 def _description(folder: Path) -> Mapping[str, Any]:
@@ -154,6 +164,12 @@ def _content_hash(folder: Path) -> str:
 
 
 def _task(values: Mapping[str, Any]) -> Task:
+    transfer = values["transfer"]
     return Task(
-        dataset=Dataset(**values["dataset"]), text=tuple(values["text"]), label=values["label"], metric=values["metric"]
+        **{
+            **values,
+            "dataset": Dataset(**values["dataset"]),
+            "text": tuple(values["text"]),
+            "transfer": None if transfer is None else Dataset(**transfer),
+        }
     )

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from distillation.batches import Encoded, TrainingBatches
-from distillation.checkpoint import training_name
-from distillation.criterion import TeacherCriterion
+from distillation.cache import Cache, CachedTeaching
+from distillation.checkpoint import training_name, weights_hash
+from distillation.criterion import Pupil
 from distillation.data import PreparedData, ReportData
 from distillation.errors import TeacherError
-from distillation.evaluation import estimate, predict
+from distillation.evaluation import evaluate
 from distillation.observer import Observer, Unobserved
+from distillation.plan import plan
+from distillation.recipe import FROM_TEACHER, Initialisation, Recipe, Units
+from distillation.teaching import LiveTeaching, Teaching
 from distillation.trainer import CHECKPOINT_EVERY_S, Training, move, train
-from distillation.values import CurvePoint, Estimate, Initialisation, Recipe
+from distillation.values import CurvePoint, Estimate
 from encoders.build import architecture_of, build, head_of
-from encoders.initialisation import initialise_from_teacher
+from encoders.importance import norm_importance
+from encoders.initialisation import LayerChoice, initialise_from_student, initialise_from_teacher
 from encoders.modeling_stillhouse import StillhouseTaskModel
 from search_space import Architecture
 
@@ -26,7 +34,8 @@ from search_space import Architecture
 class Distilled:
     """A student on the CPU in evaluation mode, with its metric on the selection split and how it got there.
 
-    `seconds` is training time, over all attempts.
+    `seconds` is training time, over all attempts; `initial_weights` is the hash of those before the first step;
+    `is_cached` says whether the teacher's outputs came from a cache.
     """
 
     model: StillhouseTaskModel
@@ -34,6 +43,8 @@ class Distilled:
     curve: tuple[CurvePoint, ...]
     steps: int
     seconds: float
+    initial_weights: str
+    is_cached: bool
 
 
 def distil(
@@ -49,6 +60,8 @@ def distil(
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     observer: Observer | None = None,
     device: str = "cpu",
+    previous: StillhouseTaskModel | None = None,
+    cache: Cache | None = None,
 ) -> Distilled:
     """Distils a student of this architecture in so many steps.
 
@@ -57,9 +70,12 @@ def distil(
     Args:
         folder: scratch for checkpoints.
         resume: a checkpoint of an earlier attempt at the same distillation, wherever it was made.
+        previous: the student that this one starts from, where the recipe says `previous`.
+        cache: where the teacher's outputs are kept for all distillations on the same data. They are computed in other
+            batches there: the last digits of a student trained with it and of one without differ.
 
     Raises:
-        TeacherError: teacher, data, recipe and architecture do not fit together.
+        TeacherError: teacher, data, recipe, previous student and architecture do not fit together.
         InitialisationError: the student cannot be cut out of the teacher.
         Interrupted, DivergedError, CheckpointError, SaveError: as `train`.
     """
@@ -67,30 +83,46 @@ def distil(
     observer.stage("distilling")
     _check(data, teacher, architecture, recipe)
     place = torch.device(device)
-    student = build(architecture, head_of(teacher.config), data.classes, seed=seed)
-    if recipe.initialisation is Initialisation.TEACHER:
-        initialise_from_teacher(student, teacher)
+    student = build(architecture, head_of(teacher.config), data.classes or None, seed=seed)
+    pupil = Pupil(model=student, hidden_units=_initialise(student, teacher, previous, recipe))
+    initial = weights_hash(student)
     teacher.train(False)
     move(teacher, place)
-    selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)
-    classes = len(data.classes)
+    kind = data.task.kind
+    selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length, kind=kind)
+    batches = TrainingBatches(
+        data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed, kind=kind
+    )
+    teaching: Teaching = LiveTeaching(teacher)
+    phases = plan(recipe, pupil, teaching, steps=steps)
+    needs = [phase.criterion.needs for phase in phases if phase.criterion.is_taught]
+    if cache is not None and needs:
+        all_needs = reduce(or_, needs)
+        teaching = cache.teaching(teacher, batches.encoded, all_needs, content=data.content_hash, observer=observer)
+        phases = plan(recipe, pupil, teaching, steps=steps)
     training = Training(
-        name=training_name(teacher, data.content_hash, architecture.key, asdict(recipe), steps, seed),
-        model=student,
-        criterion=TeacherCriterion(teacher, student, recipe),
-        batches=TrainingBatches(
-            data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed
+        name=training_name(
+            nn.ModuleList([teacher, student]), data.content_hash, architecture.key, asdict(recipe), steps, seed
         ),
-        evaluate=lambda: estimate(data.task.metric, selection.labels, predict(student, selection, place), classes),
+        model=student,
+        phases=phases,
+        batches=batches,
+        evaluate=lambda: evaluate(student, selection, data.task, data.classes, place),
+        lower_is_better=data.task.metric.lower_is_better,
         recipe=recipe,
-        steps=steps,
         seed=seed,
         device=place,
     )
     trained = train(training, folder=folder, resume=resume, observer=observer, checkpoint_every_s=checkpoint_every_s)
     move(student, torch.device("cpu"))
     return Distilled(
-        model=student, selection=trained.selection, curve=trained.curve, steps=steps, seconds=trained.seconds
+        model=student,
+        selection=trained.selection,
+        curve=trained.curve,
+        steps=steps,
+        seconds=trained.seconds,
+        initial_weights=initial,
+        is_cached=isinstance(teaching, CachedTeaching),
     )
 
 
@@ -98,9 +130,26 @@ def report(model: StillhouseTaskModel, data: ReportData, recipe: Recipe, *, devi
     """The metric on the report split: evaluated once, for what is published."""
     place = torch.device(device)
     move(model, place)
-    texts = Encoded(data.report, data.tokenizer, max_length=recipe.max_length)
-    predictions = predict(model, texts, place)
-    return estimate(data.task.metric, texts.labels, predictions, len(data.classes))
+    texts = Encoded(data.report, data.tokenizer, max_length=recipe.max_length, kind=data.task.kind)
+    return evaluate(model, texts, data.task, data.classes, place)
+
+
+def _initialise(
+    student: StillhouseTaskModel, teacher: StillhouseTaskModel, previous: StillhouseTaskModel | None, recipe: Recipe
+) -> tuple[int, ...]:
+    """The teacher's hidden unit behind each of the student's, where it starts from the teacher."""
+    if (recipe.initialisation is Initialisation.PREVIOUS) != (previous is not None):
+        raise TeacherError(
+            f"distillation.initialisation is {recipe.initialisation}, and"
+            f" {'no previous student is' if previous is None else 'a previous student is'} given"
+        )
+    if previous is not None:
+        initialise_from_student(student, previous)
+    if recipe.initialisation not in FROM_TEACHER:
+        return ()
+    importance = norm_importance(teacher) if recipe.units is Units.NORMS else None
+    layers = LayerChoice(recipe.initialisation.value)
+    return initialise_from_teacher(student, teacher, layers=layers, importance=importance).hidden_units
 
 
 def _check(data: PreparedData, teacher: StillhouseTaskModel, architecture: Architecture, recipe: Recipe) -> None:
@@ -115,6 +164,8 @@ def _check(data: PreparedData, teacher: StillhouseTaskModel, architecture: Archi
                 f"distillation.max_length of {recipe.max_length} is more than the {name}'s {shape.max_positions}"
                 " positions"
             )
+    if head_of(teacher.config).kind is not data.task.kind:
+        raise TeacherError(f"the teacher does {head_of(teacher.config).kind}, but the task is one of {data.task.kind}")
     if head_of(teacher.config).classes != len(data.classes):
         raise TeacherError(
             f"the teacher tells {head_of(teacher.config).classes} classes apart, but the data has {len(data.classes)}"

@@ -1,125 +1,128 @@
-"""How good a classifier is, and how sure that is.
+"""What a model predicts of a split, and how good that is.
 
-Metrics are computed from the confusion matrix: counts[truth, prediction].
+Shapes: B batch, L length, N decisions.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import assert_never
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-from distillation.batches import Encoded, Integers
-from distillation.values import Estimate, Metric
+from distillation.batches import Encoded
+from distillation.decisions import Decisions, answer
+from distillation.encoding import Integers
+from distillation.metrics import NO_TAG, Guesses, Predictions, estimate
+from distillation.values import Estimate, Task
 from encoders.modeling_stillhouse import StillhouseTaskModel
-
-Floats = npt.NDArray[np.float64]
+from encoders.values import HeadKind
 
 BATCH_SIZE = 128
-CONFIDENCE_Z = 1.959963984540054
-"""Quantile of the normal distribution that leaves 2.5 % on either side."""
-RESAMPLES = 2000
-MOST_CELLS = 2_000_000
-"""Of the confusion matrices that are drawn at once: those of many classes are large."""
+
+LONGEST_ANSWER = 30
+"""In tokens."""
 
 
-def predict(model: StillhouseTaskModel, texts: Encoded, device: torch.device) -> Integers:
-    """The most probable class of each example; the model is left in evaluation mode."""
+def evaluate(
+    model: StillhouseTaskModel, encoded: Encoded, task: Task, classes: Sequence[str], device: torch.device
+) -> Estimate:
+    """The task's metric on a held-out split, with its 95 % interval; the model is left in evaluation mode."""
+    return estimate(task.metric, encoded.examples, predict(model, encoded, device), classes)
+
+
+def predict(model: StillhouseTaskModel, encoded: Encoded, device: torch.device) -> Predictions:
+    """What the model says of every example; it is left in evaluation mode."""
     model.train(False)
-    predictions = np.zeros(len(texts), dtype=np.int64)
     with torch.inference_mode():
-        for indices, batch in texts.by_length(BATCH_SIZE):
-            there = batch.to(device)
-            logits = model(there.input_ids, there.attention_mask, there.token_type_ids).logits
-            predictions[indices] = logits.argmax(dim=-1).cpu().numpy()
+        return _PREDICTORS[encoded.kind](model, encoded, device)
+
+
+def _classes(model: StillhouseTaskModel, encoded: Encoded, device: torch.device) -> Predictions:
+    predictions = np.zeros(len(encoded), dtype=np.int64)
+    for indices, made in _decided(model, encoded, device):
+        predictions[indices] = made.logits.argmax(dim=-1).cpu().numpy()
     return predictions
 
 
-def score(metric: Metric, truth: Integers, predictions: Integers, classes: int) -> float:
-    """The metric of these predictions."""
-    return float(_formula(metric)(_confusion(truth, predictions, classes)))
+def _values(model: StillhouseTaskModel, encoded: Encoded, device: torch.device) -> Predictions:
+    predictions = np.zeros(len(encoded))
+    for indices, made in _decided(model, encoded, device):
+        predictions[indices] = made.logits[:, 0].float().cpu().numpy()
+    return predictions
 
 
-def estimate(metric: Metric, truth: Integers, predictions: Integers, classes: int, *, seed: int = 0) -> Estimate:
-    """The metric with its 95 % interval: Wilson's for accuracy, else the bootstrap's percentiles.
-
-    References: Wilson, JASA 22 (1927), 209-212; Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13.
-    """
-    counts = _confusion(truth, predictions, classes)
-    value = float(_formula(metric)(counts))
-    count = int(counts.sum())
-    low, high = wilson(value, count) if metric is Metric.ACCURACY else _bootstrap(metric, counts, seed)
-    return Estimate(value=value, low=low, high=high, examples=count)
+def _tags(model: StillhouseTaskModel, encoded: Encoded, device: torch.device) -> Predictions:
+    predictions = [np.full(len(example.texts), NO_TAG, dtype=np.int64) for example in encoded.examples]
+    for indices, made in _decided(model, encoded, device):
+        tags, rows = made.logits.argmax(dim=-1).cpu().numpy(), made.rows.cpu().numpy()
+        for row, index in enumerate(indices):
+            words = encoded.places(index)
+            predictions[encoded.rows.examples[index]][words[words >= 0]] = tags[rows == row]
+    return predictions
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The interval of a share observed in `count` independent trials."""
-    z = CONFIDENCE_Z
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    # At shares of 0 and 1 the bounds are these, but for rounding.
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+def _answers(model: StillhouseTaskModel, encoded: Encoded, device: torch.device) -> Predictions:
+    """The likeliest passage of all windows; none where that is likelier in each, if the data has such questions."""
+    count = len(encoded.examples)
+    may_lack = any(not example.label for example in encoded.examples)
+    best, none = np.full(count, -np.inf), np.full(count, np.inf)
+    answers = [""] * count
+    for indices, made in _decided(model, encoded, device):
+        starts_BL, ends_BL = made.logits[0::2].float(), made.logits[1::2].float()
+        scores, firsts, lasts = (each.cpu().numpy() for each in _spans(starts_BL, ends_BL))
+        lacking = (starts_BL[:, 0] + ends_BL[:, 0]).cpu().numpy()
+        for row, index in enumerate(indices):
+            example = int(encoded.rows.examples[index])
+            none[example] = min(none[example], lacking[row])
+            if scores[row] > best[example]:
+                best[example] = scores[row]
+                places = encoded.places(index)
+                begin, end = places[firsts[row], 0], places[lasts[row], 1]
+                answers[example] = encoded.examples[example].texts[1][begin:end] if begin >= 0 else ""
+    return ["" if may_lack and none[at] > best[at] else answer for at, answer in enumerate(answers)]
 
 
-def accuracy(counts: Floats) -> Floats:
-    """Share of the diagonal; `counts` is (..., C, C), the result (...)."""
-    result: Floats = np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
-    return result
+def _spans(starts_BL: Tensor, ends_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best sum of a start and an end that is not before it, nor far behind; and both. Not of the first token."""
+    length = starts_BL.shape[1]
+    best_B = starts_BL.new_full((len(starts_BL),), -torch.inf)
+    first_B = torch.zeros(len(starts_BL), dtype=torch.int64, device=starts_BL.device)
+    last_B = first_B.clone()
+    for width in range(min(LONGEST_ANSWER, length - 1)):
+        found_B, at_B = (starts_BL[:, 1 : length - width] + ends_BL[:, 1 + width :]).max(dim=1)
+        better_B = found_B > best_B
+        best_B = torch.where(better_B, found_B, best_B)
+        first_B = torch.where(better_B, at_B + 1, first_B)
+        last_B = torch.where(better_B, at_B + 1 + width, last_B)
+    return best_B, first_B, last_B
 
 
-def macro_f1(counts: Floats) -> Floats:
-    """Mean of 2 * hits / (truths + predictions) over the classes that occur in either."""
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    either = counts.sum(axis=-1) + counts.sum(axis=-2)
-    scores = 2 * hits / np.maximum(either, 1)
-    result: Floats = scores.sum(axis=-1) / np.maximum((either > 0).sum(axis=-1), 1)
-    return result
+def _guesses(model: StillhouseTaskModel, encoded: Encoded, device: torch.device) -> Predictions:
+    count = len(encoded.examples)
+    right, words, losses = np.zeros(count), np.zeros(count), np.zeros(count)
+    for indices, made in _decided(model, encoded, device):
+        examples = encoded.rows.examples[indices[made.rows.cpu().numpy()]]
+        np.add.at(right, examples, (made.logits.argmax(dim=-1) == made.labels).cpu().numpy())
+        np.add.at(words, examples, 1)
+        lost = functional.cross_entropy(made.logits.float(), made.labels, reduction="none")
+        np.add.at(losses, examples, lost.cpu().numpy().astype(np.float64))
+    return Guesses(right, words, losses)
 
 
-def matthews(counts: Floats) -> Floats:
-    """Matthews' correlation for any number of classes; 0 where either side has only one class.
-
-    References: Gorodkin, Computational Biology and Chemistry 28 (2004), 367-374, eq. 8.
-    """
-    truths, predictions = counts.sum(axis=-1), counts.sum(axis=-2)
-    total = counts.sum(axis=(-2, -1))
-    covariance = np.trace(counts, axis1=-2, axis2=-1) * total - (truths * predictions).sum(axis=-1)
-    spread = (total**2 - (truths**2).sum(axis=-1)) * (total**2 - (predictions**2).sum(axis=-1))
-    result: Floats = covariance / np.sqrt(np.where(spread > 0, spread, 1)) * (spread > 0)
-    return result
+_PREDICTORS: Mapping[HeadKind, Callable[[StillhouseTaskModel, Encoded, torch.device], Predictions]] = {
+    HeadKind.CLASSIFICATION: _classes,
+    HeadKind.REGRESSION: _values,
+    HeadKind.TOKEN_CLASSIFICATION: _tags,
+    HeadKind.QUESTION_ANSWERING: _answers,
+    HeadKind.MASKED_LM: _guesses,
+}
 
 
-def _formula(metric: Metric) -> Callable[[Floats], Floats]:
-    match metric:
-        case Metric.ACCURACY:
-            return accuracy
-        case Metric.MACRO_F1:
-            return macro_f1
-        case Metric.MATTHEWS:
-            return matthews
-        case _:
-            assert_never(metric)
-
-
-def _confusion(truth: Integers, predictions: Integers, classes: int) -> Floats:
-    counts = np.zeros((classes, classes))
-    np.add.at(counts, (truth, predictions), 1)
-    return counts
-
-
-def _bootstrap(metric: Metric, counts: Floats, seed: int) -> tuple[float, float]:
-    # Drawing examples with replacement is drawing the cells of the confusion matrix.
-    total = int(counts.sum())
-    random = np.random.default_rng(seed)
-    at_once = max(1, MOST_CELLS // counts.size)
-    values: list[float] = []
-    while len(values) < RESAMPLES:
-        size = min(at_once, RESAMPLES - len(values))
-        drawn = random.multinomial(total, (counts / total).ravel(), size=size)
-        values.extend(_formula(metric)(drawn.reshape(size, *counts.shape).astype(np.float64)))
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+def _decided(
+    model: StillhouseTaskModel, encoded: Encoded, device: torch.device
+) -> Iterator[tuple[Integers, Decisions]]:
+    for indices, batch in encoded.by_length(BATCH_SIZE):
+        yield indices, answer(model, batch.to(device), encoded.kind).decisions

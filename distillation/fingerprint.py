@@ -8,10 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distillation.docstrings import versions
+from distillation.recipe import Recipe
 from distillation.sources import local_files
-from distillation.values import BUILT_IN, DOCSTRINGS, Recipe, Task, Teacher
+from distillation.values import BUILT_IN, DOCSTRINGS, Task, Teacher
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same inputs are prepared differently."""
 
 
@@ -31,9 +32,13 @@ def fingerprint(task: Task, teacher: Teacher, recipe: Recipe, seed: int) -> str:
         "max_length": recipe.max_length,
         "seed": seed,
         "files": [_hash(path) for path in files],
-        "packages": versions() if task.dataset.source == DOCSTRINGS else {},
+        "packages": versions() if DOCSTRINGS in _sources(task) else {},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _sources(task: Task) -> tuple[str, ...]:
+    return (task.dataset.source, *(() if task.transfer is None else (task.transfer.source,)))
 
 
 def _teacher_files(teacher: Teacher) -> list[Path]:

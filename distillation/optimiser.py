@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from distillation.values import Recipe
 from encoders.modeling_stillhouse import StillhouseTaskModel
 
 BETAS = (0.9, 0.98)
 
 
-def build_optimiser(model: StillhouseTaskModel, extra: nn.Module, recipe: Recipe) -> AdamW:
-    """AdamW over the model and what the criterion learns.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Peak learning rates of the embedding tables and of all the rest."""
+
+    embeddings: float
+    rest: float
+
+
+def build_optimiser(model: StillhouseTaskModel, extra: nn.Module, rates: Rates, *, weight_decay: float) -> AdamW:
+    """AdamW over what of the model is trained (asks for gradients) and what the criterion learns.
 
     Embedding tables have a learning rate of their own. Vectors (biases and norms) do not decay.
     """
     tables = {id(weight) for weight in _embedding_tables(model)}
-    parameters = [*model.parameters(), *extra.parameters()]
+    parameters = [weight for weight in (*model.parameters(), *extra.parameters()) if weight.requires_grad]
     groups = [
         {
             "params": [weight for weight in parameters if (id(weight) in tables, weight.dim() > 1) == (table, decays)],
-            "lr": recipe.embedding_learning_rate if table else recipe.learning_rate,
-            "weight_decay": recipe.weight_decay if decays else 0.0,
+            "lr": rates.embeddings if table else rates.rest,
+            "weight_decay": weight_decay if decays else 0.0,
         }
         for table, decays in ((True, True), (False, True), (False, False))
     ]

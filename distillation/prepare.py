@@ -5,30 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from distillation.baselines import Classifier, majority, tf_idf, tuned_tf_idf
-from distillation.batches import Encoded, Integers
+from distillation.baselines import Predictor, methods
+from distillation.batches import Encoded
 from distillation.data import PreparedData, ReportData, read_data, read_report, write_data
 from distillation.errors import DataError, Interrupted, TeacherError
-from distillation.evaluation import estimate, predict, score
+from distillation.evaluation import evaluate
 from distillation.fingerprint import fingerprint
+from distillation.metrics import Predictions, estimate, score
 from distillation.observer import Observer, Unobserved
+from distillation.recipe import Recipe
 from distillation.sources import Corpus, read_corpus
-from distillation.splits import AnySplit
+from distillation.splits import AnySplit, labelled
 from distillation.teacher import make_teacher, write_teacher
-from distillation.trainer import CHECKPOINT_EVERY_S
-from distillation.values import BUILT_IN, Estimate, Recipe, Split, Task, Teacher
+from distillation.trainer import CHECKPOINT_EVERY_S, move
+from distillation.values import BUILT_IN, Estimate, Metric, Split, Task, Teacher
 from distillation.vocabulary import train_tokenizer
 from encoders.build import architecture_of, head_of
 from encoders.errors import EncoderError
 from encoders.huggingface import load_tokenizer
-from encoders.modeling_stillhouse import StillhouseTaskModel
-from encoders.values import Head
+from encoders.values import Head, HeadKind
 from search_space import Architecture
 
 __all__ = ["DATA", "TEACHER", "Prepared", "Scores", "fingerprint", "prepare"]
@@ -98,7 +99,8 @@ def prepare(
     write_data(folder / DATA, corpus, task, tokenizer or _own_tokenizer(corpus, recipe))
     data, report = read_data(folder / DATA), read_report(folder / DATA)
     stage("baselines")
-    baselines, missing = _baselines(data, report)
+    texts = _encoded(data, report, recipe.max_length)
+    baselines, missing = _baselines(data, texts)
     stage("the teacher")
     model = make_teacher(
         data,
@@ -111,7 +113,10 @@ def prepare(
         checkpoint_every_s=checkpoint_every_s,
     )
     stage("evaluating the teacher")
-    scores = _scores(data, report, _classifier(model, data, recipe.max_length))
+    place = torch.device(device)
+    move(model, place)
+    scores = _scores(texts, lambda split: evaluate(model, split, task, data.classes, place))
+    move(model, torch.device("cpu"))
     write_teacher(folder / TEACHER, model, data.tokenizer)
     shape = architecture_of(model.config)
     return Prepared(
@@ -128,7 +133,7 @@ def prepare(
             Split.REPORT: len(report.report.examples),
         },
         seconds=time.monotonic() - begin_s,
-        notes=(*data.notes, *_cut(data, recipe.max_length), *missing, *_outdone(scores, baselines)),
+        notes=(*data.notes, *_cut(task, texts, recipe.max_length), *missing, *_outdone(task.metric, scores, baselines)),
     )
 
 
@@ -154,49 +159,59 @@ def _own_tokenizer(corpus: Corpus, recipe: Recipe) -> PreTrainedTokenizerBase:
     return train_tokenizer(texts, max_length=recipe.max_length)
 
 
-def _baselines(data: PreparedData, report: ReportData) -> tuple[dict[str, Scores], list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Texts:
+    """The tokens of every split."""
+
+    train: Encoded
+    selection: Encoded
+    report: Encoded
+
+
+def _encoded(data: PreparedData, report: ReportData, max_length: int) -> _Texts:
+    def of(split: AnySplit) -> Encoded:
+        return Encoded(split, data.tokenizer, max_length=max_length, kind=data.task.kind)
+
+    return _Texts(train=of(data.train), selection=of(data.selection), report=of(report.report))
+
+
+def _baselines(data: PreparedData, texts: _Texts) -> tuple[dict[str, Scores], list[str]]:
     """The baselines' scores, and a note for each that this data has none of."""
+    task, sign = data.task, -1 if data.task.metric.lower_is_better else 1
 
-    def quality(truth: Integers, predictions: Integers) -> float:
-        return score(data.task.metric, truth, predictions, len(data.classes))
+    def quality(split: Encoded, predictions: Predictions) -> float:
+        return sign * score(task.metric, split.examples, predictions, data.classes)
 
-    methods: dict[str, Callable[[], Classifier]] = {
-        "majority class": lambda: majority(data.train),
-        "TF-IDF + logistic regression": lambda: tf_idf(data.train),
-        "TF-IDF + logistic regression, tuned": lambda: tuned_tf_idf(data.train, data.selection, quality),
-    }
+    def estimated(predict: Predictor, split: Encoded) -> Estimate:
+        return estimate(task.metric, split.examples, predict(split), data.classes)
+
     scores, missing = {}, []
-    for name, method in methods.items():
+    known = methods(task.kind, labelled(data.train), texts.train, texts.selection, quality)
+    for name, method in known.items():
         try:
-            scores[name] = _scores(data, report, method())
+            scores[name] = _scores(texts, partial(estimated, method()))
         except DataError as error:
             missing.append(f"no baseline {name}: {error}")
-    return scores, missing
+    return scores, missing if known else [f"no baseline: none is sensible for a task of {task.kind}"]
 
 
-def _outdone(teacher: Scores, baselines: dict[str, Scores]) -> list[str]:
+def _outdone(metric: Metric, teacher: Scores, baselines: dict[str, Scores]) -> list[str]:
     """A note for each baseline that the teacher does not beat."""
-    ours = teacher.report.value
+    ours, sign = teacher.report.value, -1 if metric.lower_is_better else 1
     return [
         f"the teacher does not beat {name} on the report split: {ours:.3f} against {scores.report.value:.3f}"
         for name, scores in baselines.items()
-        if scores.report.value >= ours
+        if sign * scores.report.value >= sign * ours
     ]
 
 
-def _classifier(model: StillhouseTaskModel, data: PreparedData, max_length: int) -> Classifier:
-    return lambda split: predict(model, Encoded(split, data.tokenizer, max_length=max_length), torch.device("cpu"))
+def _scores(texts: _Texts, quality: Callable[[Encoded], Estimate]) -> Scores:
+    return Scores(selection=quality(texts.selection), report=quality(texts.report))
 
 
-def _scores(data: PreparedData, report: ReportData, classifier: Classifier) -> Scores:
-    def of(split: AnySplit) -> Estimate:
-        truth = np.array([example.label for example in split.examples], dtype=np.int64)
-        return estimate(data.task.metric, truth, classifier(split), len(data.classes))
-
-    return Scores(selection=of(data.selection), report=of(report.report))
-
-
-def _cut(data: PreparedData, max_length: int) -> tuple[str, ...]:
-    lengths = Encoded(data.train, data.tokenizer, max_length=max_length + 1).lengths
-    share = float((lengths > max_length).mean())
-    return (f"{share:.1%} of the train texts are longer than {max_length} tokens and cut there",) if share else ()
+def _cut(task: Task, texts: _Texts, max_length: int) -> list[str]:
+    what = "questions are longer than half of" if task.kind is HeadKind.QUESTION_ANSWERING else "texts are longer than"
+    shares = {name: getattr(texts, name).cut_share for name in Split}
+    return [
+        f"{share:.1%} of the {name} {what} {max_length} tokens and cut there" for name, share in shares.items() if share
+    ]

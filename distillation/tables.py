@@ -5,68 +5,79 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from distillation.errors import DataError
+from distillation.formats import read_json, read_lines, read_parquet, read_words
+from distillation.rows import Row, Table, table_of
+from encoders.values import HeadKind
 
 LONGEST_HEADER_CELL = 40
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+NESTED = (HeadKind.TOKEN_CLASSIFICATION, HeadKind.QUESTION_ANSWERING)
+"""Kinds of task whose cells may be lists."""
+
+TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+PLAIN, WORDS = ".txt", ".conll"
+
+ENDINGS: Mapping[HeadKind, tuple[str, ...]] = {
+    HeadKind.CLASSIFICATION: TABLES,
+    HeadKind.REGRESSION: TABLES,
+    HeadKind.TOKEN_CLASSIFICATION: (*TABLES, WORDS, PLAIN),
+    HeadKind.QUESTION_ANSWERING: TABLES,
+    HeadKind.MASKED_LM: (*TABLES, PLAIN),
+}
+"""The files that a kind of task is read from. Of words with tags, .tsv and .txt are read as .conll is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """`place` says where the row is from, for messages."""
+def read_table(path: Path, key: str, kind: HeadKind = HeadKind.CLASSIFICATION, *, is_labelled: bool = True) -> Table:
+    """A local file, in UTF-8 unless it is a .parquet file.
 
-    place: str
-    cells: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Every row has one cell for each column. Without a header the columns are "0", "1", ..."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-
-def read_table(path: Path, key: str) -> Table:
-    """A .csv (quoted as usual), .tsv (never quoted) or .jsonl file (an object a line), in UTF-8.
-
-    Whether the first row is a header is decided by `is_header`.
+    .csv (quoted as usual) and .tsv (never quoted), whose header, if there is one, `is_header` tells from a row; .jsonl
+    (an object a line), .json (`read_json`), .parquet; of words with tags .conll, .tsv and .txt (`read_words`), of texts
+    without labels .txt (`read_lines`).
 
     Args:
         key: of the study file, for messages.
+        is_labelled: whether the texts have labels, if the kind has any.
 
     Raises:
         DataError: no such file, not of a known kind, no rows, or a row that is broken, with its line.
     """
     if not path.exists():
         raise DataError(f"{key}: there is no file {path}")
+    known = endings(kind, is_labelled=is_labelled)
     if path.is_dir():
-        raise DataError(f"{key}: {path} is a folder; name a .csv, .tsv or .jsonl file")
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{key}: {path} is not one of {', '.join(READERS)}")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{key}: cannot read {path}: {error.strerror}") from error
-    if (zero := text.find("\0")) >= 0:
-        line = text.count("\n", 0, zero) + 1
-        raise DataError(f"{path}, line {line}: a zero byte, as in UTF-16 and never in text; save the file as UTF-8")
-    table = reader(path, text)
+        raise DataError(f"{key}: {path} is a folder; name a {', '.join(known[:-1])} or {known[-1]} file")
+    ending = path.suffix.lower()
+    if ending not in known:
+        hint = ": one text a line has no labels" if ending == PLAIN else ""
+        raise DataError(f"{key}: {path} is not one of {', '.join(known)}{hint}")
+    nested = kind in NESTED
+    of_words = (WORDS, ".tsv", *((PLAIN,) if is_labelled else ())) if kind is HeadKind.TOKEN_CLASSIFICATION else ()
+    readers: dict[str, Callable[[Path, str], Table]] = {
+        ".csv": _read_csv,
+        ".tsv": _read_tsv,
+        ".jsonl": partial(_read_jsonl, nested=nested),
+        ".json": partial(read_json, nested=nested),
+    }
+    if ending == ".parquet":
+        table = read_parquet(path, nested=nested)
+    else:
+        read = read_words if ending in of_words else readers.get(ending, read_lines)
+        table = read(path, _text(path, key))
     if not table.rows:
         raise DataError(f"{key}: {path} has no rows")
     return table
+
+
+def endings(kind: HeadKind, *, is_labelled: bool = True) -> tuple[str, ...]:
+    """The files that texts of this kind are read from."""
+    has_plain = not is_labelled and kind is not HeadKind.QUESTION_ANSWERING and PLAIN not in ENDINGS[kind]
+    return (*ENDINGS[kind], *((PLAIN,) if has_plain else ()))
 
 
 def concatenate(tables: Sequence[Table]) -> Table:
@@ -83,7 +94,8 @@ def concatenate(tables: Sequence[Table]) -> Table:
                 f" {', '.join(first.columns)}"
             )
     name = " + ".join(table.name for table in tables)
-    return Table(name, first.columns, tuple(row for table in tables for row in table.rows))
+    rows = tuple(row for table in tables for row in table.rows)
+    return Table(name, first.columns, rows, empty=sum(table.empty for table in tables))
 
 
 def is_header(first: Sequence[str], following: Sequence[Sequence[str]]) -> bool:
@@ -102,23 +114,23 @@ def _read_tsv(path: Path, text: str) -> Table:
     return _table(path, records)
 
 
-def _read_jsonl(path: Path, text: str) -> Table:
-    objects = [
-        (f"{path}, line {number}", _object(line, f"{path}, line {number}"))
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
-    columns = tuple(objects[0][1]) if objects else ()
-    rows = []
-    for place, values in objects:
-        if set(values) != set(columns):
-            different = ", ".join(sorted(set(values) ^ set(columns)))
-            raise DataError(f"{place}: the keys differ from the first line's: {different}")
-        rows.append(Row(place, tuple(_cell(values[column], column, place) for column in columns)))
-    return Table(str(path), columns, tuple(rows))
+def _read_jsonl(path: Path, text: str, *, nested: bool) -> Table:
+    lines = ((f"{path}, line {number}", line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
+    return table_of(str(path), ((place, _object(line, place)) for place, line in lines), nested=nested)
 
 
-READERS: dict[str, Callable[[Path, str], Table]] = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl}
+def _text(path: Path, key: str) -> str:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{key}: cannot read {path}: {error.strerror}") from error
+    if (zero := text.find("\0")) >= 0:
+        line = text.count("\n", 0, zero) + 1
+        raise DataError(f"{path}, line {line}: a zero byte, as in UTF-16 and never in text; save the file as UTF-8")
+    return text
 
 
 def _csv_records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -164,15 +176,6 @@ def _object(line: str, place: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not values:
         raise DataError(f"{place}: must be an object with at least one key")
     return values
-
-
-def _cell(value: object, column: str, place: str) -> str:
-    if not isinstance(value, str | int | float) or value != value:  # JSON as Python reads it has NaN
-        raise DataError(f"{place}: {column} must be text or a number, got {value!r:.60}")
-    text = str(value)
-    if broken := _SURROGATE.search(text):  # JSON can write what UTF-8 cannot
-        raise DataError(f"{place}: {column} holds half a character (\\u{ord(broken[0]):04x}); remove it")
-    return text
 
 
 def _is_number(cell: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -11,33 +11,29 @@ from transformers import PreTrainedTokenizerBase
 
 from distillation.batches import Encoded, TrainingBatches
 from distillation.checkpoint import checkpoints_in, training_name
-from distillation.criterion import LabelCriterion
+from distillation.criterion import Pupil
 from distillation.data import PreparedData, save_tokenizer
 from distillation.errors import CheckpointError, TeacherError
-from distillation.evaluation import estimate, predict
+from distillation.evaluation import evaluate
 from distillation.files import whole_folder
 from distillation.observer import Observer
+from distillation.plan import plan
+from distillation.recipe import Knowledge, Recipe, Stage, Term
+from distillation.splits import TrainSplit, labelled
 from distillation.trainer import CHECKPOINT_EVERY_S, Training, move, train
-from distillation.values import BUILT_IN, Recipe, Teacher
+from distillation.values import BUILT_IN, Teacher
 from encoders.build import architecture_of, build, head_of, labels_of
 from encoders.errors import EncoderError
 from encoders.huggingface import load_pretrained
+from encoders.imported import ImportedEncoder
 from encoders.modeling_stillhouse import StillhouseTaskModel
-from encoders.values import Head, HeadKind
+from encoders.values import CLASSIFYING, Head, HeadKind, Pooling
 from search_space import Architecture
 
 FEWEST_POSITIONS = 64
 """Positions of the built-in teacher, unless texts are cut later."""
 
 BUILT_IN_SMOOTHING = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """How a teacher is trained."""
-
-    recipe: Recipe
-    smoothing: float = 0.0
 
 
 def make_teacher(
@@ -64,15 +60,25 @@ def make_teacher(
         TeacherError: the checkpoint is not to be had, or does not fit the task.
         Interrupted, DivergedError, SaveError: as `train`.
     """
-    if teacher.model == BUILT_IN:
-        model, course = _built_in(data, recipe, seed)
-    else:
-        model, ready = _imported(data, teacher, recipe, seed)
-        if ready:
-            return model
-        course = _fine_tuning(data, teacher, recipe)
+    is_built_in = teacher.model == BUILT_IN
+    model, is_ready = (_built_in(data, recipe, seed), False) if is_built_in else _imported(data, teacher, recipe, seed)
+    if is_ready:
+        return model
+    # A masked LM has no labels; every text teaches it.
+    train = data.train if data.task.kind is HeadKind.MASKED_LM else labelled(data.train)
+    batches = TrainingBatches(
+        train,
+        data.tokenizer,
+        batch_size=built_in_recipe(recipe.max_length).batch_size if is_built_in else teacher.batch_size,
+        max_length=recipe.max_length,
+        seed=seed,
+        kind=data.task.kind,
+    )
+    own = _built_in_course(data, recipe) if is_built_in else _fine_tuning(teacher, recipe, len(batches.encoded))
+    if data.task.kind is HeadKind.REGRESSION:
+        _begin_at(model, train)
     observer.stage("training the teacher")
-    training = _training(model, data, course, seed, device)
+    training = _training(model, data, batches, own, seed, device)
     _train(training, checkpoints, observer, checkpoint_every_s)
     move(model, torch.device("cpu"))
     return model
@@ -119,25 +125,36 @@ def built_in_recipe(max_length: int) -> Recipe:
         embedding_learning_rate=2e-3,
         weight_decay=0.01,
         warmup=0.1,
+        stages=labels_alone(BUILT_IN_SMOOTHING),
     )
 
 
-def _built_in(data: PreparedData, recipe: Recipe, seed: int) -> tuple[StillhouseTaskModel, Course]:
+def _built_in(data: PreparedData, recipe: Recipe, seed: int) -> StillhouseTaskModel:
     architecture = built_in_architecture(len(data.tokenizer), recipe.max_length)
-    model = build(architecture, Head(classes=len(data.classes)), data.classes, seed=seed)
-    return model, Course(recipe=built_in_recipe(recipe.max_length), smoothing=BUILT_IN_SMOOTHING)
+    return build(architecture, _head(data, Pooling.MEAN), data.classes or None, seed=seed)
+
+
+def _built_in_course(data: PreparedData, recipe: Recipe) -> Recipe:
+    is_smooth = data.task.kind is HeadKind.CLASSIFICATION
+    stages = labels_alone(BUILT_IN_SMOOTHING if is_smooth else 0.0)
+    return replace(built_in_recipe(recipe.max_length), precision=recipe.precision, stages=stages)
+
+
+def _head(data: PreparedData, pooling: Pooling) -> Head:
+    kind = data.task.kind
+    return Head(kind=kind, classes=len(data.classes) if kind in CLASSIFYING else 0, pooling=pooling)
 
 
 def _imported(data: PreparedData, teacher: Teacher, recipe: Recipe, seed: int) -> tuple[StillhouseTaskModel, bool]:
     """The model, and whether its head is the task's already."""
     try:
         imported = load_pretrained(teacher.model, revision=teacher.revision, seed=seed)
-        classifies = head_of(imported.model.config).kind is HeadKind.CLASSIFICATION
-        ready = imported.has_task_head and classifies and labels_of(imported.model.config) == data.classes
-        if not ready:
-            head = Head(classes=len(data.classes), pooling=head_of(imported.model.config).pooling)
+        own = head_of(imported.model.config)
+        _check_labels(data, teacher, imported)
+        head = _head(data, own.pooling)
+        if not (imported.has_task_head and own == head and labels_of(imported.model.config) == data.classes):
             imported = load_pretrained(
-                teacher.model, revision=teacher.revision, head=head, labels=data.classes, seed=seed
+                teacher.model, revision=teacher.revision, head=head, labels=data.classes or None, seed=seed
             )
     except EncoderError as error:
         raise TeacherError(f"teacher: {error}") from error
@@ -152,39 +169,70 @@ def _imported(data: PreparedData, teacher: Teacher, recipe: Recipe, seed: int) -
             f"teacher: the tokenizer of {teacher.model} has {len(data.tokenizer)} entries, its model only"
             f" {shape.vocabulary_size}"
         )
-    return imported.model, ready
+    return imported.model, imported.has_task_head
 
 
-def _fine_tuning(data: PreparedData, teacher: Teacher, recipe: Recipe) -> Course:
-    per_epoch = len(data.train.examples) / teacher.batch_size
-    return Course(
-        recipe=Recipe(
-            steps=max(1, round(teacher.epochs * per_epoch)),
-            batch_size=teacher.batch_size,
-            max_length=recipe.max_length,
-            learning_rate=teacher.learning_rate,
-            embedding_learning_rate=teacher.learning_rate,
+def labels_alone(smoothing: float = 0.0) -> tuple[Stage, ...]:
+    """How a teacher is trained: by nobody."""
+    return (Stage(terms=(Term(knowledge=Knowledge.HARD_LABELS, smoothing=smoothing),)),)
+
+
+def _check_labels(data: PreparedData, teacher: Teacher, imported: ImportedEncoder) -> None:
+    """Raises: TeacherError: the teacher tells apart some of the task's classes, and not all.
+
+    One that knows none of them is fine-tuned on all.
+    """
+    if not imported.has_task_head or head_of(imported.model.config).kind is not data.task.kind or not data.classes:
+        return
+    own = {name.casefold() for name in labels_of(imported.model.config)}
+    unknown = [name for name in data.classes if name.casefold() not in own]
+    if unknown and len(unknown) < len(data.classes):
+        raise TeacherError(
+            f"teacher: {teacher.model} does not know the labels {', '.join(unknown)}; it knows"
+            f" {', '.join(labels_of(imported.model.config))}: name them alike, or take a teacher without this head"
         )
+
+
+def _begin_at(model: StillhouseTaskModel, train: TrainSplit) -> None:
+    """Puts a new head's outputs where the values are, as wide as they are spread."""
+    values = torch.tensor([example.label for example in train.examples], dtype=torch.float64)
+    head = model.get_submodule("classifier")
+    with torch.no_grad():
+        head.get_parameter("weight").mul_(float(values.std(correction=0)))
+        head.get_parameter("bias").fill_(float(values.mean()))
+
+
+def _fine_tuning(teacher: Teacher, recipe: Recipe, rows: int) -> Recipe:
+    per_epoch = rows / teacher.batch_size
+    return Recipe(
+        steps=max(1, round(teacher.epochs * per_epoch)),
+        batch_size=teacher.batch_size,
+        max_length=recipe.max_length,
+        learning_rate=teacher.learning_rate,
+        embedding_learning_rate=teacher.learning_rate,
+        precision=recipe.precision,
+        stages=labels_alone(),
     )
 
 
 def _training(
-    model: StillhouseTaskModel, data: PreparedData, course: Course, seed: int, device: torch.device
+    model: StillhouseTaskModel,
+    data: PreparedData,
+    batches: TrainingBatches,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
 ) -> Training:
-    recipe = course.recipe
-    selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)
+    kind = data.task.kind
+    selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length, kind=kind)
     return Training(
-        name=training_name(model, "teacher", data.content_hash, asdict(course), seed),
+        name=training_name(model, "teacher", data.content_hash, asdict(recipe), seed),
         model=model,
-        criterion=LabelCriterion(smoothing=course.smoothing),
-        batches=TrainingBatches(
-            data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed
-        ),
-        evaluate=lambda: estimate(
-            data.task.metric, selection.labels, predict(model, selection, device), len(data.classes)
-        ),
+        phases=plan(recipe, Pupil(model=model), None, steps=recipe.steps),
+        batches=batches,
+        evaluate=lambda: evaluate(model, selection, data.task, data.classes, device),
+        lower_is_better=data.task.metric.lower_is_better,
         recipe=recipe,
-        steps=recipe.steps,
         seed=seed,
         device=device,
     )

@@ -1,24 +1,33 @@
-"""The training loop: one for teachers and students."""
+"""The training loop: one for teachers and students.
+
+It runs on `accelerate`: alone on a CPU or a GPU, or as one of several equal processes (`accelerate launch`), of which
+each takes its rows of every batch; the first one checkpoints and tells.
+"""
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.utils import DistributedDataParallelKwargs  # type: ignore[import-untyped]
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from distillation.batches import TrainingBatches
-from distillation.checkpoint import Progress, load_checkpoint, save_checkpoint
-from distillation.criterion import LabelCriterion, TeacherCriterion
+from distillation.batches import Batch, TrainingBatches
+from distillation.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
+from distillation.criterion import Criterion
 from distillation.errors import DivergedError, Interrupted
-from distillation.observer import Observer
+from distillation.observer import Observer, Unobserved
 from distillation.optimiser import build_optimiser, schedule
-from distillation.values import CurvePoint, Estimate, Recipe
+from distillation.plan import Phase
+from distillation.recipe import Keep, Precision, Recipe
+from distillation.values import CurvePoint, Estimate
 from encoders.modeling_stillhouse import StillhouseTaskModel
 
 EVALUATIONS = 4
@@ -29,27 +38,29 @@ CHECKPOINT_EVERY_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What to train, on what, by which recipe.
+    """What to train, on what, by which phases.
 
-    The model ends with the weights of the last step: the learning rate has fallen to zero by then, and choosing the
-    best of several evaluations would make the selection metric look better than it is. `name` identifies the training
-    to its checkpoints.
+    Of `recipe` count the settings that all phases share. `name` identifies the training to its checkpoints.
     """
 
     name: str
     model: StillhouseTaskModel
-    criterion: LabelCriterion | TeacherCriterion
+    phases: tuple[Phase, ...]
     batches: TrainingBatches
     evaluate: Callable[[], Estimate]
     recipe: Recipe
-    steps: int
     seed: int
     device: torch.device
+    lower_is_better: bool = False
+
+    @property
+    def steps(self) -> int:
+        return self.phases[-1].last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """How a training went: the final metric on the selection split, the learning curve up to it, the time it took."""
+    """How a training went: the metric of the weights it kept, the learning curve, the time it took."""
 
     selection: Estimate
     curve: tuple[CurvePoint, ...]
@@ -79,10 +90,7 @@ def train(
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(training.seed)
         move(training.model, training.device)
-        training.criterion.to(training.device)
-        optimiser = build_optimiser(training.model, training.criterion, training.recipe)
-        loop = _Loop(training, optimiser, folder, observer, checkpoint_every_s)
-        trained = loop.run(resume)
+        trained = _Loop(training, folder, observer, checkpoint_every_s).run(resume)
     training.model.train(False)
     return trained
 
@@ -93,74 +101,151 @@ def move(model: StillhouseTaskModel, device: torch.device) -> None:
     nn.Module.to(model, device)
 
 
+class _Lesson(nn.Module):
+    """Model and criterion as one module, so that several processes share the gradients of both."""
+
+    def __init__(self, model: StillhouseTaskModel, criterion: Criterion) -> None:
+        super().__init__()
+        self.model = model
+        self.criterion = criterion
+
+    def forward(self, batch: Batch, share: float) -> Tensor:
+        loss: Tensor = self.criterion(self.model, batch, share)
+        return loss
+
+
+class _Best(nn.Module):
+    """The best weights so far, and how good they are (value, low, high, examples)."""
+
+    def __init__(self, model: StillhouseTaskModel, lower_is_better: bool) -> None:
+        super().__init__()
+        self._sign = -1.0 if lower_is_better else 1.0
+        self.model = copy.deepcopy(model)
+        move(self.model, torch.device("cpu"))
+        self.quality: Tensor
+        self.register_buffer("quality", torch.full((4,), math.nan, dtype=torch.float64))
+
+    def offer(self, quality: Estimate, model: StillhouseTaskModel) -> None:
+        best = float(self.quality[0])
+        if math.isnan(best) or self._sign * quality.value > self._sign * best:
+            self.model.load_state_dict(model.state_dict())
+            self.quality.copy_(torch.tensor([quality.value, quality.low, quality.high, quality.examples]))
+
+    def restore(self, model: StillhouseTaskModel) -> Estimate:
+        """Puts the best weights into the model."""
+        model.load_state_dict(self.model.state_dict())
+        value, low, high, examples = self.quality.tolist()
+        return Estimate(value=value, low=low, high=high, examples=int(examples))
+
+
 class _Loop:
-    def __init__(
-        self,
-        training: Training,
-        optimiser: Optimizer,
-        folder: Path | None,
-        observer: Observer,
-        checkpoint_every_s: float,
-    ) -> None:
+    def __init__(self, training: Training, folder: Path | None, observer: Observer, checkpoint_every_s: float) -> None:
         self._training = training
-        self._optimiser = optimiser
-        self._folder = folder
-        self._observer = observer
+        # Inputs differ in shape from step to step, and blocks that rest have no gradients.
+        uneven = DistributedDataParallelKwargs(find_unused_parameters=True)
+        self._accelerator = Accelerator(cpu=training.device.type == "cpu", kwargs_handlers=[uneven])
+        self._is_first = self._accelerator.is_main_process
+        self._folder = folder if self._is_first else None
+        self._observer: Observer = observer if self._is_first else Unobserved()
         self._every_s = checkpoint_every_s
-        self._modules: dict[str, nn.Module] = {"model": training.model, "criterion": training.criterion}
-        self._parameters = [weight for group in optimiser.param_groups for weight in group["params"]]
         self._curve: tuple[CurvePoint, ...] = ()
-        steps = training.steps
-        self._evaluation_steps = {-(-steps * number // EVALUATIONS) for number in range(1, EVALUATIONS + 1)}
+        keeps_best = training.recipe.keep is Keep.BEST
+        self._best = _Best(training.model, training.lower_is_better) if keeps_best else None
+        self._evaluation_steps = {-(-training.steps * number // EVALUATIONS) for number in range(1, EVALUATIONS + 1)}
 
     def run(self, resume: Path | None) -> Trained:
-        first, before_s = 0, 0.0
-        if resume is not None:
-            progress = load_checkpoint(resume, self._modules, self._optimiser, training=self._training.name)
-            first, before_s, self._curve = progress.step, progress.seconds, progress.curve
-        begin_s = saved_s = time.monotonic()
-        for step in range(first, self._training.steps):
-            if self._observer.should_stop():
-                self._checkpoint(step, before_s + time.monotonic() - begin_s)
-                raise Interrupted(f"stopped after {step} of {self._training.steps} steps")
-            loss = self._step(step)
-            done = step + 1
-            self._observer.step(done, self._training.steps, loss)
-            if done in self._evaluation_steps and done < self._training.steps:
-                self._evaluate(done)
-            if time.monotonic() - saved_s >= self._every_s and done < self._training.steps:
-                self._checkpoint(done, before_s + time.monotonic() - begin_s)
-                saved_s = time.monotonic()
-        seconds = before_s + time.monotonic() - begin_s
-        return Trained(selection=self._evaluate(self._training.steps), curve=self._curve, seconds=seconds)
+        progress = None if resume is None else read_progress(resume, training=self._training.name)
+        first = 0 if progress is None else progress.step
+        self._begin_s = time.monotonic() - (0.0 if progress is None else progress.seconds)
+        self._curve = () if progress is None else progress.curve
+        self._saved_s = time.monotonic()
+        for phase in self._training.phases:
+            if first < phase.last:
+                with phase.training(self._training.model):
+                    self._phase(phase, max(first, phase.first), resume)
+                resume = None
+        seconds = time.monotonic() - self._begin_s
+        quality = self._evaluate(self._training.steps)
+        if self._best is not None:
+            quality = self._best.restore(self._training.model)
+        return Trained(selection=quality, curve=self._curve, seconds=seconds)
 
-    def _step(self, step: int) -> float:
+    def _phase(self, phase: Phase, first: int, resume: Path | None) -> None:
+        training = self._training
+        phase.criterion.to(training.device)
+        optimiser = build_optimiser(
+            training.model, phase.criterion, phase.rates, weight_decay=training.recipe.weight_decay
+        )
+        modules: dict[str, nn.Module] = {"model": training.model, "criterion": phase.criterion}
+        if self._best is not None:
+            modules["best"] = self._best
+        if resume is not None:
+            load_checkpoint(resume, modules, optimiser)
+        lesson = self._accelerator.prepare_model(_Lesson(training.model, phase.criterion), device_placement=False)
+        for step in range(first, phase.last):
+            if self._shall_stop():
+                self._checkpoint(step, modules, optimiser)
+                raise Interrupted(f"stopped after {step} of {training.steps} steps")
+            loss = self._step(step, phase, lesson, optimiser)
+            done = step + 1
+            self._observer.step(done, training.steps, loss)
+            if done in self._evaluation_steps and done < training.steps:
+                self._evaluate(done)
+            # Not at a phase's end: what goes on from there is the next phase's state.
+            if time.monotonic() - self._saved_s >= self._every_s and done < phase.last:
+                self._checkpoint(done, modules, optimiser)
+                self._saved_s = time.monotonic()
+
+    def _step(self, step: int, phase: Phase, lesson: nn.Module, optimiser: Optimizer) -> float:
         training = self._training
         training.model.train(True)
-        share = schedule(step, training.steps, training.recipe.warmup)
-        for group in self._optimiser.param_groups:
-            group["lr"] = share * group["peak"]
-        loss = training.criterion(training.model, training.batches(step).to(training.device))
-        self._optimiser.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self._parameters, training.recipe.gradient_clip)
+        done = step - phase.first
+        rate = schedule(done, phase.steps, phase.warmup)
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group["peak"]
+        batch = self._own_rows(training.batches(step)).to(training.device)
+        in_bfloat16 = training.recipe.precision is Precision.BFLOAT16
+        with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=in_bfloat16):
+            loss = lesson(batch, done / phase.steps)
+        optimiser.zero_grad()
+        self._accelerator.backward(loss)
+        weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+        norm = float(nn.utils.clip_grad_norm_(weights, training.recipe.gradient_clip))
         value = float(loss.detach())
-        if not (math.isfinite(value) and math.isfinite(float(norm))):
+        if not (math.isfinite(value) and math.isfinite(norm)):
             raise DivergedError(
-                f"diverged in step {step + 1} of {training.steps}: loss {value}, gradient norm {float(norm)};"
+                f"diverged in step {step + 1} of {training.steps}: loss {value}, gradient norm {norm};"
                 " lower distillation.learning_rate or the weights of the criterion"
             )
-        self._optimiser.step()
+        optimiser.step()
         return value
+
+    def _own_rows(self, batch: Batch) -> Batch:
+        """This process's rows of the batch, at least one."""
+        if self._accelerator.num_processes == 1:
+            return batch
+        count, own = len(batch.labels), self._accelerator.process_index
+        return batch.rows(torch.arange(own % count, count, self._accelerator.num_processes))
+
+    def _shall_stop(self) -> bool:
+        """The first process asks; all do the same."""
+        stops = self._observer.should_stop()
+        if self._accelerator.num_processes == 1:
+            return stops
+        asked = torch.tensor(float(stops), device=self._training.device)
+        return bool(self._accelerator.reduce(asked, reduction="sum"))
 
     def _evaluate(self, done: int) -> Estimate:
         quality = self._training.evaluate()
         self._curve = (*self._curve, CurvePoint(step=done, value=quality.value))
         self._observer.evaluated(done, quality.value)
+        if self._best is not None:
+            self._best.offer(quality, self._training.model)
         return quality
 
-    def _checkpoint(self, step: int, seconds: float) -> None:
+    def _checkpoint(self, step: int, modules: Mapping[str, nn.Module], optimiser: Optimizer) -> None:
         if self._folder is None:
             return
+        seconds = time.monotonic() - self._begin_s
         progress = Progress(training=self._training.name, step=step, seconds=seconds, curve=self._curve)
-        self._observer.checkpointed(save_checkpoint(self._folder, self._modules, self._optimiser, progress))
+        self._observer.checkpointed(save_checkpoint(self._folder, modules, optimiser, progress))

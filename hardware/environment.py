@@ -38,6 +38,12 @@ def environment() -> dict[str, str]:
     return stamp | {name: _version(name) for name in PACKAGES}
 
 
+def machine() -> dict[str, str]:
+    """Of the stamp what is hardware and system: on what something was computed."""
+    stamp = environment()
+    return {name: stamp[name] for name in ("cpu", "architecture", "logical_cores", "available_cores", "system")}
+
+
 def hardware_key(stamp: dict[str, str] | None = None) -> str:
     """Canonical key of a stamp, by default this machine's. Latencies under different keys are never compared."""
     text = json.dumps(environment() if stamp is None else stamp, sort_keys=True, separators=(",", ":"))

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from optimization.values import Constraint
-from protocol.baseline import SMALLEST
+from protocol.baseline import ShapeSpec
+from protocol.distillation import DistillationSpec
 from protocol.errors import ProtocolError
 from protocol.metrics import MOST_PARAMETERS, metric_info
 from protocol.mistakes import MOST_TOLD, Location, Mistake, explained, shown
-from protocol.study import StudySpec
+from protocol.study import Strict, StudySpec
 from search_space import parameter_columns, parameter_count
 from search_space.grid import Points
+
+Spec = TypeVar("Spec", bound=Strict)
 
 MOST_DEPTH = 20
 """How deep values may be nested; a study needs 5."""
@@ -30,13 +34,14 @@ _MOST: dict[Location, float] = {
     ("budget", "flash_floor"): 1e8,
     ("search_space",): 1e6,
     ("baselines",): 1e6,
+    ("student",): 1e6,
     ("constraints",): sys.float_info.max,
 }
 """The largest number at a place and below it, by the longest of these: beyond lies only what nobody can mean."""
 
 
 class StudyRefusedError(ProtocolError):
-    """Values that are no study, or one that cannot be met; all that was found wrong is in `mistakes`."""
+    """Values that are no study or distillation, or one that cannot be met; what was found wrong is in `mistakes`."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__("\n".join(str(mistake) for mistake in mistakes))
@@ -49,17 +54,35 @@ def admit(values: object) -> StudySpec:
     Raises:
         StudyRefusedError: they describe none, or one whose constraints nobody can meet.
     """
-    mistakes = list(islice(_unusable((), values), MOST_TOLD))
-    if mistakes:
-        raise StudyRefusedError(mistakes)
-    try:
-        spec = StudySpec.model_validate_json(json.dumps(values), strict=True)
-    except ValidationError as error:
-        raise StudyRefusedError(explained(error.errors(include_url=False), StudySpec)) from error
+    spec = _read(values, StudySpec)
     mistakes = [*_too_large(spec), *_impossible(spec.constraints)]
     if mistakes:
         raise StudyRefusedError(mistakes)
     return spec
+
+
+def admit_distillation(values: object) -> DistillationSpec:
+    """The distillation that these JSON values describe, as `admit`.
+
+    Raises:
+        StudyRefusedError: they describe none, or a student that nobody can train.
+    """
+    spec = _read(values, DistillationSpec)
+    if spec.student is not None:
+        mistakes = list(_absurd({("student",): _least(spec.student)}))
+        if mistakes:
+            raise StudyRefusedError(mistakes)
+    return spec
+
+
+def _read(values: object, model: type[Spec]) -> Spec:
+    mistakes = list(islice(_unusable((), values), MOST_TOLD))
+    if mistakes:
+        raise StudyRefusedError(mistakes)
+    try:
+        return model.model_validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        raise StudyRefusedError(explained(error.errors(include_url=False), model)) from error
 
 
 def _unusable(location: Location, value: object) -> Iterator[Mistake]:
@@ -90,10 +113,16 @@ def _most(location: Location) -> float:
 
 
 def _too_large(spec: StudySpec) -> Iterator[Mistake]:
-    largest = {("search_space",): max(map(_largest, spec.space().chunks()))} | {
-        ("baselines", name): float(parameter_count(shape.architecture(SMALLEST)))
-        for name, shape in spec.baselines.items()
-    }
+    largest: dict[Location, float] = {("search_space",): max(map(_largest, spec.space().chunks()))}
+    yield from _absurd(largest | {("baselines", name): _least(shape) for name, shape in spec.baselines.items()})
+
+
+def _least(shape: ShapeSpec) -> float:
+    """Parameters under the smallest teacher."""
+    return float(parameter_count(shape.smallest()))
+
+
+def _absurd(largest: Mapping[Location, float]) -> Iterator[Mistake]:
     for location, parameters in largest.items():
         if parameters > MOST_PARAMETERS:
             message = f"reaches {parameters:.3g} parameters, more than {MOST_PARAMETERS:.0e}: use smaller sizes"

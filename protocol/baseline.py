@@ -1,4 +1,4 @@
-"""The architecture of a named baseline."""
+"""Architectures that are named beside their teacher's: baselines, and the student of one distillation."""
 
 from __future__ import annotations
 
@@ -100,18 +100,53 @@ class ShapeSpec(BaseModel):
             raise ValueError(unknown("model", name, KNOWN))
         return name
 
-    @model_validator(mode="after")
-    def _check(self) -> ShapeSpec:
+    def smallest(self) -> Architecture:
+        """This shape under the smallest teacher that allows it. Raises: InvalidArchitectureError: none does."""
         # A teacher has a bottleneck or none: what only one of them allows is said when it is known.
         try:
-            self.architecture(SMALLEST)
+            return self.architecture(SMALLEST)
         except InvalidArchitectureError:
             if self.bottleneck_size is not None or self.model is not None:
                 raise
-            self.architecture(replace(SMALLEST, bottleneck_size=1))
+            return self.architecture(replace(SMALLEST, bottleneck_size=1))
+
+    @model_validator(mode="after")
+    def _check(self) -> ShapeSpec:
+        self.smallest()
         return self
 
     @model_serializer(mode="wrap")
     def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Only what is given: a field that is added changes no study's digest."""
         return {name: value for name, value in handler(self).items() if value is not None}
+
+
+def half_depth(teacher: Architecture) -> ShapeSpec:
+    """The teacher's lower half; DistilBERT has half of BERT's layers."""
+    return ShapeSpec(layers=max(1, teacher.layers // 2))
+
+
+def read_by_head(teacher: Architecture, *, pools_first_token: bool) -> Architecture:
+    """The teacher without a pooler that its head, which is the students' as well, does not read."""
+    return teacher if pools_first_token else replace(teacher, pooler=Pooler.NONE)
+
+
+def beyond(architecture: Architecture, teacher: Architecture) -> str:
+    """What the teacher's lower layers and leading units do not have; empty where they have it all."""
+    names = ["hidden_size"]
+    if bool(architecture.bottleneck_size) == bool(teacher.bottleneck_size):  # else blocks start at random
+        names += ["layers", "bottleneck_size", "head_size"]
+    for name in names:
+        own, most = getattr(architecture, name), getattr(teacher, name)
+        if own > most:
+            return f"its {name} {own} is beyond the teacher's {most}"
+    if len(names) == 1:
+        return ""
+    for name, sizes, bounds in (
+        ("heads", architecture.heads_by_layer, teacher.heads_by_layer),
+        ("ffn_size", architecture.ffn_sizes_by_layer, teacher.ffn_sizes_by_layer),
+    ):
+        for layer, (own, most) in enumerate(zip(sizes, bounds, strict=False)):
+            if own > most:
+                return f"its {name} {own} in layer {layer} is beyond the teacher's {most}"
+    return ""

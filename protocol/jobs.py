@@ -16,7 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from distillation.values import Fidelity, Recipe, Task, Teacher
+from distillation.recipe import Recipe
+from distillation.values import Fidelity, Task, Teacher
 from encoders.values import Head
 from hardware.values import DeviceProfile, Effort, Measurement, QuantileName
 from protocol.artefact import ArtefactId

@@ -29,17 +29,16 @@ _LEAST_S = 1e-9
 """No forward pass takes less than a few clock cycles."""
 
 
+def _quality(metric: Metric) -> MetricInfo:
+    better = Direction.MINIMIZE if metric.lower_is_better else Direction.MAXIMIZE
+    if metric is Metric.PERPLEXITY:
+        return MetricInfo(unit="number", better=better, trained=True, low=1.0, high=math.inf)
+    is_correlation = metric in (Metric.MATTHEWS, Metric.PEARSON, Metric.SPEARMAN)
+    return MetricInfo(unit="share", better=better, trained=True, low=-1.0 if is_correlation else 0.0, high=1.0)
+
+
 METRICS = {
-    **{
-        str(metric): MetricInfo(
-            unit="share",
-            better=Direction.MAXIMIZE,
-            trained=True,
-            low=-1.0 if metric is Metric.MATTHEWS else 0.0,
-            high=1.0,
-        )
-        for metric in Metric
-    },
+    **{str(metric): _quality(metric) for metric in Metric},
     **{
         name: MetricInfo(unit="seconds", better=Direction.MINIMIZE, trained=False, low=_LEAST_S, high=math.inf)
         for name in ("latency_p50", "latency_p90", "latency_p99")
@@ -48,6 +47,19 @@ METRICS = {
         unit="count", better=Direction.MINIMIZE, trained=False, low=1, high=float(MOST_PARAMETERS)
     ),
 }
+
+
+def shortfall(name: str, value: float, other: float) -> float:
+    """How much worse than another value of this metric, as a share; below 0 where it is better.
+
+    The difference of shares and correlations; of a number that may be of any size, relative to the other one.
+
+    Raises:
+        ProtocolError: unknown name.
+    """
+    info = metric_info(name)
+    worse = other - value if info.better is Direction.MAXIMIZE else value - other
+    return worse if info.unit == "share" else worse / other
 
 
 def metric_info(name: str, where: str = "") -> MetricInfo:

@@ -39,13 +39,15 @@ def explained(problems: Sequence[ErrorDetails], root: type | None = None, skip: 
     """The mistakes that pydantic found, `MOST_TOLD` of them; `root` is what was to be read, and `skip` parts of the
     locations are not told.
     """
-    told = [_explained(problem, root, skip) for problem in problems[:MOST_TOLD]]
-    more = len(problems) - len(told)
+    # What may be written in several ways is wrong in each of them: the first, and commonest, is told.
+    firsts = list({_location(problem, skip): problem for problem in reversed(problems)}.values())[::-1]
+    told = [_explained(problem, root, skip) for problem in firsts[:MOST_TOLD]]
+    more = len(firsts) - len(told)
     return [*told, Mistake(location=(), message=f"and {more} more mistakes")] if more else told
 
 
 def _explained(problem: ErrorDetails, root: type | None, skip: int) -> Mistake:
-    location = tuple(part for part in problem["loc"][skip:] if part not in TAGS)
+    location = _location(problem, skip)
     kind = problem["type"]
     if kind == "value_error":
         return _ours(location, problem["msg"].removeprefix("Value error, "), root)
@@ -60,6 +62,11 @@ def _explained(problem: ErrorDetails, root: type | None, skip: int) -> Mistake:
     return Mistake(location=location, message=f"{words}, got {shown(problem['input'])}{_near(problem)}")
 
 
+def _location(problem: ErrorDetails, skip: int) -> Location:
+    """The keys and positions that a user wrote: pydantic adds the names of types where there are several."""
+    return tuple(part for part in problem["loc"][skip:] if part not in TAGS and not _TYPE.match(str(part)))
+
+
 def shown(value: object) -> str:
     """The value as a message repeats it."""
     return cut(repr(value) if isinstance(value, str) else json.dumps(value, default=repr))
@@ -69,8 +76,17 @@ def cut(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
-_ALSO_TEXT: set[Location] = {("teacher",), ("task", "dataset"), ("task", "text"), ("search_space",)}
-"""Where a study may give a name instead."""
+_TYPE = re.compile(r"`?(str-enum|tuple)\[")
+
+_ALSO_TEXT: set[Location] = {
+    ("teacher",),
+    ("task", "dataset"),
+    ("task", "text"),
+    ("search_space",),
+    ("distillation",),
+    ("student",),
+}
+"""Where a name may be given instead."""
 
 _PLAIN = {
     "int": "must be a whole number",

@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za
 _SECONDS = {"ns": "1e-9", "us": "1e-6", "µs": "1e-6", "ms": "1e-3", "s": "1", "min": "60", "h": "3600"}
 _COUNTS = {"": "1", "k": "1e3", "K": "1e3", "M": "1e6", "G": "1e9", "B": "1e9"}
 _SHARES = {"": "1", "%": "0.01"}
-UNITS = {"seconds": _SECONDS, "count": _COUNTS, "share": _SHARES}
+UNITS = {"seconds": _SECONDS, "count": _COUNTS, "share": _SHARES, "number": {"": "1"}}
 
 
 def parse_quantity(text: str, unit: str) -> float:

@@ -6,16 +6,20 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from distillation.values import FLASH_FLOOR, Recipe, Task, Teacher
+from distillation.presets import recipe
+from distillation.recipe import FLASH_FLOOR, Knowledge, Recipe
+from distillation.values import METRICS_OF, Task, Teacher
+from encoders.values import HeadKind
 from hardware.values import DeviceProfile, Effort
 from optimization.values import Constraint, Direction, Objective, StrategyName
 from protocol.baseline import ShapeSpec
-from protocol.metrics import metric_info
+from protocol.metrics import METRICS, metric_info
 from protocol.quantity import parse_quantity
 from search_space import Category, Choice, Dimension, IntegerRange, SearchSpace, SearchSpaceError, preset
 from search_space.expression import Expression
@@ -30,11 +34,11 @@ _BEGINNING = re.compile(r"(?P<condition>the condition of )?(?P<name>\w+):? ")
 _CONSTRAINT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*(.+?)\s*")
 
 
-def _tuples(value: object) -> object:
+def tuples(value: object) -> object:
     """Lists as tuples all the way down: where types are strict, only these become the tuples of values."""
     if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+        return {key: tuples(item) for key, item in value.items()}
+    return tuple(tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _dataset(value: object) -> object:
@@ -56,14 +60,68 @@ def _shape(value: object) -> object:
 def _task(value: object) -> object:
     if not isinstance(value, dict):
         return value
-    shorthand = {"dataset": _dataset, "text": _columns}
+    shorthand = {"dataset": _dataset, "transfer": _dataset, "text": _columns}
     return {key: shorthand.get(key, lambda item: item)(item) for key, item in value.items()}
+
+
+def _recipe(value: object) -> object:
+    """A preset's name, or settings, perhaps on top of a preset; `terms` are those of the only stage."""
+    if isinstance(value, str):
+        value = {"preset": value}
+    if not isinstance(value, dict):
+        return value
+    settings = dict(value)
+    own = [key for key in ("preset", "stages", "terms") if key in settings]
+    if "stages" in own and "terms" in own:
+        raise ValueError("give either `stages`, or the `terms` of the only stage")
+    if "preset" in own:
+        if len(own) > 1:
+            raise ValueError(f"a preset says itself what is taught; leave out `{own[1]}` or `preset`")
+        preset_name = settings.pop("preset")
+        settings = asdict(recipe(preset_name)) | settings
+    if "terms" in settings:
+        settings["stages"] = ({"terms": settings.pop("terms")},)
+    if isinstance(settings.get("stages"), list | tuple):
+        settings["stages"] = tuple(map(_stage, settings["stages"]))
+    return settings
+
+
+def _stage(value: object) -> object:
+    if not isinstance(value, dict) or not isinstance(value.get("terms"), dict):
+        return value
+    return value | {"terms": tuple(_term(*item) for item in value["terms"].items())}
+
+
+def _term(knowledge: str, value: object) -> object:
+    """A weight, or the other settings of a term."""
+    if knowledge not in list(Knowledge):
+        near = get_close_matches(str(knowledge), list(Knowledge), n=1)
+        meant = f"did you mean {str(near[0])!r}?" if near else f"there are {', '.join(Knowledge)}"
+        raise ValueError(f"terms: no knowledge is named {knowledge!r:.60}; {meant}")
+    if isinstance(value, dict) and not value.keys() <= {"start", "end"}:
+        return value | {"knowledge": knowledge}
+    return {"knowledge": knowledge, "weight": value}
 
 
 def _objectives(value: object) -> object:
     if isinstance(value, dict):
         return tuple({"metric": metric, "direction": direction} for metric, direction in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(
+            {"metric": each, "direction": metric_info(each).better} if isinstance(each, str) else each for each in value
+        )
     return value
+
+
+def _metric(task: object) -> str:
+    """The task's metric, as far as it can be told: the task says itself what is wrong with it."""
+    if isinstance(task, Task):
+        return task.metric
+    given: dict[str, object] = task if isinstance(task, dict) else {}
+    if isinstance(metric := given.get("metric"), str):
+        return metric
+    kind = str(given.get("kind"))
+    return METRICS_OF[HeadKind(kind) if kind in set(HeadKind) else HeadKind.CLASSIFICATION][0]
 
 
 def _constraint(value: object) -> object:
@@ -117,15 +175,25 @@ DimensionSpec = Annotated[
     BeforeValidator(_dimension),
 ]
 OptionSpec = Annotated[Category, BeforeValidator(_options)]
-TAGS = frozenset({"range", "choice", "preset", "dimensions"})
+TAGS = frozenset({"range", "choice", "preset", "dimensions", "float", "Ramp"})
 """What pydantic puts into the location of an error, and no user wrote."""
 
 
-class _Strict(BaseModel):
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+TeacherSpec = Annotated[Teacher, BeforeValidator(_teacher)]
+TaskSpec = Annotated[Task, BeforeValidator(_task)]
+RecipeSpec = Annotated[Recipe, BeforeValidator(_recipe)]
+Shape = Annotated[ShapeSpec, BeforeValidator(_shape)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Strict(BaseModel):
+    """What people write: no key that is not known."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SpaceSpec(_Strict):
+class SpaceSpec(Strict):
     """Dimensions of the search space: each a list of choices, a range `{low, high, step}`, or one value.
 
     `constraints` are expressions over them and their costs that every architecture meets; see `SearchSpace`.
@@ -152,7 +220,7 @@ class SpaceSpec(_Strict):
         return {name: value for name, value in given.items() if value is not None}
 
 
-class Budget(_Strict):
+class Budget(Strict):
     """What a study may spend.
 
     `parallel` trials are kept going at once; a flash distillation takes `flash` of the full steps, and no fewer than
@@ -169,34 +237,32 @@ class Budget(_Strict):
     final_measuring: Effort = Effort.REPORT
 
 
-class StudySpec(_Strict):
+class StudySpec(Strict):
     """One search. Only teacher and task have no default."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
-    teacher: Annotated[Teacher, BeforeValidator(_teacher)]
-    task: Annotated[Task, BeforeValidator(_task)]
+    name: Name
+    teacher: TeacherSpec
+    task: TaskSpec
     search_space: Annotated[
         Annotated[SpaceSpec, Tag("dimensions")] | Annotated[str, Tag("preset")], Discriminator(_space_kind)
     ] = "bert"
     objectives: Annotated[tuple[Objective, ...], BeforeValidator(_objectives)] = ()
     constraints: tuple[Annotated[Constraint, BeforeValidator(_constraint)], ...] = ()
     target: DeviceProfile = DeviceProfile()
-    distillation: Recipe = Recipe()
+    distillation: RecipeSpec = Recipe()
     budget: Budget = Budget()
-    baselines: dict[str, Annotated[ShapeSpec, BeforeValidator(_shape)]] = Field(default_factory=dict)
+    baselines: dict[str, Shape] = Field(default_factory=dict)
     strategy: StrategyName = StrategyName.AX
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
 
     @model_validator(mode="before")
     @classmethod
     def _fill_objectives(cls, values: Any) -> Any:
-        values = _tuples(values)
+        values = tuples(values)
         if isinstance(values, dict) and values.get("objectives") in (None, (), {}):
-            task = values.get("task")
-            metric = task.get("metric") if isinstance(task, dict) else None
-            if not isinstance(metric, str):  # the task says itself what is wrong with it
-                metric = "accuracy"
-            values = values | {"objectives": {metric: Direction.MAXIMIZE, "latency_p50": Direction.MINIMIZE}}
+            metric = _metric(values.get("task"))
+            better = METRICS[metric].better if metric in METRICS else Direction.MAXIMIZE
+            values = values | {"objectives": {metric: better, "latency_p50": Direction.MINIMIZE}}
         return values
 
     @model_validator(mode="after")

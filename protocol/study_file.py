@@ -1,20 +1,24 @@
-"""Study files: YAML to a `StudySpec`, with errors that point at the line."""
+"""Files of studies and distillations: YAML to a spec, with errors that point at the line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
-from protocol.admission import MOST_DEPTH, StudyRefusedError, admit
+from protocol.admission import MOST_DEPTH, StudyRefusedError, admit, admit_distillation
+from protocol.distillation import DistillationSpec
 from protocol.errors import StudyFileError
 from protocol.mistakes import Location, Mistake, cut
 from protocol.study import StudySpec
 
+Spec = TypeVar("Spec")
+
 MOST_BYTES = 1 << 18
-"""Largest study file; what is larger is no study, and YAML is slow to read."""
+"""Largest file; what is larger is no study, and YAML is slow to read."""
 
 
 def load_study(path: Path) -> StudySpec:
@@ -24,23 +28,40 @@ def load_study(path: Path) -> StudySpec:
         StudyFileError: the file is missing, is not YAML, or does not describe a study; every problem is named with
             its line and key.
     """
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise StudyFileError(f"{path}: is no regular file; a study is read from one")
-        if path.stat().st_size > MOST_BYTES:
-            raise StudyFileError(f"{path}: is larger than {MOST_BYTES // 1024} KiB; is it a study?")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyFileError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return parse_study(text, origin=str(path), default_name=path.stem.lower())
+    return parse_study(_text(path, "study"), origin=str(path), default_name=path.stem.lower())
 
 
 def parse_study(text: str, *, origin: str, default_name: str) -> StudySpec:
     """`load_study` of text; `origin` is what the messages call it."""
-    document = _Document(text, origin)
+    return _parsed(text, origin, default_name, "study", admit)
+
+
+def load_distillation(path: Path) -> DistillationSpec:
+    """The distillation that this file describes; without a `name` it has the file's. Raises: as `load_study`."""
+    return parse_distillation(_text(path, "distillation"), origin=str(path), default_name=path.stem.lower())
+
+
+def parse_distillation(text: str, *, origin: str, default_name: str) -> DistillationSpec:
+    """`load_distillation` of text; `origin` is what the messages call it."""
+    return _parsed(text, origin, default_name, "distillation", admit_distillation)
+
+
+def _text(path: Path, what: str) -> str:
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise StudyFileError(f"{path}: is no regular file; a {what} is read from one")
+        if path.stat().st_size > MOST_BYTES:
+            raise StudyFileError(f"{path}: is larger than {MOST_BYTES // 1024} KiB; is it a {what}?")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyFileError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _parsed(text: str, origin: str, default_name: str, what: str, admit: Callable[[object], Spec]) -> Spec:
+    document = _Document(text, origin, what)
     values = document.values
     if not isinstance(values, dict):
-        raise StudyFileError(f"{origin}:1: a study is a mapping of keys to values, with at least `teacher` and `task`")
+        raise StudyFileError(f"{origin}:1: a {what} is a mapping of keys to values, with at least `teacher` and `task`")
     try:
         return admit({"name": default_name, **values})
     except StudyRefusedError as error:
@@ -48,12 +69,12 @@ def parse_study(text: str, *, origin: str, default_name: str) -> StudySpec:
 
 
 def line_of(text: str, key: str) -> int | None:
-    """The line of a study file on which this key is, `budget.trials` or `constraints.0`, or the nearest key around it.
+    """The line of a file on which this key is, `budget.trials` or `constraints.0`, or the nearest key around it.
 
     None where the file has nothing of it, or cannot be read.
     """
     try:
-        document = _Document(text, "")
+        document = _Document(text, "", "study")
     except StudyFileError:
         return None
     location, line = document.found(tuple(int(part) if part.isdecimal() else part for part in key.split(".")))
@@ -64,21 +85,22 @@ class _Document:
     """A YAML document as JSON values, and the line of each.
 
     Plain scalars are read as YAML 1.2 does (`no` is text, 010 is ten, 30e6 is a number). Anchors, aliases and tags are
-    refused: a study needs none, and with them a short text may stand for an endless value.
+    refused: nobody needs them, and with them a short text may stand for an endless value.
     """
 
-    def __init__(self, text: str, origin: str) -> None:
+    def __init__(self, text: str, origin: str, what: str) -> None:
+        """`what` it is that the text describes."""
         self._origin = origin
         self._lines: dict[Location, int] = {}
         try:
             events = yaml.parse(text, Loader=yaml.SafeLoader)
             first = next(event for event in events if not isinstance(event, _AROUND))
             if isinstance(first, yaml.StreamEndEvent):
-                raise StudyFileError(f"{origin}: is empty; a study needs at least `teacher` and `task`")
+                raise StudyFileError(f"{origin}: is empty; a {what} needs at least `teacher` and `task`")
             self.values = self._value(first, events, ())
             for event in events:
                 if isinstance(event, yaml.DocumentStartEvent):
-                    raise self._error(event, "a second document begins; a study is one")
+                    raise self._error(event, f"a second document begins; a {what} is one")
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise StudyFileError(f"{origin}:{line}: not YAML: {error.problem}") from error

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from distillation.recipe import Recipe
 from distillation.values import Task
+from encoders.loading import PIPELINES, loading_lines
+from encoders.values import HeadKind
 from hardware.values import Measurement, Quantile, QuantileName, Verdict
-from protocol.jobs import FinalizeWork, Score
+from protocol.jobs import Score
 from protocol.quantity import format_count, format_seconds
 from search_space import Architecture, parameter_count
 from worker.finished import Training
@@ -15,32 +18,25 @@ from worker.finished import Training
 CARD = """\
 ---
 library_name: transformers
-pipeline_tag: text-classification
+pipeline_tag: {pipeline}
 tags: [stillhouse, distillation]
 ---
 
 # {name}
 
-A text classifier of {parameters} encoder parameters ({label}), distilled by Stillhouse.
+A model for {pipeline} of {parameters} encoder parameters ({label}), distilled by Stillhouse.
 
 ```python
-from transformers import pipeline
-classify = pipeline("text-classification", "PATH OF THIS FOLDER", trust_remote_code=True)
-classify("some text")
+{loading}
 ```
 
 | | |
 | --- | --- |
-| {metric} on the report split | {report} |
-| {metric} on the selection split | {selection} |
-{latencies}
-| device profile | {profile} |
-| classes | {classes} |
-| data | {dataset} |
-| teacher | {teacher} ({teacher_parameters} encoder parameters) |
-| training | {steps} steps, {seconds:.0f} s |
+{rows}
 
-The report split was evaluated once, after training; intervals cover 95 %. The latency's verdict is `{verdict}`{doubts}.
+The report split was evaluated once, after training; intervals cover 95 %.{verdict}
+
+`provenance.json` says where this comes from; `stillhouse reproduce` distils it again and compares.
 
 ## Recipe
 
@@ -51,33 +47,41 @@ The report split was evaluated once, after training; intervals cover 95 %. The l
 
 
 def model_card(
-    work: FinalizeWork,
     training: Training,
-    measurement: Measurement,
+    measurement: Measurement | None = None,
     *,
+    name: str,
+    architecture: Architecture,
+    recipe: Recipe,
     task: Task,
     classes: tuple[str, ...],
     teacher: Architecture,
+    kind: HeadKind = HeadKind.CLASSIFICATION,
+    quantiles: tuple[QuantileName, ...] = (),
 ) -> str:
-    """What the export is, how good, how fast on what, and how to load it."""
+    """What the export is, how good, how fast on what if that was measured, and how to load it.
+
+    Args:
+        quantiles: of latency, beside the median.
+    """
+    rows = {
+        f"{task.metric} on the report split": _score(training.report),
+        f"{task.metric} on the selection split": _score(training.selection),
+        **({} if measurement is None else _latencies(measurement, quantiles)),
+        "classes": ", ".join(classes),
+        "data": task.dataset.source,
+        "teacher": f"{teacher.label} ({format_count(parameter_count(teacher))} encoder parameters)",
+        "training": f"{training.steps} steps, {training.seconds:.0f} s",
+    }
     return CARD.format(
-        name=work.name,
-        parameters=format_count(parameter_count(work.architecture)),
-        label=work.architecture.label,
-        metric=task.metric,
-        report=_score(training.report),
-        selection=_score(training.selection),
-        latencies=_latencies(measurement, work.quantiles),
-        profile=measurement.profile.label,
-        classes=", ".join(classes),
-        dataset=task.dataset.source,
-        teacher=teacher.label,
-        teacher_parameters=format_count(parameter_count(teacher)),
-        steps=training.steps,
-        seconds=training.seconds,
-        verdict=measurement.verdict,
-        doubts="".join(f"; {note}" for note in measurement.notes) if measurement.verdict is not Verdict.STEADY else "",
-        recipe=json.dumps(asdict(work.recipe), indent=2),
+        name=name,
+        pipeline=PIPELINES[kind],
+        loading="\n".join(loading_lines("PATH OF THIS FOLDER", kind)),
+        parameters=format_count(parameter_count(architecture)),
+        label=architecture.label,
+        rows="\n".join(f"| {what} | {value} |" for what, value in rows.items() if value),
+        verdict="" if measurement is None else f" The latency's verdict is {_verdict(measurement)}.",
+        recipe=json.dumps(asdict(recipe), indent=2),
     )
 
 
@@ -85,7 +89,12 @@ def _score(score: Score) -> str:
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
-def _latencies(measurement: Measurement, judged: tuple[QuantileName, ...]) -> str:
+def _verdict(measurement: Measurement) -> str:
+    notes = measurement.notes if measurement.verdict is not Verdict.STEADY else ()
+    return "".join([f"`{measurement.verdict}`", *(f"; {note}" for note in notes)])
+
+
+def _latencies(measurement: Measurement, judged: tuple[QuantileName, ...]) -> dict[str, str]:
     """The median, and the quantiles that the verdict is of."""
     seen = {
         QuantileName.P50: measurement.p50,
@@ -93,7 +102,8 @@ def _latencies(measurement: Measurement, judged: tuple[QuantileName, ...]) -> st
         QuantileName.P99: measurement.p99,
     }
     names = [name for name in QuantileName if name is QuantileName.P50 or name in judged]
-    return "\n".join(f"| latency {name} | {_latency(seen[name], measurement)} |" for name in names)
+    rows = {f"latency {name}": _latency(seen[name], measurement) for name in names}
+    return {**rows, "device profile": measurement.profile.label}
 
 
 def _latency(quantile: Quantile, measurement: Measurement) -> str:

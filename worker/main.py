@@ -51,7 +51,9 @@ def work(settings: WorkerSettings, shutdown: Shutdown, tell: Callable[[str], Non
     with Client(
         settings.url, patience_s=PATIENCE_S, cache=settings.home / "cache" / "artefacts", pause=shutdown.pause
     ) as client:
-        workplace = Workplace(home=settings.home, artefacts=client.artefacts, threads=threads)
+        workplace = Workplace(
+            home=settings.home, artefacts=client.artefacts, threads=threads, cache_bytes=settings.cache_bytes
+        )
         with workplace.occupied():
             loop = Loop(
                 settings.name,

@@ -13,6 +13,9 @@ from worker.errors import WorkerSetupError
 LONGEST_NAME = 200
 """What the protocol takes."""
 
+CACHE_BYTES = 4 * 10**9
+"""Of teachers' outputs, unless somebody says otherwise."""
+
 
 def default_name() -> str:
     """Tells this worker from every other one alive."""
@@ -21,10 +24,11 @@ def default_name() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """`url` is the service's address; `threads` are those of training, 0 for every core.
+    """`url` is the service's address; `threads` are those of training, 0 for every core. `cache_bytes` is what the
+    outputs of teachers may take that are kept for the next distillation, 0 to keep none.
 
     Raises:
-        WorkerSetupError: nothing to do, a negative number of threads, or a name that is empty or too long.
+        WorkerSetupError: nothing to do, a negative number, or a name that is empty or too long.
     """
 
     url: str
@@ -32,6 +36,7 @@ class WorkerSettings:
     name: str = field(default_factory=default_name)
     kinds: tuple[JobKind, ...] = tuple(JobKind)
     threads: int = 0
+    cache_bytes: int = CACHE_BYTES
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -42,3 +47,5 @@ class WorkerSettings:
             )
         if self.threads < 0:
             raise WorkerSetupError(f"threads must be 0 (every core) or more, got {self.threads}")
+        if self.cache_bytes < 0:
+            raise WorkerSetupError(f"the cache's bytes must be 0 (none) or more, got {self.cache_bytes}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from distillation.cache import Cache
 from distillation.data import PreparedData, read_data
 from distillation.distil import Distilled, distil
 from distillation.errors import CheckpointError
@@ -64,6 +65,7 @@ def train_student(
                 folder=folder / "checkpoints",
                 resume=resume,
                 observer=Observation(reporter, turns),
+                cache=Cache(folder=workplace.teachers_outputs, budget_bytes=workplace.cache_bytes),
             )
 
     try:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ from typing import Protocol
 
 from protocol.jobs import Grant
 from worker.errors import WorkerSetupError
+from worker.settings import CACHE_BYTES
 
 
 class ArtefactsPort(Protocol):
@@ -30,41 +31,61 @@ class ArtefactsPort(Protocol):
         ...
 
 
+def prepared_folder(home: Path, fingerprint: str) -> Path:
+    """Where the result of this preparation is kept, whether or not it is there yet."""
+    return home / "cache" / "prepared" / fingerprint
+
+
+def teachers_outputs(home: Path) -> Path:
+    """What teachers said of the texts that they teach, for the next distillation."""
+    return home / "cache" / "teachers"
+
+
+@contextmanager
+def preparing(home: Path, fingerprint: str) -> Iterator[Path | None]:
+    """A folder for a preparation's checkpoints, which outlives a block that raises, and the process.
+
+    None while another process is in such a block for this home.
+    """
+    folder = home / "cache" / "preparing" / fingerprint
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield folder
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(handle)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """`home` holds what is kept from job to job (`cache/`) and what is not (`work/`). `threads` are for training."""
+    """`home` holds what is kept from job to job (`cache/`) and what is not (`work/`). `threads` are for training;
+    `cache_bytes` bound the teachers' outputs in the cache.
+    """
 
     home: Path
     artefacts: ArtefactsPort
     threads: int
+    cache_bytes: int = CACHE_BYTES
+
+    @property
+    def teachers_outputs(self) -> Path:
+        return teachers_outputs(self.home)
 
     @property
     def work(self) -> Path:
         return self.home / "work"
 
     def prepared(self, fingerprint: str) -> Path:
-        """Where the result of this preparation is kept, whether or not it is there yet."""
-        return self.home / "cache" / "prepared" / fingerprint
+        return prepared_folder(self.home, fingerprint)
 
-    @contextmanager
-    def checkpoints(self, fingerprint: str) -> Iterator[Path | None]:
-        """A folder for a preparation's checkpoints, which outlives a block that raises, and the process.
-
-        None while another worker of this home is in such a block.
-        """
-        folder = self.home / "cache" / "preparing" / fingerprint
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-            else:
-                yield folder
-                shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(handle)
+    def checkpoints(self, fingerprint: str) -> AbstractContextManager[Path | None]:
+        return preparing(self.home, fingerprint)
 
     @contextmanager
     def folder(self, grant: Grant) -> Iterator[Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from distillation.values import Fidelity, flash_steps
+from distillation.recipe import flash_steps
+from distillation.values import Fidelity
 from hardware.values import QuantileName
 from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, Prepared, PrepareWork, Reference, Work
 from protocol.study import StudySpec

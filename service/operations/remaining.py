@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from distillation.values import flash_steps
+from distillation.recipe import flash_steps
 from protocol.jobs import JobKind, JobState
 from protocol.study import StudySpec
 from protocol.views import StudyState, TrialState

@@ -48,7 +48,7 @@ def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
         uow.studies.restart(before, spec, uow.now)
         queue_prepare(uow, before)
         return True
-    if before.digest != spec.digest:
+    if before.spec != spec:
         lines = differences(before.spec, spec)
         raise StudyDiffersError(
             f"study {spec.name!r} exists with other settings: give this one another name, or take them back",

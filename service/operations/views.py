@@ -81,7 +81,7 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         name=study.name,
         state=study.state,
         spec=study.spec,
-        digest=study.digest,
+        digest=study.spec.digest,
         created_at=study.created_at,
         ended_at=study.ended_at,
         prepared=study.prepared,

@@ -1,9 +1,12 @@
-"""Studies and trials as the service shows them."""
+"""Studies and trials as the service shows them, and the command in this process."""
 
+import signal
 from datetime import UTC, datetime
 
 import pytest
 
+from cli.interrupts import SIGNALS
+from cli.main import main
 from distillation.values import Fidelity
 from encoders.values import Head
 from protocol.jobs import Prepared, Score
@@ -137,3 +140,22 @@ def finalist_fixture():
 @pytest.fixture(name="latency")
 def latency_fixture():
     return latency
+
+
+@pytest.fixture
+def stillhouse(capsys, monkeypatch, tmp_path):
+    """Runs the command in this process: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("STILLHOUSE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("STILLHOUSE_URL", "http://127.0.0.1:1")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return caught.value.code, out, err
+
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

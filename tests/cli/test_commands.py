@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-from cli.interrupts import SIGNALS
-from cli.main import main
 from client import Unreachable
 from service.errors import SettingsError, StoreUnavailableError
 
@@ -17,25 +15,6 @@ STUDY = "name: small\nteacher: built-in\ntask: {dataset: docstrings}\n"
 SPACE = (
     STUDY + "search_space:\n  layers: [1, 2]\n  hidden_size: 64\n  heads: {heads}\n  ffn_size: 8\n  {more}\n"
 ).replace("{dataset: docstrings}", "{{dataset: docstrings}}")
-
-
-@pytest.fixture
-def stillhouse(capsys, monkeypatch, tmp_path):
-    """Runs the command in this process: (exit code, stdout, stderr)."""
-    monkeypatch.setenv("STILLHOUSE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("STILLHOUSE_URL", "http://127.0.0.1:1")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return caught.value.code, out, err
-
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -56,7 +35,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         "print([name for name in heavy if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("run", "serve", "suggest", "worker", "study", "front", "preview", "export"):
+    for command in ("run", "distill", "reproduce", "serve", "suggest", "worker", "study", "front", "preview", "export"):
         assert f"\n  {command} " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 

@@ -37,6 +37,14 @@ def test_the_report_file_is_found_too(folder):
     assert spec.task.dataset.report == str(folder / "study" / "dev.tsv")
 
 
+def test_the_transfer_texts_are_found_too(folder):
+    (folder / "study" / "more.txt").write_text("")
+    path = study(folder, dataset="docstrings\n  transfer: more.txt")
+    transfer = read_study(path).task.transfer
+    assert transfer is not None
+    assert transfer.source == str(folder / "study" / "more.txt")
+
+
 def test_names_that_are_no_paths_stay_as_they_are(folder):
     spec = read_study(study(folder, teacher="google-bert/bert-base-uncased", dataset="nyu-mll/glue/cola"))
     assert spec.teacher.model == "google-bert/bert-base-uncased"

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from cli.summary import best_within, closing_lines, print_summary
-from cli.tables import front_table, latency_text, speed_up
+from cli.tables import difference_text, front_table, latency_text, speed_up
+from protocol.study_file import parse_study
 
 
 def text_of(*things):
@@ -50,6 +51,28 @@ def test_the_fastest_within_reach_of_the_teacher_is_told(study, trial, finalist)
 
 def test_exactly_three_points_are_within_three_points(study, trial, finalist):
     assert best_within(3, study(teacher_report=0.74), [trial(1, finalist=finalist(report=0.71, ms=4.0))])
+
+
+def test_of_a_metric_that_falls_less_is_better_and_reach_is_relative(study, trial, finalist):
+    spec = parse_study(
+        "teacher: built-in\ntask: {dataset: docstrings, kind: masked_lm, metric: perplexity}",
+        origin="t",
+        default_name="demo",
+    )
+    masked = study(spec=spec, teacher_report=10.0)
+    trials = [
+        trial(1, finalist=finalist(report=9.0, ms=6.0)),
+        trial(2, finalist=finalist(report=10.3, ms=4.0)),
+        trial(3, finalist=finalist(report=10.7, ms=2.0)),
+        trial(4, finalist=finalist(report=20.0, ms=1.0)),
+    ]
+    three, eight = closing_lines(masked, trials)
+    assert three.startswith(
+        "best within 3 % of the teacher: 3.00x its speed (trial 2, perplexity 10.300 against 10.000"
+    )
+    assert eight.startswith("best within 8 % of the teacher: 6.00x its speed (trial 3")
+    assert difference_text("perplexity", 10.4, 10.0) == "+4.0 %"
+    assert difference_text("accuracy", 0.75, 0.771) == "-2.1 points"
 
 
 def test_nobody_within_reach_is_said_and_flash_values_do_not_count(study, trial, finalist):

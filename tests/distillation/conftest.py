@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import torch
 
 from distillation.data import PreparedData, ReportData, read_data, read_report, write_data
+from distillation.recipe import Recipe
 from distillation.sources import Corpus
 from distillation.splits import Example, split_all
-from distillation.values import Dataset, Recipe, Task
+from distillation.values import Dataset, Task
 from distillation.vocabulary import train_tokenizer
 from encoders.build import build
 from encoders.modeling_stillhouse import StillhouseForSequenceClassification
@@ -27,6 +29,15 @@ WORDS = {
 FILLER = ["the", "a", "near", "small", "old", "some", "with", "under"]
 CLASSES = tuple(WORDS)
 VOCABULARY_SIZE = 200
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other on busy cores make tiny models a hundred times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @dataclass

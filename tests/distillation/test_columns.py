@@ -2,7 +2,8 @@ import pytest
 
 from distillation.columns import Columns, find_columns
 from distillation.errors import DataError
-from distillation.tables import Row, Table
+from distillation.rows import Row, Table
+from encoders.values import HeadKind
 
 LONG = "a sentence that is clearly the longest cell of its row, number {}"
 
@@ -72,3 +73,47 @@ def test_named_columns_win():
 def test_what_is_not_clear_is_asked_for_by_its_key(made, named, message):
     with pytest.raises(DataError, match=message):
         find_columns(made, **named)
+
+
+WORDS, TAGS = '["a", "b"]', '["O", "O"]'
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "kind", "expected"),
+    [
+        ("text score", ("some words", "1.5"), HeadKind.REGRESSION, Columns((0,), 1)),
+        ("0 1", ("some words in a row", "1.5"), HeadKind.REGRESSION, Columns((0,), 1)),
+        ("id tokens pos_tags ner_tags", ("1", WORDS, TAGS, TAGS), HeadKind.TOKEN_CLASSIFICATION, Columns((1,), 3)),
+        ("0 1 2", (WORDS, TAGS, TAGS), HeadKind.TOKEN_CLASSIFICATION, Columns((0,), 2)),
+        ("chunks marks", (WORDS, TAGS), HeadKind.TOKEN_CLASSIFICATION, None),
+        (
+            "id title context question answers",
+            ("1", "t", "c", "q", "[]"),
+            HeadKind.QUESTION_ANSWERING,
+            Columns((3, 2), 4),
+        ),
+        ("label text", ("1", "some words"), HeadKind.MASKED_LM, Columns((1,), None)),
+        ("sentence1 sentence2", ("a text that is long", "b"), HeadKind.MASKED_LM, Columns((0,), None)),
+    ],
+)
+def test_columns_of_every_kind_are_found_by_names_and_content(columns, cells, kind, expected):
+    made = table(columns, cells, cells)
+    if expected is None:
+        with pytest.raises(DataError, match=r"task\.text: which column of made\.tsv is the words is not clear"):
+            find_columns(made, kind=kind)
+    else:
+        assert find_columns(made, kind=kind) == expected
+
+
+def test_named_columns_win_for_every_kind():
+    made = table("q c a words tags", ("q", "c", "[]", WORDS, TAGS))
+    named = find_columns(made, text=["q", "c"], label="a", kind=HeadKind.QUESTION_ANSWERING)
+    assert named == Columns((0, 1), 2)
+    assert find_columns(made, text=["words"], label="tags", kind=HeadKind.TOKEN_CLASSIFICATION) == Columns((3,), 4)
+
+
+def test_unlabelled_rows_need_no_label():
+    made = table("text other", ("some words", "x"), ("more words", "x"))
+    assert find_columns(made, is_labelled=False, key="task.transfer") == Columns((0,), None)
+    with pytest.raises(DataError, match=r"task\.transfer\.text: made\.tsv has no column 'gone'"):
+        find_columns(made, text=["gone"], is_labelled=False, key="task.transfer")

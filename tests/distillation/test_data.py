@@ -61,7 +61,7 @@ def test_data_of_another_version_is_refused(tmp_path, corpus, task, data):
     write_data(tmp_path / "data", corpus, task, data.tokenizer)
     path = tmp_path / "data" / "data.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
-    with pytest.raises(DataError, match="version 99, this program reads 1"):
+    with pytest.raises(DataError, match="version 99, this program reads 2"):
         read_report(tmp_path / "data")
 
 

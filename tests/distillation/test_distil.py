@@ -9,10 +9,13 @@ from safetensors.torch import load_file
 
 from distillation.distil import distil, report
 from distillation.errors import CheckpointError, DivergedError, Interrupted, SaveError, TeacherError
-from distillation.values import Initialisation, Recipe, Weights, flash_steps
+from distillation.presets import recipe as preset
+from distillation.recipe import Initialisation, Knowledge, Recipe, Stage, Term
 from encoders.build import architecture_of, build
 from encoders.errors import InitialisationError
 from encoders.values import Head
+
+LABELS_ALONE = (Stage(terms=(Term(knowledge=Knowledge.HARD_LABELS),)),)
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def equal(one, other):
 
 
 def test_a_student_learns_the_task_from_its_teacher(run, data, teacher, recipe, report_data, recorder, tmp_path):
-    labels_only = replace(recipe, weights=Weights(logits=0.0, hidden_states=0.0, hard_labels=1.0))
+    labels_only = replace(recipe, stages=LABELS_ALONE)
     trained = run(
         architecture=architecture_of(teacher.config), recipe=labels_only, steps=60, folder=tmp_path / "teacher"
     ).model
@@ -92,6 +95,53 @@ def test_a_stopped_and_resumed_distillation_ends_with_the_same_bits(run, recorde
     assert resumed.selection == whole.selection
 
 
+def test_stages_train_their_parts_and_resume_to_the_same_bits_at_any_step(run, recorder, tmp_path, shape):
+    changes = {"recipe": replace(preset("mobilebert"), max_length=12, batch_size=16), "architecture": shape(layers=3)}
+    whole = run(**changes)
+    checkpoint = None
+    # 12 steps: 2 for each of three blocks, 6 for all; stops within phases, and at the end of one.
+    for attempt, after in enumerate((1, 1, 3, 1, 4)):
+        stopping = recorder(stop_after=after)
+        with pytest.raises(Interrupted):
+            run(observer=stopping, resume=checkpoint, folder=tmp_path / f"attempt{attempt}", **changes)
+        checkpoint = stopping.checkpoints[-1]
+    assert equal(weights(run(resume=checkpoint, folder=tmp_path / "last", **changes)), weights(whole))
+
+
+def test_the_best_weights_are_kept_where_the_recipe_says_so_and_survive_a_stop(run, recipe, recorder, tmp_path):
+    wild = replace(recipe, learning_rate=0.3, embedding_learning_rate=0.3, keep="best", stages=LABELS_ALONE)
+    whole = run(recipe=wild)
+    assert whole.selection.value == max(point.value for point in whole.curve)
+    assert run(recipe=replace(wild, keep="last")).selection.value == whole.curve[-1].value
+    stopping = recorder(stop_after=8)
+    with pytest.raises(Interrupted):
+        run(recipe=wild, observer=stopping, folder=tmp_path / "attempt")
+    resumed = run(recipe=wild, resume=stopping.checkpoints[-1], folder=tmp_path / "last")
+    assert (resumed.selection, resumed.curve) == (whole.selection, whole.curve)
+    assert equal(weights(resumed), weights(whole))
+
+
+def test_bfloat16_computes_less_exactly_and_keeps_weights_and_losses_whole(run, recipe, recorder):
+    exact, rough = recorder(), recorder()
+    whole = run(observer=exact)
+    low = run(recipe=replace(recipe, precision="bfloat16"), observer=rough)
+    assert {weight.dtype for weight in low.model.parameters()} == {torch.float32}
+    assert not equal(weights(low), weights(whole))
+    assert rough.steps[0][2] == pytest.approx(exact.steps[0][2], rel=0.02)
+    assert rough.steps[-1][2] == pytest.approx(exact.steps[-1][2], rel=0.2)
+
+
+def test_a_student_may_start_from_a_previous_one(run, recipe, shape):
+    previous = run(steps=6).model
+    after = replace(recipe, initialisation="previous")
+    larger = run(recipe=after, previous=previous, architecture=shape(ffn_size=48), steps=1)
+    assert larger.model.config.ffn_size != previous.config.ffn_size
+    with pytest.raises(TeacherError, match="initialisation is previous, and no previous student is given"):
+        run(recipe=after)
+    with pytest.raises(TeacherError, match="initialisation is lower, and a previous student is given"):
+        run(previous=previous)
+
+
 def test_the_random_state_of_the_caller_is_left_alone(run):
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -108,7 +158,7 @@ def test_checkpoints_are_safetensors_and_json_and_the_newest_two_are_kept(run, r
     assert sorted(path.name for path in left[0].iterdir()) == ["state.json", "state.safetensors"]
     assert json.loads((left[1] / "state.json").read_text())["step"] == 11
     tensors = load_file(left[1] / "state.safetensors")
-    assert any(name.startswith("criterion.projections.") for name in tensors)
+    assert any(name.startswith("criterion.layers.0.projections.") for name in tensors)
     assert any(name.endswith(".exp_avg_sq") for name in tensors)
 
 
@@ -121,7 +171,7 @@ def test_a_checkpoint_of_another_distillation_is_refused(run, recorder, shape, r
         {"seed": 4},
         {"steps": 13},
         {"architecture": shape(ffn_size=24)},
-        {"recipe": replace(recipe, temperature=3.0)},
+        {"recipe": replace(recipe, units="norms")},
     ):
         with pytest.raises(CheckpointError, match="of another training"):
             run(resume=made, **change)
@@ -154,7 +204,7 @@ def test_a_loss_that_is_not_finite_ends_the_distillation(run, teacher):
 
 
 def test_a_student_of_the_teacher_starts_better_than_a_random_one(run, data, recipe, teacher, tmp_path):
-    labels_only = replace(recipe, weights=Weights(logits=0.0, hidden_states=0.0, hard_labels=1.0))
+    labels_only = replace(recipe, stages=LABELS_ALONE)
     shape = architecture_of(teacher.config)
     trained = run(architecture=shape, recipe=labels_only, steps=60).model
     copied = run(teacher=trained, architecture=shape, steps=1)
@@ -177,13 +227,6 @@ def test_what_does_not_fit_together_is_named(run, shape, recipe):
         run(architecture=shape(hidden_size=32))
 
 
-def test_flash_steps_are_a_share_with_a_floor_and_never_more_than_full():
-    assert flash_steps(Recipe(steps=10_000), 0.05) == 500
-    assert flash_steps(Recipe(steps=1000), 0.05) == 200
-    assert flash_steps(Recipe(steps=1000), 0.05, floor=20) == 50
-    assert flash_steps(Recipe(steps=150), 0.05) == 150
-
-
 def test_a_full_disk_is_said_clearly_and_leaves_no_half_checkpoint(folder, tmp_path):
     """The real thing in a process of its own: no file may grow beyond 10 kB there."""
     program = """
@@ -192,7 +235,7 @@ from pathlib import Path
 from distillation.data import read_data
 from distillation.distil import distil
 from distillation.errors import SaveError
-from distillation.values import Recipe
+from distillation.recipe import Recipe
 from encoders.build import build
 from encoders.values import Head
 from search_space import Architecture

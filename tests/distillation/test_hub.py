@@ -65,6 +65,32 @@ assert len(report.rows) == 2 and "test, row 1" in report.rows[1].place, report
     assert done.returncode == 0, done.stderr
 
 
+def test_lists_and_mappings_are_cells_where_the_kind_has_them(tmp_path):
+    folder = tmp_path / "nested"
+    folder.mkdir()
+    names = "".join(f"            '{at}': {name}\n" for at, name in enumerate(("O", "B-X")))
+    (folder / "README.md").write_text(
+        "---\ndataset_info:\n  features:\n  - name: tokens\n    list: string\n"
+        f"  - name: ner_tags\n    list:\n      class_label:\n        names:\n{names}"
+        "  - name: answers\n    struct:\n"
+        "    - name: text\n      list: string\n    - name: answer_start\n      list: int32\n"
+        "configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: train.jsonl\n---\n"
+    )
+    row = {"tokens": ["a", "b"], "ner_tags": [0, 1], "answers": {"text": ["a"], "answer_start": [3]}}
+    (folder / "train.jsonl").write_text(json.dumps(row) + "\n")
+    program = """
+import json, sys
+from distillation.hub import read_hub
+train, report = read_hub(sys.argv[1], nested=True)
+assert report is None and train.columns == ("tokens", "ner_tags", "answers"), train.columns
+cells = [json.loads(cell) for cell in train.rows[0].cells]
+assert cells == [["a", "b"], ["O", "B-X"], {"text": ["a"], "answer_start": [3]}], cells
+assert read_hub(sys.argv[1])[0].columns == (), read_hub(sys.argv[1])[0].columns
+"""
+    done = run(program, folder, HF_HOME=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_dataset_that_cannot_be_had_offline_names_the_key(tmp_path):
     program = """
 from distillation.errors import DataError

@@ -8,8 +8,9 @@ from transformers import BertConfig, BertModel
 from distillation.data import read_data, read_report
 from distillation.errors import DataError, Interrupted, TeacherError
 from distillation.prepare import fingerprint, prepare
+from distillation.recipe import Recipe
 from distillation.teacher import read_teacher
-from distillation.values import BUILT_IN, Dataset, Metric, Recipe, Split, Task, Teacher
+from distillation.values import BUILT_IN, Dataset, Metric, Split, Task, Teacher
 from distillation.vocabulary import train_tokenizer
 from encoders.build import head_of, labels_of
 from encoders.huggingface import load_tokenizer
@@ -194,7 +195,9 @@ def test_a_baseline_that_finds_no_words_is_left_out_with_a_note(table, bert, tmp
 def test_a_report_file_that_cannot_be_read_has_a_fingerprint_and_is_named_on_reading(table, tmp_path):
     named = Task(dataset=Dataset(source=str(table), report=str(tmp_path)))
     assert fingerprint(named, Teacher(model=BUILT_IN), RECIPE, 0)
-    with pytest.raises(DataError, match=r"task\.dataset\.report: .* is a folder; name a \.csv, \.tsv or \.jsonl file"):
+    with pytest.raises(
+        DataError, match=r"task\.dataset\.report: .* is a folder; name a \.csv, \.tsv, .* or \.parquet file"
+    ):
         prepare(named, Teacher(model=BUILT_IN), RECIPE, tmp_path / "out", seed=0)
 
 

@@ -1,6 +1,15 @@
 import random
 
-from distillation.splits import MOST_SELECTION, Example, split_all, split_train
+from distillation.splits import (
+    MOST_SELECTION,
+    Answer,
+    Example,
+    by_context,
+    labelled,
+    split_all,
+    split_train,
+    with_transfer,
+)
 
 # Fixed once: a change here changes every published report split.
 REPORT_OF_30 = [f"text number {number}" for number in (11, 27, 3, 13, 19, 16, 5, 8)]
@@ -62,3 +71,31 @@ def test_selection_of_a_large_dataset_is_bounded():
 def test_texts_are_spread_over_the_split_and_not_in_their_order():
     numbers = [int(example.texts[0].split()[-1]) for example in split_all(made(1000)).train.examples]
     assert numbers != sorted(numbers)
+
+
+def test_questions_about_one_context_stay_together():
+    asked = [Example((f"question {at}", f"context {at // 4}"), (Answer("context", 0),)) for at in range(400)]
+    splits = split_all(asked, by_context)
+    contexts = [
+        {example.texts[1] for example in split.examples} for split in (splits.train, splits.selection, splits.report)
+    ]
+    assert min(map(len, contexts)) > 1
+    assert len(set().union(*contexts)) == sum(map(len, contexts)) == 100
+    kept = split_train(asked, report=[Example(("another question", "context 7"), ())], together=by_context)
+    assert len(kept.train.examples) + len(kept.selection.examples) == 396
+
+
+def test_transfer_texts_go_to_train_alone_once_and_without_labels():
+    splits = split_all(made(200))
+    texts = [(f"text number {index}",) for index in range(250)]
+    more = with_transfer(splits, texts * 2)
+    assert (more.selection, more.report) == (splits.selection, splits.report)
+    assert labelled(more.train) == splits.train
+    added = [example.texts for example in more.train.examples if example.label is None]
+    assert sorted(added) == sorted(texts[200:])
+
+
+def test_equal_texts_with_and_without_labels_have_an_order():
+    examples = [Example(("same",), 1), Example(("same",), None), Example(("same",), 0), Example(("same",), None)]
+    one, other = (split_train(each, report=[]) for each in (examples, examples[::-1]))
+    assert one == other

@@ -30,6 +30,10 @@ def test_a_study_file_becomes_a_checkpoint_that_transformers_loads(stillhouse, s
     assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout.strip().splitlines()[-1] in {"weather", "kitchen", "garden"}
 
+    reproduced = stillhouse.run("reproduce", exports[0])
+    assert reproduced.returncode == 0, reproduced.stdout
+    assert "reproduced: the weights are equal bit for bit" in reproduced.stdout
+
     again = stillhouse.run("run", path, "--port", "0", "--no-hold", timeout=60)
     assert again.returncode == 0, again.stdout
     assert str(exports[0].name) in again.stdout

@@ -1,3 +1,4 @@
+import json
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,8 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
+from distillation.recipe import Knowledge, Recipe, Stage, Term
+from protocol.study import StudySpec
 from service.settings import sqlite_url
 from service.store import migrate
 from service.store.engine import open_engine, writing
@@ -92,6 +95,57 @@ def test_failures_come_and_go_with_their_revision_and_the_rows_stay(database_url
         ).all() == [("it broke", "failed")]
     migrate.upgrade(database_url)
     assert migrate.difference(database_url) == []
+
+
+def test_recipes_of_weights_become_recipes_of_terms_and_back(database_url):
+    old = {
+        "steps": 70,
+        "weights": {"logits": 2.0, "hidden_states": 0.5, "hard_labels": 0.0},
+        "matching": "uniform",
+        "temperature": 3.0,
+        "initialisation": "teacher",
+    }
+    migrate.upgrade(database_url, "0002")
+    spec = {"name": "old", "teacher": "built-in", "task": {"dataset": "docstrings"}, "distillation": old}
+    with connected(database_url) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO studies (id, name, digest, spec, state, created_at, notes, suggester_attempt)"
+                " VALUES (1, 'old', 'd', :spec, 'running', '2026-01-01 00:00:00+00:00', '[]', 0)"
+            ),
+            {"spec": json.dumps(spec)},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO jobs (id, study_id, kind, work, created_at, state, attempt, released)"
+                " VALUES (1, 1, 'distill', :work, '2026-01-01 00:00:00+00:00', 'queued', 0, 0)"
+            ),
+            {"work": json.dumps({"kind": "distill", "recipe": old})},
+        )
+    migrate.upgrade(database_url)
+    spec = StudySpec.model_validate_json(json.dumps(stored(database_url, "spec", "studies")))
+    assert spec.distillation == Recipe(
+        steps=70,
+        stages=(
+            Stage(
+                terms=(
+                    Term(knowledge=Knowledge.LOGITS, weight=2.0, temperature=3.0),
+                    Term(knowledge=Knowledge.HIDDEN_STATES, weight=0.5, embeddings=True),
+                    Term(knowledge=Knowledge.HARD_LABELS, weight=0.0),
+                )
+            ),
+        ),
+    )
+    assert stored(database_url, "work", "jobs")["recipe"]["initialisation"] == "lower"
+    migrate.downgrade(database_url, "0002")
+    assert stored(database_url, "spec", "studies")["distillation"] == old
+    assert stored(database_url, "work", "jobs")["recipe"] == old
+
+
+def stored(database_url, column, table):
+    with connected(database_url) as connection:
+        value = connection.execute(text(f"SELECT {column} FROM {table}")).scalar_one()
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def test_migrations_lead_to_the_tables_in_the_code(database_url):

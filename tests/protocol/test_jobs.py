@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from distillation.values import Dataset, Recipe, Task, Teacher
+from distillation.recipe import Recipe
+from distillation.values import Dataset, Task, Teacher
 from encoders.values import Head
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
 from protocol.jobs import Failure, FailureReason, JobKind, Measured, MeasureWork, PrepareWork, Report, Work

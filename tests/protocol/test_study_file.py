@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from distillation.presets import recipe
+from distillation.recipe import Knowledge, Matching, Part, Ramp, Term
 from optimization.values import Constraint, Direction
 from protocol.errors import StudyFileError
 from protocol.study import StudySpec, differences
-from protocol.study_file import line_of, load_study, parse_study
+from protocol.study_file import line_of, load_distillation, load_study, parse_study
 from search_space import Choice, IntegerRange
 
 SMALLEST = "teacher: built-in\ntask: {dataset: docstrings}\n"
@@ -36,11 +38,49 @@ def test_default_objectives_follow_the_tasks_metric():
     assert [objective.metric for objective in spec.objectives] == ["matthews", "latency_p50"]
 
 
+def direction_of(spec: StudySpec) -> dict[str, Direction]:
+    return {objective.metric: objective.direction for objective in spec.objectives}
+
+
+def test_a_kind_of_task_brings_its_metric_and_a_metric_its_direction():
+    words = "teacher: built-in\ntask: {dataset: a.jsonl, kind: token_classification}\n"
+    assert direction_of(parse(words)) == {"entity_f1": Direction.MAXIMIZE, "latency_p50": Direction.MINIMIZE}
+    masked = "teacher: built-in\ntask: {dataset: a.txt, kind: masked_lm, metric: perplexity}\n"
+    lower = {"perplexity": Direction.MINIMIZE, "latency_p50": Direction.MINIMIZE}
+    assert direction_of(parse(masked)) == lower
+    assert direction_of(parse(masked + "objectives: [perplexity, latency_p50]\n")) == lower
+    assert parse(masked + "constraints: [perplexity <= 12.5]\n").constraints[0].bound == 12.5
+
+
+def test_transfer_texts_are_named_as_a_dataset_is():
+    task = parse("teacher: built-in\ntask: {dataset: docstrings, transfer: more.txt}\n").task
+    assert task.transfer is not None
+    assert task.transfer.source == "more.txt"
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (
+            "kind: regression, metric: accuracy",
+            "study.yaml:2: task.metric: accuracy does not fit a task of regression; fitting are pearson, spearman",
+        ),
+        ("kind: masked_lm, label: word", "study.yaml:2: task.label: names a column, but a task of masked_lm has no"),
+        ("kind: question_answering, text: words", "study.yaml:2: task.text: names 2 columns of a task of question"),
+        ("kind: clasification", "task.kind: must be 'classification', 'regression', 'token_classification'"),
+        ("transfer: {source: a.txt, report: b.txt}", "study.yaml:2: task.transfer: has no report split"),
+    ],
+)
+def test_a_task_that_is_none_is_named_by_its_key(task, expected):
+    assert expected in complaint(f"teacher: built-in\ntask: {{dataset: a.txt, {task}}}\n")
+
+
 def test_every_example_is_a_study(pytestconfig):
     files = sorted((pytestconfig.rootpath / "examples").glob("*.yaml"))
-    assert len(files) >= 2
+    assert len(files) >= 3
     for path in files:
-        assert load_study(path).name
+        load = load_distillation if path.stem == "distill" else load_study
+        assert load(path).name
 
 
 def test_dimensions_are_ranges_choices_or_one_value():
@@ -72,9 +112,9 @@ def test_a_study_survives_the_wire():
 
 
 def test_differences_name_the_settings_that_changed():
-    before, after = parse(SMALLEST), parse(SMALLEST + "budget: {trials: 7}\ndistillation: {weights: {logits: 2}}")
+    before, after = parse(SMALLEST), parse(SMALLEST + "budget: {trials: 7}\ndistillation: {batch_size: 8}")
     assert differences(before, before) == []
-    assert differences(before, after) == ["budget.trials: 32 -> 7", "distillation.weights.logits: 1.0 -> 2.0"]
+    assert differences(before, after) == ["budget.trials: 32 -> 7", "distillation.batch_size: 64 -> 8"]
     assert before.digest != after.digest
 
 
@@ -87,7 +127,13 @@ def _space(layers: str, hidden_size: int = 8) -> str:
     [
         ("budget:\n  trails: 3\n", "study.yaml:4: budget.trails: unknown key 'trails'; did you mean 'trials'?"),
         ("buget: 3\n", "study.yaml:3: buget: unknown key 'buget'; did you mean 'budget'?"),
-        ("distillation: {weights: {logit: 1}}", "did you mean 'logits'?"),
+        ("distillation: {terms: {logit: 1}}", "did you mean 'logits'?"),
+        ("distillation: minilm2", "distillation: no preset is named 'minilm2'; did you mean 'minilmv2'?"),
+        ("distillation: 3", "distillation: must be text, or a mapping with some of the keys steps"),
+        ("distillation: {terms: {logits: much}}", "weight: must be a number, got 'much'"),
+        ("distillation: {terms: {hidden_states: {matching: frist}}}", "did you mean 'first'?"),
+        ("distillation: {preset: pkd, terms: {logits: 1}}", "leave out `terms` or `preset`"),
+        ("distillation: {terms: {logits: 1}, stages: []}", "give either `stages`, or the `terms`"),
         ("target: {device: toaster}", "study.yaml:3: target.device: must be 'cpu', got 'toaster'"),
         ("target: {batch: 0}", "study.yaml:3: target.batch: must be an integer"),
         ("budget:\n  parallel: 1\n  flash: two\n", "study.yaml:5: budget.flash:"),
@@ -186,7 +232,8 @@ def _space(layers: str, hidden_size: int = 8) -> str:
         (_space("[true, 2]"), "search_space.layers.values.0: must be a whole number, got true"),
         (_space("1" + "0" * 21), "search_space.layers: must be at most 1,000,000, got 1e+21"),
         (_space("{low: 1, high: 1e30, step: 1e29}"), "search_space.layers.high: must be at most 1,000,000"),
-        (_space("1e6", 1_000_000), "search_space: reaches 4e+18 parameters"),
+        (_space("1e6", 1_000_000), "search_space: too large to be counted: a space with a layers of up to 1,000,000"),
+        (_space("1e4", 100_000), "search_space: reaches 4e+14 parameters"),
         ("trails: 3", "unknown key 'trails'; did you mean 'budget.trials'?"),
         ("budget: [1]", "study.yaml:3: budget: must be a mapping with some of the keys trials, parallel"),
         ("strategy: sobl", "must be 'random', 'sobol' or 'ax', got 'sobl'; did you mean 'sobol'?"),
@@ -285,6 +332,46 @@ def test_presets_keep_their_options():
     assert found.architecture(0).trigram
 
 
+def test_a_recipe_is_a_preset_or_is_composed_of_terms():
+    assert parse(SMALLEST + "distillation: minilmv2").distillation == recipe("minilmv2")
+    assert parse(SMALLEST + "distillation: {preset: pkd, steps: 300}").distillation == recipe("pkd", steps=300)
+    composed = parse(
+        SMALLEST
+        + """
+distillation:
+  steps: 500
+  terms:
+    logits: {temperature: 2, weight: {start: 0, end: 1}}
+    attention_relations: {matching: last1, weight: 3}
+    hidden_states: 0.5
+"""
+    ).distillation
+    (stage,) = composed.stages
+    assert stage.terms == (
+        Term(knowledge=Knowledge.LOGITS, temperature=2.0, weight=Ramp(start=0.0, end=1.0)),
+        Term(knowledge=Knowledge.ATTENTION_RELATIONS, matching=Matching.LAST1, weight=3.0),
+        Term(knowledge=Knowledge.HIDDEN_STATES, weight=0.5),
+    )
+    staged = parse(
+        SMALLEST
+        + """
+distillation:
+  stages:
+    - {train: blocks, share: 2, terms: {hidden_states: {matching: [[1, 0], [3, 1]]}}}
+    - {terms: [{knowledge: logits}, {knowledge: logits, loss: mse}]}
+"""
+    ).distillation
+    assert [stage.train for stage in staged.stages] == [Part.BLOCKS, Part.ALL]
+    assert staged.stages[0].terms[0].matching == ((1, 0), (3, 1))
+
+
+def test_a_recipe_is_written_and_read_again_without_a_change():
+    for text in ("mobilebert", "{terms: {hidden_states: {matching: [[1, 0]]}}}"):
+        spec = parse(SMALLEST + f"distillation: {text}")
+        again = StudySpec.model_validate_json(spec.model_dump_json(), strict=True)
+        assert (again, again.digest) == (spec, spec.digest)
+
+
 LINES = """\
 teacher: built-in
 task:
@@ -318,3 +405,8 @@ def test_the_line_of_a_key_is_that_of_the_nearest_one_that_is_there(key, line):
 
 def test_a_text_that_is_no_study_file_has_no_lines():
     assert [line_of(text, "teacher") for text in ("", "- teacher", "teacher: [")] == [None] * 3
+
+
+def test_a_baseline_that_only_a_teacher_with_a_bottleneck_allows_is_a_baseline():
+    spec = parse(SMALLEST + "baselines: {narrow: {attention_input: shared}}\n")
+    assert spec.baselines["narrow"].smallest().bottleneck_size == 1

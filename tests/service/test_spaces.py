@@ -41,7 +41,7 @@ def test_a_space_that_names_a_pooler_keeps_it(study, prepared, spec):
     assert effective_space(named, facts).architecture(0).pooler is Pooler.NONE
 
 
-@pytest.mark.parametrize("initialisation", ["teacher", "random"])
+@pytest.mark.parametrize("initialisation", ["lower", "random"])
 def test_constraints_on_all_parameters_are_met_with_the_teachers_vocabulary(study, prepared, spec, initialisation):
     """By itself, with a vocabulary of one word, no architecture has so many."""
     constraints = ["parameters >= 200e3", "parameters <= 400e3"]

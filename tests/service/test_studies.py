@@ -204,10 +204,18 @@ def test_space_is_clipped_to_what_can_be_sliced_from_the_teacher(worker):
 
 def test_space_is_not_clipped_for_students_that_start_at_random(worker):
     worker.answers.teacher = replace(worker.answers.teacher, layers=2, hidden_size=32, heads=2)
-    worker.create(distillation={"initialisation": "random"})
+    worker.create(distillation={"initialisation": "random", "terms": {"logits": 1}})
     worker.work(JobKind.PREPARE)
     largest = worker.lease().work.references["largest"].architecture
     assert (largest.layers, largest.hidden_size, largest.heads) == (4, 64, 4)
+
+
+def test_no_student_is_deeper_than_the_teacher_whose_layers_are_matched_to_its_own(worker):
+    worker.answers.teacher = replace(worker.answers.teacher, layers=2, hidden_size=32, heads=2)
+    worker.create(distillation={"initialisation": "random", "terms": {"hidden_states": 1}})
+    worker.work(JobKind.PREPARE)
+    largest = worker.lease().work.references["largest"].architecture
+    assert (largest.layers, largest.hidden_size, largest.heads) == (2, 64, 4)
     assert largest.vocabulary_size == 100
 
 

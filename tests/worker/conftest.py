@@ -9,9 +9,10 @@ import pytest
 
 from client import Client
 from distillation.data import write_data
+from distillation.provenance import Preparation, write_preparation
 from distillation.sources import Corpus
 from distillation.splits import Example, split_all
-from distillation.values import Dataset, Task
+from distillation.values import Dataset, Task, Teacher
 from distillation.vocabulary import train_tokenizer
 from encoders.build import build
 from encoders.values import Head
@@ -88,6 +89,8 @@ def materials(tmp_path_factory):
     (folder / "teacher").mkdir()
     teacher.config.save_pretrained(folder / "teacher")
     save_weights(teacher, folder / "teacher" / "model.safetensors")
+    made = Preparation(teacher=Teacher(model="built-in"), seed=5, threads=1, device="cpu")
+    write_preparation(made, folder / "teacher")
     return folder
 
 

@@ -2,9 +2,11 @@
 
 import pytest
 
-from distillation.values import Dataset, Recipe, Task
+from distillation.recipe import Recipe
+from distillation.values import Dataset, Task
+from encoders.values import HeadKind
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
-from protocol.jobs import FinalizeWork, Score
+from protocol.jobs import Score
 from search_space import Architecture
 from worker.card import model_card
 from worker.finished import Training
@@ -32,6 +34,13 @@ MEASUREMENT = Measurement(
 )
 
 
+def written(measurement=None, **more):
+    training = Training(selection=SCORE, report=SCORE, curve=(), steps=10, seconds=1.0)
+    known = {"name": "demo", "architecture": SHAPE, "recipe": Recipe(), "teacher": SHAPE, "classes": ("a", "b")}
+    task = Task(dataset=Dataset(source="docstrings"))
+    return model_card(training, measurement, task=task, **(known | more))
+
+
 @pytest.mark.parametrize(
     ("quantiles", "told"),
     [
@@ -41,21 +50,20 @@ MEASUREMENT = Measurement(
     ],
 )
 def test_card_tells_the_median_and_the_quantile_that_decides(quantiles, told):
-    work = FinalizeWork(
-        name="demo",
-        architecture=SHAPE,
-        recipe=Recipe(),
-        steps=10,
-        data="d" * 64,
-        teacher="a" * 64,
-        profile=DeviceProfile(),
-        effort=Effort.SEARCH,
-        quantiles=quantiles,
-        seed=1,
-    )
-    training = Training(selection=SCORE, report=SCORE, curve=(), steps=10, seconds=1.0)
-    task = Task(dataset=Dataset(source="docstrings"))
-    card = model_card(work, training, MEASUREMENT, task=task, classes=("a", "b"), teacher=SHAPE)
+    card = written(MEASUREMENT, quantiles=quantiles)
     lines = [line.removeprefix("| ") for line in card.splitlines() if line.startswith("| latency")]
     assert len(lines) == len(told)
     assert all(line.startswith(start) for line, start in zip(lines, told, strict=True))
+
+
+def test_card_of_what_was_not_measured_tells_no_latency_and_no_verdict():
+    card = written()
+    assert "latency" not in card
+    assert "verdict" not in card
+    assert "| accuracy on the report split | 0.800 [0.700, 0.900] |" in card
+    assert "verdict is `steady`" in written(MEASUREMENT)
+
+
+def test_card_names_the_use_of_its_head():
+    assert 'pipeline("text-classification"' in written()
+    assert "pipeline_tag: token-classification" in written(kind=HeadKind.TOKEN_CLASSIFICATION)

@@ -3,15 +3,20 @@
 import dataclasses
 import json
 import shutil
+import signal
 
 import pytest
 
+from cli.interrupts import SIGNALS
+from cli.main import main
 from client import ClientError
 from distillation.data import read_data
 from distillation.errors import DataError
 from distillation.prepare import fingerprint
+from distillation.provenance import PREPARATION, Preparation, file_hash, read_provenance
+from distillation.recipe import Recipe
 from distillation.teacher import built_in_recipe
-from distillation.values import Dataset, Fidelity, Recipe, Task, Teacher
+from distillation.values import Dataset, Fidelity, Task, Teacher
 from hardware.procedure import measure
 from hardware.values import DeviceProfile, Effort, Verdict
 from protocol.artefact import manifest_of
@@ -133,6 +138,13 @@ def test_a_finalist_is_reported_measured_and_exported(workplace, finalize_work, 
     # What was measured is what the user takes away; only the card, which tells the latency, came later.
     assert measured == [{path.name: path.read_bytes() for path in export.iterdir() if path.name != "README.md"}]
 
+    provenance = read_provenance(export)
+    assert (provenance.name, provenance.fidelity, provenance.steps, provenance.seed) == ("demo-trial-0", "full", 40, 3)
+    assert provenance.preparation == Preparation(teacher=Teacher(model="built-in"), seed=5, threads=1, device="cpu")
+    assert (provenance.report.value, provenance.report.low) == (outcome.report.value, outcome.report.low)
+    assert provenance.hashes.export == file_hash(export / "model.safetensors")
+    assert provenance.hashes.initial != provenance.hashes.final
+
     # A second attempt that has the checkpoint of the ended training neither trains nor looks at the report split again.
     ended = reporter.checkpoints[-1]
     assert json.loads(ended["finished.json"])["steps"] == 40
@@ -143,6 +155,20 @@ def test_a_finalist_is_reported_measured_and_exported(workplace, finalize_work, 
     assert (second.report, second.selection, second.curve) == (outcome.report, outcome.selection, outcome.curve)
     workplace.artefacts.download_folder(second.export, tmp_path / "second")
     assert manifest_of(tmp_path / "second")["model.safetensors"] == manifest_of(export)["model.safetensors"]
+    assert read_provenance(tmp_path / "second") == provenance
+
+
+def test_a_finalist_of_a_teacher_that_nobody_describes_is_exported_without_provenance(
+    workplace, materials, finalize_work, recorder, grant, tmp_path
+):
+    shutil.copytree(materials / "teacher", tmp_path / "teacher")
+    (tmp_path / "teacher" / PREPARATION).unlink()
+    teacher = workplace.artefacts.upload_folder(tmp_path / "teacher")
+    work = finalize_work().model_copy(update={"teacher": teacher})
+    outcome = FinalizeRunner(workplace).run(grant(work), recorder())
+    workplace.artefacts.download_folder(outcome.export, tmp_path / "export")
+    assert (tmp_path / "export" / "README.md").is_file()
+    assert not (tmp_path / "export" / "provenance.json").exists()
 
 
 def test_architectures_are_measured_by_name(workplace, recorder, grant, student, head):
@@ -271,3 +297,37 @@ def test_a_dataset_that_cannot_be_read_is_invalid(workplace, prepare_work, recor
     with pytest.raises(DataError, match="nowhere") as caught:
         PrepareRunner(workplace).run(grant(missing), recorder())
     assert failure_of(caught.value).reason == "invalid"
+
+
+def test_a_finalist_is_reproduced_from_its_export_alone(
+    workplace, prepare_work, student, recorder, grant, monkeypatch, tmp_path, capsys
+):
+    short = dataclasses.replace(built_in_recipe(16), steps=5)
+    monkeypatch.setattr("distillation.teacher.built_in_recipe", lambda max_length: short)
+    ready = PrepareRunner(workplace).run(grant(prepare_work), recorder())
+    shape = dataclasses.replace(ready.architecture, layers=1, hidden_size=32, heads=1, ffn_size=16)
+    work = FinalizeWork(
+        name="demo-trial-0",
+        architecture=shape,
+        recipe=RECIPE,
+        steps=10,
+        data=ready.data,
+        teacher=ready.teacher,
+        profile=PROFILE,
+        effort=Effort.QUICK,
+        seed=3,
+    )
+    outcome = FinalizeRunner(workplace).run(grant(work), recorder())
+    workplace.artefacts.download_folder(outcome.export, tmp_path / "export")
+    assert read_provenance(tmp_path / "export").is_cached
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # In the study's home what was prepared is found; in a new one it is prepared again, bit for bit.
+    for home in (workplace.home, tmp_path / "elsewhere"):
+        with pytest.raises(SystemExit) as caught:
+            main(["reproduce", str(tmp_path / "export"), "--home", str(home), "--json"])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        found = json.loads(capsys.readouterr().out)
+        assert caught.value.code == 0, found
+        assert (found["weights_equal"], found["metrics_equal"]) == (True, True)
+        assert found["metrics"]["report"]["now"] == outcome.report.value

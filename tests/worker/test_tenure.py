@@ -10,7 +10,8 @@ import pytest
 
 from client import ProblemError, Unreachable
 from distillation.errors import DataError, DivergedError
-from distillation.values import Dataset, Recipe, Task, Teacher
+from distillation.recipe import Recipe
+from distillation.values import Dataset, Task, Teacher
 from protocol.jobs import (
     Calibrated,
     Command,

@@ -5,18 +5,28 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from distillation.data import read_report
-from distillation.distil import report
+from distillation.data import TOKENIZER, read_report
+from distillation.distil import Distilled, report
+from distillation.provenance import (
+    Provenance,
+    ProvenanceError,
+    provenance_of,
+    read_preparation,
+    surroundings,
+    write_provenance,
+)
+from distillation.values import Estimate, Fidelity
 from encoders.build import architecture_of, head_of, labels_of
 from encoders.export import export
+from hardware.environment import machine
 from hardware.procedure import measure
 from hardware.values import Measurement
 from protocol.jobs import Finalized, FinalizeWork, Grant
 from worker.card import model_card
 from worker.errors import Interrupted
-from worker.finished import Finished, Training, load_finished, save_finished
+from worker.finished import Finished, Training, load_finished, save_finished, training_of
 from worker.runner import Reporter, work_of
-from worker.training import curve_of, prepared_data, resumed_checkpoint, score_of, teacher_model, train_student
+from worker.training import prepared_data, resumed_checkpoint, teacher_model, train_student
 from worker.turns import computing_in_turns
 from worker.workplace import Workplace
 
@@ -80,24 +90,44 @@ class FinalizeRunner:
             score = report(student.model, held_out, work.recipe)
         finished = Finished(
             model=student.model,
-            training=Training(
-                selection=score_of(student.selection),
-                report=score_of(score),
-                curve=curve_of(student.curve),
-                steps=student.steps,
-                seconds=student.seconds,
-            ),
+            training=training_of(student, score),
+            provenance=self._provenance(work, student, score),
         )
         save_finished(finished, folder / "finished")
         reporter.checkpoint(folder / "finished")
         return finished
 
+    def _provenance(self, work: FinalizeWork, student: Distilled, score: Estimate) -> Provenance | None:
+        artefacts = self._workplace.artefacts
+        teacher_folder, data_folder = artefacts.shared_folder(work.teacher), artefacts.shared_folder(work.data)
+        try:
+            preparation = read_preparation(teacher_folder)
+        except ProvenanceError as error:  # made by an older worker
+            log.warning("the export will not say where it comes from: %s", error)
+            return None
+        return provenance_of(
+            student,
+            score,
+            name=work.name,
+            data=prepared_data(data_folder),
+            data_folder=data_folder,
+            preparation=preparation,
+            teacher=teacher_model(teacher_folder),
+            recipe=work.recipe,
+            fidelity=Fidelity.FULL,
+            seed=work.seed,
+            surroundings=surroundings(machine(), device="cpu"),
+        )
+
     def _exported(self, work: FinalizeWork, finished: Finished, folder: Path) -> Path:
         """The export, still without its card: that tells the latency of what is exported."""
-        data = prepared_data(self._workplace.artefacts.shared_folder(work.data))
+        data = self._workplace.artefacts.shared_folder(work.data)
         target = folder / "export"
         with computing_in_turns():
-            export(finished.model, data.tokenizer, target)
+            # As it was prepared: the tokenizer in use remembers where it last cut its texts.
+            export(finished.model, data / TOKENIZER, target)
+        if finished.provenance is not None:
+            write_provenance(finished.provenance, target)
         return target
 
     def _card(self, work: FinalizeWork, training: Training, measurement: Measurement) -> str:
@@ -105,10 +135,14 @@ class FinalizeRunner:
         data = prepared_data(artefacts.shared_folder(work.data))
         teacher = teacher_model(artefacts.shared_folder(work.teacher))
         return model_card(
-            work,
             training,
             measurement,
+            name=work.name,
+            architecture=work.architecture,
+            recipe=work.recipe,
             task=data.task,
             classes=data.classes,
             teacher=architecture_of(teacher.config),
+            kind=head_of(teacher.config).kind,
+            quantiles=work.quantiles,
         )

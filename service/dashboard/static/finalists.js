@@ -1,7 +1,7 @@
 // The finalists: what they are worth on the report split, and how to load them.
 
 import { element } from "./dom.js";
-import { NONE, count, heading, interval, points, quality, ratio } from "./format.js";
+import { NONE, against, count, heading, interval, lessIsBetter, quality, ratio, shortfall } from "./format.js";
 import { latencyCell, seconds, speedUp } from "./latency.js";
 
 const WITHIN_POINTS = [3, 8];
@@ -47,12 +47,29 @@ export class Finalists {
 /** The lines that load an exported checkpoint from where it lies, or the command that puts it somewhere. */
 export function loadingLines(study, trial) {
   if (!trial.finalist.folder) return [`stillhouse export ${study.name}`];
+  const folder = JSON.stringify(trial.finalist.folder);
+  const use = USES[study.spec.task.kind];
+  if (!use) {
+    return [
+      "from transformers import AutoModelForQuestionAnswering, AutoTokenizer",
+      `model = AutoModelForQuestionAnswering.from_pretrained(${folder}, trust_remote_code=True)`,
+      `tokenizer = AutoTokenizer.from_pretrained(${folder})`,
+    ];
+  }
   return [
     "from transformers import pipeline",
-    `classify = pipeline("text-classification", ${JSON.stringify(trial.finalist.folder)}, trust_remote_code=True)`,
-    'classify("Compute the eigenvalues of a symmetric matrix.")',
+    `${use.name} = pipeline("${use.pipeline}", ${folder}, trust_remote_code=True)`,
+    `${use.name}("${use.text}")`,
   ];
 }
+
+/** What transformers calls the use of each kind of task; it has no pipeline that answers questions. */
+const USES = {
+  classification: { pipeline: "text-classification", name: "classify", text: "Compute the eigenvalues of a symmetric matrix." },
+  regression: { pipeline: "text-classification", name: "rate", text: "Compute the eigenvalues of a symmetric matrix." },
+  token_classification: { pipeline: "token-classification", name: "tag", text: "Ada Lovelace was born in London." },
+  masked_lm: { pipeline: "fill-mask", name: "fill", text: "Ada Lovelace was born in [MASK]." },
+};
 
 /** The fastest finalist whose report is at most so many points below the teacher's, as a sentence. */
 function finding(study, finalists, most) {
@@ -60,11 +77,11 @@ function finding(study, finalists, most) {
   const teacher = study.prepared.teacher_report.value;
   const best = finalists
     .map((trial) => ({ trial, value: trial.finalist.evaluation?.report?.value, times: speedUp(trial.finalist.latency, study) }))
-    .filter(({ value, times }) => value !== undefined && times !== null && value >= teacher - most / 100 - 1e-9)
+    .filter(({ value, times }) => value !== undefined && times !== null && shortfall(value, teacher, study.spec) <= most / 100 + 1e-9)
     .sort((a, b) => b.times - a.times)[0];
   if (!best) return null;
   const scores = `${quality(best.value)} against ${quality(teacher)}`;
-  return element("li", {}, `Within ${most} points of the teacher: trial ${best.trial.number}, `, element("strong", {}, `${ratio(best.times)} its speed`), ` (${scores}).`);
+  return element("li", {}, `Within ${most} ${lessIsBetter(study.spec) ? "%" : "points"} of the teacher: trial ${best.trial.number}, `, element("strong", {}, `${ratio(best.times)} its speed`), ` (${scores}).`);
 }
 
 function fastestFirst(trials, spec) {
@@ -86,7 +103,7 @@ function tableOf(study, finalists, select) {
 function row(study, trial, select) {
   const { evaluation, latency, state, error } = trial.finalist;
   const report = evaluation?.report;
-  const difference = report && study.prepared ? report.value - study.prepared.teacher_report.value : null;
+  const teacher = study.prepared?.teacher_report.value;
   const under = state === "completed" ? null : element("span", { class: "under reason" }, error ? `${state}: ${error}` : state);
   const times = speedUp(latency, study);
   const timesUnder = times === null ? null : element("span", { class: "under narrow" }, `${ratio(times)} the teacher’s speed`);
@@ -100,7 +117,7 @@ function row(study, trial, select) {
     element("td", {}, link),
     element("td", { class: "architecture" }, trial.label, timesUnder, under),
     scoreCell(report),
-    element("td", { class: "number wide" }, difference === null ? NONE : `${points(difference)} points`),
+    element("td", { class: "number wide" }, report && study.prepared ? against(report.value, teacher, study.spec) : NONE),
     element("td", { class: "number" }, ...latencyCell(latency, study.spec)),
     element("td", { class: "number wide" }, ratio(times)),
     element("td", { class: "number wide" }, count(trial.metrics.parameters)),

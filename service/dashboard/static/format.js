@@ -38,6 +38,21 @@ export function points(difference) {
   return minus(difference > 0 && Number(text) !== 0 ? `+${text}` : text);
 }
 
+/** Whether less of the task's metric is better, as the study's objectives say. */
+export function lessIsBetter(spec) {
+  return spec.objectives.some(({ metric, direction }) => metric === spec.task.metric && direction === "minimize");
+}
+
+/** A value of the task's metric against another one: of shares "−1.9 points", of numbers of any size "+4.0 %". */
+export function against(value, other, spec) {
+  return lessIsBetter(spec) ? `${points(value / other - 1)} %` : `${points(value - other)} points`;
+}
+
+/** How much worse a value is than another one, as a share. */
+export function shortfall(value, other, spec) {
+  return lessIsBetter(spec) ? value / other - 1 : other - value;
+}
+
 export function ratio(value) {
   return value === null || value === undefined ? NONE : `${significant(value, 2)}×`;
 }

@@ -1,5 +1,6 @@
 // Which points the front's figure has: numbers only, nothing of the drawing.
 
+import { lessIsBetter } from "./format.js";
 import { quantileOf } from "./latency.js";
 
 /** What a baseline may lie off, in the metric, while the points are close to each other. */
@@ -91,7 +92,7 @@ export function baselines(study, marks) {
   const place = (value) => (value < least - reach ? "below" : value > most + reach ? "above" : "near");
   return Object.entries(study.prepared?.baselines ?? {})
     .map(([name, { value }]) => ({ name, value, place: scores.length ? place(value) : "near" }))
-    .sort((a, b) => b.value - a.value);
+    .sort((a, b) => (lessIsBetter(study.spec) ? a.value - b.value : b.value - a.value));
 }
 
 /** Bounds of the study on the horizontal axis: {value, near}; far ones would squeeze the points. */

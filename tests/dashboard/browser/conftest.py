@@ -175,7 +175,9 @@ def measurement(shape: Architecture, effort: Effort) -> Measurement:
     """A latency that grows with the work to be done."""
     p50 = (
         4e-4
-        + shape.layers * (4 * shape.hidden_size * shape.attention_size + 2 * shape.hidden_size * shape.ffn_size) * 6e-9
+        + shape.layers
+        * (4 * shape.hidden_size * shape.heads_by_layer[0] * shape.head_size + 2 * shape.hidden_size * shape.ffn_size)
+        * 6e-9
     )
     quick = effort is Effort.QUICK
 

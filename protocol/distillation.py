@@ -1,0 +1,52 @@
+"""The distillation: one student of one teacher, as a user asks for it, in the words of a study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import model_validator
+
+from distillation.recipe import Initialisation, Recipe
+from protocol.baseline import ShapeSpec, half_depth, read_by_head
+from protocol.study import Name, RecipeSpec, Seed, Shape, Strict, TaskSpec, TeacherSpec, tuples
+from search_space import Architecture
+
+
+class DistillationSpec(Strict):
+    """One student. Only teacher and task have no default; what a study says in the same words may be copied.
+
+    `student` is a shape as among a study's baselines, by default the teacher's lower half. `previous` is the folder of
+    a checkpoint, for the recipe's `initialisation: previous`.
+    """
+
+    name: Name
+    teacher: TeacherSpec
+    task: TaskSpec
+    student: Shape | None = None
+    distillation: RecipeSpec = Recipe()
+    previous: str | None = None
+    seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_values(cls, values: Any) -> Any:
+        return tuples(values)
+
+    @model_validator(mode="after")
+    def _check(self) -> DistillationSpec:
+        starts_there = self.distillation.initialisation is Initialisation.PREVIOUS
+        if starts_there and self.previous is None:
+            raise ValueError("previous: is missing: `initialisation: previous` needs the folder of a checkpoint")
+        if self.previous is not None and not starts_there:
+            raise ValueError("previous: needs `initialisation: previous` in `distillation`, or it says nothing")
+        return self
+
+    def architecture(self, teacher: Architecture, *, pools_first_token: bool) -> Architecture:
+        """The student's under this teacher; it has no pooler where the head, the teacher's as well, does not read it.
+
+        Raises:
+            InvalidArchitectureError: nothing can have this shape.
+        """
+        read = read_by_head(teacher, pools_first_token=pools_first_token)
+        shape: ShapeSpec = half_depth(teacher) if self.student is None else self.student
+        return shape.architecture(read)
