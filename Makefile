@@ -27,7 +27,7 @@ check: .venv/ready-dev ## format, lint, types, import rules, migrations in sync
 verify: .venv/ready-dev ## what is long: killed processes, a real browser, the installed wheel
 	@$(BIN)/python -m pytest -m "browser or chaos" -o addopts="--import-mode=importlib -v --strict-markers"
 
-bench: .venv/ready-dev ## the benchmarks, one after the other
+bench: .venv/ready-dev ## the benchmarks, one after the other (about three hours)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## remove .venv and caches; studies in .stillhouse stay
