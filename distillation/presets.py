@@ -30,7 +30,10 @@ def _term(knowledge: Knowledge, weight: float = 1.0, **options: Any) -> Term:
     return Term(knowledge=knowledge, weight=weight, **options)
 
 
-_OUTPUTS = Stage(terms=(_term(Knowledge.LOGITS, loss=LossName.CROSS_ENTROPY),))
+def _layers_then_outputs(*terms: Term) -> tuple[Stage, Stage]:
+    outputs = Stage(terms=(_term(Knowledge.LOGITS, loss=LossName.CROSS_ENTROPY),))
+    return Stage(terms=terms, train=Part.ENCODER), outputs
+
 
 PRESETS: dict[str, dict[str, Any]] = {
     # arXiv:1910.01108, section 3 and its training script: 5 soft, 2 hard, 1 cosine, T = 2; every second layer.
@@ -63,45 +66,27 @@ PRESETS: dict[str, dict[str, Any]] = {
     # attention is compared head by head before its softmax; the mean of the heads is ours, as head counts may differ.
     "tinybert": {
         "initialisation": Initialisation.LOWER,
-        "stages": (
-            Stage(
-                terms=(
-                    _term(Knowledge.EMBEDDINGS),
-                    _term(Knowledge.HIDDEN_STATES),
-                    _term(Knowledge.ATTENTION, loss=LossName.MEAN_MSE),
-                ),
-                train=Part.ENCODER,
-            ),
-            _OUTPUTS,
+        "stages": _layers_then_outputs(
+            _term(Knowledge.EMBEDDINGS),
+            _term(Knowledge.HIDDEN_STATES),
+            _term(Knowledge.ATTENTION, loss=LossName.MEAN_MSE),
         ),
     },
     # arXiv:2002.10957, eq. 6-8: attention of the last layer, and how its values relate.
     "minilm": {
         "initialisation": Initialisation.UNIFORM,
-        "stages": (
-            Stage(
-                terms=(
-                    _term(Knowledge.ATTENTION_RELATIONS, matching=Matching.LAST1),
-                    _term(Knowledge.VALUE_RELATIONS, matching=Matching.LAST1),
-                ),
-                train=Part.ENCODER,
-            ),
-            _OUTPUTS,
+        "stages": _layers_then_outputs(
+            _term(Knowledge.ATTENTION_RELATIONS, matching=Matching.LAST1),
+            _term(Knowledge.VALUE_RELATIONS, matching=Matching.LAST1),
         ),
     },
     # arXiv:2012.15828, eq. 3-5: relations among queries, among keys and among values.
     "minilmv2": {
         "initialisation": Initialisation.UNIFORM,
-        "stages": (
-            Stage(
-                terms=(
-                    _term(Knowledge.QUERY_RELATIONS, matching=Matching.LAST1),
-                    _term(Knowledge.KEY_RELATIONS, matching=Matching.LAST1),
-                    _term(Knowledge.VALUE_RELATIONS, matching=Matching.LAST1),
-                ),
-                train=Part.ENCODER,
-            ),
-            _OUTPUTS,
+        "stages": _layers_then_outputs(
+            _term(Knowledge.QUERY_RELATIONS, matching=Matching.LAST1),
+            _term(Knowledge.KEY_RELATIONS, matching=Matching.LAST1),
+            _term(Knowledge.VALUE_RELATIONS, matching=Matching.LAST1),
         ),
     },
     # arXiv:2004.02984, section 3.3 and 3.4 (progressive transfer), then soft and hard labels alike.

@@ -6,7 +6,7 @@ T teacher and S student layers; a cost is what a student layer loses against a t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -60,12 +60,6 @@ def emd(losses: Tensor) -> Tensor:
     flow_TS = transport(losses if losses.dim() == 2 else losses.detach().mean(dim=2))
     distance: Tensor = torch.tensordot(flow_TS, losses, dims=2)
     return distance
-
-
-def pairwise(loss: Callable[[int, int], Tensor], teacher_layers: int, student_layers: int) -> Tensor:
-    """(T, S, ...) losses of every pair, of `loss(teacher_layer, student_layer)`, for `emd`."""
-    rows = [[loss(teacher, student) for student in range(student_layers)] for teacher in range(teacher_layers)]
-    return torch.stack([torch.stack(row) for row in rows])
 
 
 def _pot() -> ModuleType:

@@ -94,6 +94,23 @@ def test_every_stage_of_every_preset_teaches_a_student_of_another_depth_width_an
         criterion(student, batch).backward()
 
 
+def test_an_untrained_student_has_much_to_learn_and_its_projections_learn_too(teacher, student, batch):
+    terms = (Term(knowledge="logits", temperature=2.0), Term(knowledge="hidden_states", embeddings=True))
+    other = build(architecture_of(teacher.config), head_of(teacher.config), seed=98)
+    assert value(teacher, other, batch, *terms) > 0.1
+    criterion = criterion_of(teacher, student, *terms)
+    assert len(criterion.layers[0].projections) == student.config.layers + 1
+    criterion(student, batch).backward()
+    assert all(weight.grad is not None for weight in criterion.parameters())
+
+
+def test_without_terms_of_layers_a_student_may_be_deeper_and_nothing_is_projected(teacher, shape, batch):
+    deeper = build(shape(layers=6), head_of(teacher.config))
+    criterion = criterion_of(teacher, deeper, Term(knowledge="logits"), Term(knowledge="hidden_states", weight=0.0))
+    assert not criterion.state_dict()
+    assert criterion(deeper, batch).isfinite()
+
+
 def test_the_terms_are_weighed_and_added(teacher, student, batch):
     soft, hard = Term(knowledge="logits", temperature=2.0), Term(knowledge="hard_labels")
     hidden = Term(knowledge="hidden_states")

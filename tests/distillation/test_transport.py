@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linprog
 
 from distillation.errors import DistillationError, DivergedError
-from distillation.transport import emd, pairwise, transport
+from distillation.transport import emd, transport
 
 
 def random_costs(seed: int, *shape: int) -> torch.Tensor:
@@ -68,19 +68,6 @@ def test_losses_per_example_share_the_flow_of_their_mean():
     expected = [sum(flow[t, s] * losses[t, s, b] for t in range(5) for s in range(3)).item() for b in range(4)]
     assert emd(losses).tolist() == pytest.approx(expected)
     assert emd(losses).mean().item() == pytest.approx(emd(losses.mean(dim=2)).item())
-
-
-def test_pairwise_asks_for_every_pair_once():
-    asked = []
-
-    def loss(teacher: int, student: int) -> torch.Tensor:
-        asked.append((teacher, student))
-        return torch.tensor([10.0 * teacher + student, 0.5])
-
-    losses = pairwise(loss, 3, 2)
-    assert losses.shape == (3, 2, 2)
-    assert losses[:, :, 0].tolist() == [[0, 1], [10, 11], [20, 21]]
-    assert asked == [(t, s) for t in range(3) for s in range(2)]
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
