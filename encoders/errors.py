@@ -32,3 +32,8 @@ def few(names: list[str]) -> str:
     """The first of these names, and how many more there are."""
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def first_line(error: Exception) -> str:
+    """Of what another library says, which may be a page."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

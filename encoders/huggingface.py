@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, CamembertConfig, PreTrainedTokenizerBase
 
 from encoders.bert import Bert
 from encoders.distilbert import DistilBert
-from encoders.errors import CheckpointError, SourceNotFoundError, UnsupportedModelError
+from encoders.errors import CheckpointError, SourceNotFoundError, UnsupportedModelError, first_line
 from encoders.imported import ImportedEncoder, Source, Wanted, read_other, read_own
 from encoders.layouts import Readable
 from encoders.mobilebert import MobileBert
@@ -104,7 +104,7 @@ def load_tokenizer(source: str, *, revision: str | None = None) -> PreTrainedTok
             trust_remote_code=False,
         )
     except Exception as error:  # as in `_fetch`, and whatever the parsers of the tokenizer's files raise
-        raise SourceNotFoundError(f"no tokenizer could be loaded from {source!r}: {_first_line(error)}") from error
+        raise SourceNotFoundError(f"no tokenizer could be loaded from {source!r}: {first_line(error)}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise SourceNotFoundError(f"{source!r} holds a {type(tokenizer).__name__}, not a tokenizer of transformers")
     return tokenizer
@@ -162,7 +162,7 @@ def _fetch(source: str, file: str, revision: str | None) -> Path | None:
                 f" ({constants.ENDPOINT}) cannot be reached (offline?)"
             ) from error
         raise SourceNotFoundError(
-            f"{source!r} is not a local folder, and the hub did not give its {file} (offline?): {_first_line(error)}"
+            f"{source!r} is not a local folder, and the hub did not give its {file} (offline?): {first_line(error)}"
         ) from error
 
 
@@ -173,7 +173,7 @@ def _hub_answers() -> bool:
     try:
         get_session().head(constants.ENDPOINT, timeout=PROBE_S)
     except Exception as error:  # as in `_fetch`
-        log.info("the hub does not answer: %s", _first_line(error))
+        log.info("the hub does not answer: %s", first_line(error))
         return False
     return True
 
@@ -186,7 +186,3 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} must hold a mapping")
     return values
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from encoders.build import labels_of
-from encoders.errors import ExportError
+from encoders.errors import ExportError, first_line
 from encoders.modeling_stillhouse import StillhouseConfig, StillhouseEncoder, StillhouseModel, StillhouseTaskModel
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -146,7 +146,7 @@ def _traced(model: StillhouseModel) -> Any:
                 verbose=False,
             )
     except (torch.onnx.OnnxExporterError, RuntimeError, ValueError) as error:
-        raise ExportError(f"the model cannot be traced for ONNX: {_first_line(error)}") from error
+        raise ExportError(f"the model cannot be traced for ONNX: {first_line(error)}") from error
     if program is None:
         raise ExportError("torch gave no ONNX program")
     program.model.metadata_props["id2label"] = json.dumps(dict(enumerate(labels_of(config))))
@@ -170,7 +170,7 @@ def _verify(model: StillhouseModel, file: str) -> float:
     except (ExportError, OSError):
         raise
     except Exception as error:  # onnxruntime's errors share no base
-        raise ExportError(f"onnxruntime does not run the export: {_first_line(error)}") from error
+        raise ExportError(f"onnxruntime does not run the export: {first_line(error)}") from error
     return largest
 
 
@@ -229,7 +229,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
