@@ -15,10 +15,21 @@ class HardwareError(Exception):
 
 class Runtime(StrEnum):
     TORCH = "torch"
+    """PyTorch, eager."""
+    TORCH_COMPILE = "torch_compile"
+    CUDA_GRAPHS = "cuda_graphs"
+    """PyTorch's eager kernels, captured once and replayed."""
+    JAX = "jax"
+    ONNX = "onnx"
+    """ONNX Runtime on the exported model."""
+    ONNX_INT8 = "onnx_int8"
+    """The same, its weights quantised to 8 bits and its activations as they come."""
 
 
 class Device(StrEnum):
     CPU = "cpu"
+    CUDA = "cuda"
+    TPU = "tpu"
 
 
 class Dtype(StrEnum):
@@ -41,8 +52,10 @@ MOST = {"batch": 100_000, "length": 100_000, "threads": 1024}
 class DeviceProfile:
     """All that makes two latencies comparable.
 
+    `chip` names the chip that a compiler estimates for, where none is attached ("v4", "v5e"); empty otherwise.
+
     Raises:
-        ValueError: batch, length or threads below 1 or above `MOST`.
+        ValueError: an unknown name, or batch, length or threads below 1 or above `MOST`.
     """
 
     device: Device = Device.CPU
@@ -52,6 +65,7 @@ class DeviceProfile:
     length: int = 128
     threads: int = 1
     boundary: Boundary = Boundary.MODEL
+    chip: str = ""
 
     def __post_init__(self) -> None:
         for name, kind in (("device", Device), ("runtime", Runtime), ("dtype", Dtype), ("boundary", Boundary)):
@@ -64,14 +78,17 @@ class DeviceProfile:
     @property
     def key(self) -> str:
         """Canonical key of the profile."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        # Without a chip, the key is what it was before profiles could name one.
+        parts = {name: value for name, value in asdict(self).items() if name != "chip" or value}
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def label(self) -> str:
         """Short text for tables."""
+        device = f"{self.device} {self.chip}".rstrip()
         return (
-            f"{self.device} {self.runtime} {self.dtype}, batch {self.batch} x length {self.length}, "
+            f"{device} {self.runtime} {self.dtype}, batch {self.batch} x length {self.length}, "
             f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         )
 
@@ -90,8 +107,14 @@ class Effort(StrEnum):
 class Verdict(StrEnum):
     STEADY = "steady"
     NOISY = "noisy"
+    LAUNCH_BOUND = "launch_bound"
+    """Steady, but the device waits for the host most of the time: other kernels would not be slower."""
+    THROTTLED = "throttled"
+    """The device's clock fell while it was measured."""
     PROVISIONAL = "provisional"
     """Too little effort to tell (`quick`)."""
+    ESTIMATED = "estimated"
+    """Not timed at all."""
 
 
 class Source(StrEnum):

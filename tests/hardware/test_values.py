@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 from pydantic import TypeAdapter
 
-from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+from hardware.values import Device, DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
 
 MEASUREMENT = Measurement(
     profile=DeviceProfile(batch=8, threads=2),
@@ -89,3 +89,8 @@ def test_fewer_calls_than_samples_are_refused() -> None:
     assert replace(MEASUREMENT, calls=3).calls == MEASUREMENT.kept
     with pytest.raises(ValueError, match="at least the 3 samples that are kept, got 2"):
         replace(MEASUREMENT, calls=2)
+
+
+def test_profile_without_a_chip_keeps_the_key_it_always_had():
+    assert DeviceProfile().key == "b5efd347f99a7cc7"
+    assert DeviceProfile(device=Device.TPU, chip="v4").key != DeviceProfile(device=Device.TPU, chip="v5e").key

@@ -134,7 +134,7 @@ def _space(layers: str, hidden_size: int = 8) -> str:
         ("distillation: {terms: {hidden_states: {matching: frist}}}", "did you mean 'first'?"),
         ("distillation: {preset: pkd, terms: {logits: 1}}", "leave out `terms` or `preset`"),
         ("distillation: {terms: {logits: 1}, stages: []}", "give either `stages`, or the `terms`"),
-        ("target: {device: toaster}", "study.yaml:3: target.device: must be 'cpu', got 'toaster'"),
+        ("target: {device: toaster}", "study.yaml:3: target.device: must be 'cpu', 'cuda' or 'tpu', got 'toaster'"),
         ("target: {batch: 0}", "study.yaml:3: target.batch: must be an integer"),
         ("budget:\n  parallel: 1\n  flash: two\n", "study.yaml:5: budget.flash:"),
         ("search_space: brt", "did you mean 'bert'?"),
