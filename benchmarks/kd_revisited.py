@@ -3,9 +3,9 @@
 The base recipe teaches logits and, by MSE, hidden states of uniformly matched layers to a student that starts from the
 teacher's lower layers. First every knowledge of layers gets its weight, by one run each of a seed that nothing else
 uses. Then knowledge, presets, matchings, initialisations and the trade of width for depth are compared, then the best
-knowledge together with what else was best. All of this is chosen on the selection split. At the end the base, the best,
-plain logits and plain fine-tuning teach a student of half the teacher's size, with other seeds, and these alone are
-evaluated on the report split.
+knowledge together with what else was best, and some recipes that fit any student. All of this is chosen on the
+selection split. At the end the base, the best, the preset `best-practice`, plain logits and plain fine-tuning teach a
+student of half the teacher's size, with other seeds, and these alone are evaluated on the report split.
 
 Without --data on `docstrings` alone; with it also on a task of real sentences, under --teacher.
 
@@ -38,6 +38,7 @@ from cells.recipes import (
     PLAIN,
     Variant,
     Variants,
+    candidates,
     initialisations,
     interactions,
     knowledge,
@@ -50,6 +51,7 @@ from cells.recipes import (
 from cells.tasks import Setting, docstrings, real
 
 from distillation.prepare import TEACHER
+from distillation.presets import PRESETS
 from distillation.recipe import Initialisation, Matching
 from distillation.teacher import read_teacher
 from encoders.build import architecture_of
@@ -159,6 +161,9 @@ class Comparison:
         )
         self.values("interactions", pairs, setting.seeds)
         self.show("Two at once", pairs)
+        several = candidates(base, weights)
+        self.values("candidates", several, setting.seeds)
+        self.show("Candidates of best practice", several)
 
     def finish(self, everywhere: str | None) -> None:
         """Students of half the teacher's size, with other seeds, also on the report split."""
@@ -170,6 +175,7 @@ class Comparison:
             "plain fine-tuning, from random": Variant(recipe=scratch),
             "plain logits": Variant(recipe=taught(self.base, *OUTPUTS[PLAIN])),
             "base": Variant(recipe=self.base),
+            "best-practice": Variant(recipe=replace(self.base, **PRESETS["best-practice"])),
             f"best here: {best}": self.choices[best],
         }
         if everywhere is not None and everywhere != best:

@@ -116,4 +116,18 @@ PRESETS: dict[str, dict[str, Any]] = {
             ),
         ),
     },
+    # Ours: what did best over the tasks of docs/guides/what-to-teach.md, of the recipes that fit any student.
+    "best-practice": {
+        "initialisation": Initialisation.LOWER,
+        "units": Units.NORMS,
+        "stages": (
+            Stage(
+                terms=(
+                    _term(Knowledge.LOGITS, temperature=2.0),
+                    _term(Knowledge.HIDDEN_STATES, 10.0, matching=Matching.FIRST),
+                    _term(Knowledge.ATTENTION, 100.0, loss=LossName.MEAN_MSE),
+                ),
+            ),
+        ),
+    },
 }

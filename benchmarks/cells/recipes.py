@@ -70,6 +70,7 @@ OUTPUTS: Mapping[str, tuple[Term, ...]] = {
 PLAIN, FINE_TUNING = "logits, KL at T = 2", "hard labels alone"
 BASE = "hidden states, MSE"
 """What the base recipe adds to the logits."""
+MEAN_MAPS = "attention, MSE of mean maps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,4 +187,18 @@ def interactions(
         f"{first}, with hard labels": Variant(recipe=taught(base, *OUTPUTS["logits + hard labels"], *terms)),
         f"{first}, with {second}": Variant(recipe=taught(base, LOGITS, *both)),
         f"{first} first, then logits": Variant(recipe=replace(base, stages=staged)),
+    }
+
+
+def candidates(base: Recipe, weights: Mapping[str, float]) -> Variants:
+    """What suits a student of any width and head count, several of it at once: where best practice is looked for."""
+    hidden = matched(HIDDEN, Matching.FIRST, weights[BASE])
+    uniform = weighted(HIDDEN, weights[BASE])
+    maps = weighted(LAYERED[MEAN_MAPS].terms, weights[MEAN_MAPS])
+    norms = replace(base, units=Units.NORMS)
+    return {
+        "hidden states, first; norms": Variant(recipe=taught(norms, LOGITS, *hidden)),
+        "mean maps; norms": Variant(recipe=taught(norms, LOGITS, *maps)),
+        "hidden states, first + mean maps; norms": Variant(recipe=taught(norms, LOGITS, *hidden, *maps)),
+        "hidden states, uniform + mean maps; norms": Variant(recipe=taught(norms, LOGITS, *uniform, *maps)),
     }
