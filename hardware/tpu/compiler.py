@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders.values import Head
-from hardware.values import DeviceProfile
+from hardware.values import DeviceProfile, Dtype
 from search_space import Architecture
 
 LOG = "log.txt"
@@ -43,6 +43,9 @@ def compile_program(request: dict[str, Any]) -> dict[str, Any]:
     from jax.experimental import topologies
     from jax.sharding import SingleDeviceSharding
 
+    # float32 is float32, by default it is less on a TPU. For bfloat16 it changes the program and no number: as is.
+    if request["profile"]["dtype"] == Dtype.FLOAT32:
+        jax.config.update("jax_default_matmul_precision", "highest")
     topology = topologies.get_topology_desc(platform="tpu", topology_name=request["topology"])
     device: Any = topology.devices[0]
     encode, shapes = _program(request, SingleDeviceSharding(device))

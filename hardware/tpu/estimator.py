@@ -36,8 +36,8 @@ from hardware.values import (
 )
 from search_space import Architecture
 
-LIMIT_S = 300.0
-"""What a compilation may take; the largest encoders need some ten seconds."""
+LIMIT_S = 600.0
+"""What a compilation may take on a busy machine; more is a hang."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,24 @@ def estimate(
         HangError: the compiler did not end within `limit_s` and was killed.
         MeasurementError: the compiler failed, or its program cannot be priced.
     """
+    compiled = compilation(architecture, head, profile, folder=folder, limit_s=limit_s, lock=lock)
+    return _measurement(architecture, head, profile, compiled, effort, clock())
+
+
+def compilation(
+    architecture: Architecture,
+    head: Head,
+    profile: DeviceProfile,
+    *,
+    folder: Path | None = None,
+    limit_s: float = LIMIT_S,
+    lock: Callable[[Device], AbstractContextManager[None]] = measuring,
+) -> Compiled:
+    """What an estimate is made of, kept in the folder or compiled now.
+
+    Raises:
+        HardwareError: as `estimate`.
+    """
     _check(architecture, profile)
     target = TARGETS[profile.chip]
     kept = (folder or default_folder()) / f"{_key(architecture, head, profile, target)}.json"
@@ -111,7 +129,7 @@ def estimate(
         with lock(Device.TPU):
             compiled = _compile(architecture, head, profile, target, limit_s)
         _write(kept, compiled)
-    return _measurement(architecture, head, profile, compiled, effort, clock())
+    return compiled
 
 
 def not_estimable(profile: DeviceProfile) -> str | None:

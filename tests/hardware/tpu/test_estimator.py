@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,10 +21,10 @@ from hardware import tpu
 from hardware.backend import supports
 from hardware.chips import CHIPS
 from hardware.errors import BusyError, HangError, MeasurementError, OutOfMemoryError, UnsupportedProfileError
-from hardware.lock import DIRECTORY_VARIABLE
+from hardware.lock import measuring
 from hardware.procedure import measure
 from hardware.roofline import Bound, lower_bound
-from hardware.tpu.estimator import FOLDER_VARIABLE, TARGETS, default_folder, priced
+from hardware.tpu.estimator import FOLDER_VARIABLE, LIMIT_S, TARGETS, default_folder, priced
 from hardware.tpu.schedule import Schedule
 from hardware.values import Device, DeviceProfile, Dtype, Effort, Measurement, Runtime, Source, Verdict
 from search_space import Architecture
@@ -40,11 +40,10 @@ needs_libtpu = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True, scope="module")
-def own_locks_and_no_server_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(DIRECTORY_VARIABLE, str(tmp_path_factory.mktemp("locks")))
-        yield
-        hardware.isolation.close()
+def no_server_left() -> Iterator[None]:
+    """Locks are the machine's: other tests of libtpu, and workers, must wait for these, and these for them."""
+    yield
+    hardware.isolation.close()
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +160,28 @@ request = dict(
 encode, shapes = _program(request, SingleDeviceSharding(device))
 print("cycles", schedule(jax.jit(encode).lower(*shapes).compile().as_text()).cycles)
 """
-    with hardware.lock.measuring(Device.TPU):
-        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    with measuring(Device.TPU):
+        ended = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LIMIT_S
+        )
     assert f"{int(ended.stdout.split('cycles ')[1]):,} cycles" in found.notes[0]
+
+
+@needs_libtpu
+@pytest.mark.parametrize("dtype", list(Dtype))
+def test_products_of_float32_are_as_exact_as_where_they_are_measured(tmp_path: Path, dtype: Dtype) -> None:
+    request = {
+        "architecture": TINY.to_dict(),
+        "head": asdict(HEAD),
+        "profile": asdict(replace(V5E, dtype=dtype)),
+        "topology": TARGETS["v5e"].topology,
+        "folder": str(tmp_path),
+    }
+    with measuring(Device.TPU), hardware.isolation.fork_server(("hardware.tpu.compiler",)) as server:
+        server.call("hardware.tpu.compiler:compile_program", request, limit_s=LIMIT_S)
+    [program] = tmp_path.glob("*jit_encode*before_optimizations.txt")
+    exact = "operand_precision={highest,highest}" in program.read_text(encoding="utf-8")
+    assert exact == (dtype is Dtype.FLOAT32)
 
 
 @needs_libtpu
@@ -182,11 +200,11 @@ def test_a_compiler_that_hangs_is_killed(tmp_path: Path) -> None:
 
 @needs_libtpu
 def test_a_second_user_of_libtpu_is_told(tmp_path: Path) -> None:
-    with Path("/tmp/libtpu_lockfile").open("a+") as file:
+    with measuring(Device.TPU), Path("/tmp/libtpu_lockfile").open("a+") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            pytest.skip("something else on this machine uses libtpu now")
+            pytest.skip("something that is not ours uses libtpu on this machine now")
         with pytest.raises(BusyError, match="another process on this machine uses libtpu"):
             tpu.estimate(TINY, HEAD, V5E, folder=tmp_path)
     assert not list(tmp_path.iterdir())
