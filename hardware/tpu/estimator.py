@@ -63,6 +63,9 @@ PACKAGES = ("jax", "jaxlib", "libtpu")
 FOLDER_VARIABLE = "STILLHOUSE_TPU_CACHE"
 """Environment variable that names the folder of the estimates made so far."""
 
+LEAST_COVERAGE = 0.5
+"""Of the bytes that computing instructions write, by those with an estimate; below, their sum tells too little."""
+
 FORMAT = 1
 """Raised whenever the same compiler's program would be read or called differently."""
 
@@ -292,7 +295,16 @@ def _measurement(
 
 
 def priced(found: Schedule, known: Chip, bound: Bound) -> tuple[float, tuple[str, ...]]:
-    """The seconds that a schedule takes on a chip, and what is to be said of them."""
+    """The seconds that a schedule takes on a chip, and what is to be said of them.
+
+    Raises:
+        MeasurementError: the chip's clock is not known, or too little of the schedule carries an estimate.
+    """
+    if found.byte_coverage < LEAST_COVERAGE:
+        raise MeasurementError(
+            f"the compiler has estimates for instructions that write {found.byte_coverage:.0%} of the bytes alone, less"
+            f" than {LEAST_COVERAGE:.0%}"
+        )
     if known.clock_hz is None:
         raise MeasurementError(f"the clock of {known.name} is not known, so that cycles are no time")
     cycles_s, copies_s = found.cycles / known.clock_hz, found.moved_bytes / known.bandwidth

@@ -280,6 +280,12 @@ def test_no_estimate_is_below_its_bounds(
     assert notes[2] == note
 
 
+def test_a_schedule_that_is_hardly_estimated_is_no_number() -> None:
+    assert priced(replace(FOUND, estimated_bytes=50, unestimated_bytes=50), CHIPS["v4"], bound(1e-4, 1e-4))
+    with pytest.raises(MeasurementError, match="write 49% of the bytes alone, less than 50%"):
+        priced(replace(FOUND, estimated_bytes=49, unestimated_bytes=51), CHIPS["v4"], bound(1e-4, 1e-4))
+
+
 def test_without_a_clock_cycles_are_no_time() -> None:
     with pytest.raises(MeasurementError, match="the clock of T4 is not known"):
         priced(FOUND, CHIPS["T4"], bound(1, 1))
