@@ -38,11 +38,14 @@ def compile_program(request: dict[str, Any]) -> dict[str, Any]:
         "TPU_SKIP_MDS_QUERY": "1",
         "TPU_LOG_DIR": str(folder),
         "XLA_FLAGS": f"--xla_dump_to={folder} --xla_dump_hlo_as_text",
+        # Somebody's own options would make another program, under the same key.
+        "LIBTPU_INIT_ARGS": "",
     }
     import jax
     from jax.experimental import topologies
     from jax.sharding import SingleDeviceSharding
 
+    jax.config.update("jax_enable_compilation_cache", False)  # what comes from it leaves no text
     # float32 is float32, by default it is less on a TPU. For bfloat16 it changes the program and no number: as is.
     if request["profile"]["dtype"] == Dtype.FLOAT32:
         jax.config.update("jax_default_matmul_precision", "highest")

@@ -24,7 +24,7 @@ from hardware.errors import BusyError, HangError, MeasurementError, OutOfMemoryE
 from hardware.lock import measuring
 from hardware.procedure import measure
 from hardware.roofline import Bound, lower_bound
-from hardware.tpu.estimator import FOLDER_VARIABLE, LIMIT_S, TARGETS, default_folder, priced
+from hardware.tpu.estimator import FOLDER_VARIABLE, LIMIT_S, TARGETS, _explained, default_folder, priced
 from hardware.tpu.schedule import Schedule
 from hardware.values import Device, DeviceProfile, Dtype, Effort, Measurement, Runtime, Source, Verdict
 from search_space import Architecture
@@ -91,6 +91,23 @@ def test_what_is_kept_is_what_was_compiled(folder: Path, tmp_path: Path) -> None
     assert kept == first
     again = estimated(tmp_path)
     assert replace(again, compile_s=0.0) == replace(first, compile_s=0.0)
+
+
+@needs_libtpu
+def test_options_of_the_environment_change_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = estimated(folder)
+    hardware.isolation.close()
+    cache = tmp_path / "compiled"
+    monkeypatch.setenv("LIBTPU_INIT_ARGS", "--xla_no_such_option=1")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/nowhere")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    again = estimated(tmp_path)
+    assert replace(again, compile_s=0.0) == replace(first, compile_s=0.0)
+    assert not cache.exists()
+    hardware.isolation.close()
 
 
 @needs_libtpu
@@ -208,6 +225,13 @@ def test_a_second_user_of_libtpu_is_told(tmp_path: Path) -> None:
         with pytest.raises(BusyError, match="another process on this machine uses libtpu"):
             tpu.estimate(TINY, HEAD, V5E, folder=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_compiler_that_this_machine_has_no_memory_for_says_nothing_of_the_chip() -> None:
+    killed = OutOfMemoryError("a measuring process died (signal SIGKILL), most likely because memory ran out")
+    explained = _explained(killed, V5E, "")
+    assert type(explained) is MeasurementError
+    assert "this machine's memory ran out" in str(explained)
 
 
 @pytest.mark.parametrize(
