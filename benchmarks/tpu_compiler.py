@@ -27,8 +27,9 @@ from encoders.values import Head
 from hardware.chips import CHIPS
 from hardware.lock import measuring
 from hardware.roofline import lower_bound
-from hardware.tpu.estimator import PACKAGES, TARGETS, compilation, not_estimable, priced
+from hardware.tpu.estimator import PACKAGES, compilation, priced
 from hardware.tpu.schedule import schedule
+from hardware.tpu.targets import TARGETS, not_estimable
 from hardware.values import Device, DeviceProfile, Dtype, Runtime
 from search_space import KNOWN, Activation, Architecture, Norm
 

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from encoders.values import Head
 from hardware.cores import available_cores, core_quota
-from hardware.tpu import not_estimable
+from hardware.tpu.targets import not_estimable
 from hardware.values import Device, DeviceProfile, Runtime
 from search_space import Architecture
 

@@ -17,7 +17,7 @@ from hardware.judgement import judged
 from hardware.lock import measuring
 from hardware.plan import PLANS, REFERENCE, REFERENCE_HEAD, REFERENCE_RULES
 from hardware.round import Round, Rules
-from hardware.tpu import estimate
+from hardware.tpu.estimator import estimate
 from hardware.values import Device, DeviceProfile, Effort, Measurement, QuantileName
 from search_space import Architecture
 

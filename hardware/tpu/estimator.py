@@ -10,12 +10,11 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from encoders.values import Head
-from hardware.chips import CHIPS, Chip
+from hardware.chips import Chip
 from hardware.environment import hardware_key
 from hardware.errors import BusyError, HangError, MeasurementError, OutOfMemoryError, UnsupportedProfileError
 from hardware.isolation import fork_server
@@ -23,6 +22,7 @@ from hardware.lock import measuring
 from hardware.roofline import Bound, lower_bound
 from hardware.tpu.compiler import LOG, dumped_program
 from hardware.tpu.schedule import Schedule, schedule
+from hardware.tpu.targets import TARGETS, Target, not_estimable
 from hardware.values import (
     Device,
     DeviceProfile,
@@ -30,7 +30,6 @@ from hardware.values import (
     HardwareError,
     Measurement,
     Quantile,
-    Runtime,
     Source,
     Verdict,
 )
@@ -39,24 +38,6 @@ from search_space import Architecture
 LIMIT_S = 600.0
 """What a compilation may take on a busy machine; more is a hang."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The smallest machine of a chip that the compiler knows, and what JAX says of its first device."""
-
-    topology: str
-    kind: str
-    cores: int
-    chip: Chip
-
-
-TARGETS = {
-    "v4": Target(topology="v4:2x2x1", kind="TPU v4", cores=1, chip=CHIPS["v4"]),
-    "v5e": Target(topology="v5e:2x2", kind="TPU v5 lite", cores=1, chip=CHIPS["v5e"]),
-    "v5p": Target(topology="v5p:2x2x1", kind="TPU v5", cores=2, chip=CHIPS["v5p"]),
-    "v6e": Target(topology="v6e:2x2", kind="TPU v6 lite", cores=1, chip=CHIPS["v6e"]),
-}
-"""The chips that the compiler estimates for, by our names."""
 
 PACKAGES = ("jax", "jaxlib", "libtpu")
 
@@ -133,21 +114,6 @@ def compilation(
             compiled = _compile(architecture, head, profile, target, limit_s)
         _write(kept, compiled)
     return compiled
-
-
-def not_estimable(profile: DeviceProfile) -> str | None:
-    """None if this machine can estimate that profile, else the reason why it cannot. Imports no runtime."""
-    known = ", ".join(TARGETS)
-    if profile.device is not Device.TPU:
-        return f"a chip is named for TPUs alone ({known}), and the device is {profile.device}"
-    if profile.chip not in TARGETS:
-        return f"the compiler knows no chip {profile.chip!r}; known are {known}"
-    if profile.runtime is not Runtime.JAX:
-        return f"the compiler estimates what JAX runs: the runtime must be jax, not {profile.runtime}"
-    missing = [name for name in ("jax", "libtpu") if find_spec(name) is None]
-    if missing:
-        return f"the TPU compiler needs {' and '.join(missing)}; install stillhouse[tpu]"
-    return None
 
 
 def default_folder() -> Path:

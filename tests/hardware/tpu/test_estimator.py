@@ -17,15 +17,15 @@ import pytest
 
 import hardware.isolation
 from encoders.values import Head
-from hardware import tpu
 from hardware.backend import supports
 from hardware.chips import CHIPS
 from hardware.errors import BusyError, HangError, MeasurementError, OutOfMemoryError, UnsupportedProfileError
 from hardware.lock import measuring
 from hardware.procedure import measure
 from hardware.roofline import Bound, lower_bound
-from hardware.tpu.estimator import FOLDER_VARIABLE, LIMIT_S, TARGETS, _explained, default_folder, priced
+from hardware.tpu.estimator import FOLDER_VARIABLE, LIMIT_S, _explained, default_folder, estimate, priced
 from hardware.tpu.schedule import Schedule
+from hardware.tpu.targets import TARGETS, not_estimable
 from hardware.values import Device, DeviceProfile, Dtype, Effort, Measurement, Runtime, Source, Verdict
 from search_space import Architecture
 
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def estimated(folder: Path, architecture: Architecture = TINY, profile: DeviceProfile = V5E) -> Measurement:
-    return tpu.estimate(architecture, HEAD, profile, folder=folder, clock=lambda: NOON)
+    return estimate(architecture, HEAD, profile, folder=folder, clock=lambda: NOON)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def test_an_estimate_is_never_a_measurement(folder: Path) -> None:
 @needs_libtpu
 def test_what_is_kept_is_what_was_compiled(folder: Path, tmp_path: Path) -> None:
     first = estimated(folder)
-    kept = tpu.estimate(TINY, HEAD, V5E, folder=folder, lock=nobody, clock=lambda: NOON)
+    kept = estimate(TINY, HEAD, V5E, folder=folder, lock=nobody, clock=lambda: NOON)
     assert kept == first
     again = estimated(tmp_path)
     assert replace(again, compile_s=0.0) == replace(first, compile_s=0.0)
@@ -117,18 +117,18 @@ def test_a_broken_file_is_compiled_again(folder: Path, tmp_path: Path) -> None:
     for text in ("", "{}", "[]", path.read_text()[:-9]):
         (tmp_path / path.name).write_text(text)
         with pytest.raises(AssertionError, match="nothing should be computed"):
-            tpu.estimate(TINY, HEAD, V5E, folder=tmp_path, lock=nobody)
+            estimate(TINY, HEAD, V5E, folder=tmp_path, lock=nobody)
 
 
 @needs_libtpu
 def test_threads_do_not_matter_and_all_else_does(folder: Path) -> None:
     estimated(folder)
-    tpu.estimate(TINY, HEAD, replace(V5E, threads=3), folder=folder, lock=nobody)
+    estimate(TINY, HEAD, replace(V5E, threads=3), folder=folder, lock=nobody)
     for profile in (replace(V5E, batch=2), replace(V5E, length=33), replace(V5E, dtype=Dtype.FLOAT32)):
         with pytest.raises(AssertionError, match="nothing should be computed"):
-            tpu.estimate(TINY, HEAD, profile, folder=folder, lock=nobody)
+            estimate(TINY, HEAD, profile, folder=folder, lock=nobody)
     with pytest.raises(AssertionError, match="nothing should be computed"):
-        tpu.estimate(TINY, Head(classes=3), V5E, folder=folder, lock=nobody)
+        estimate(TINY, Head(classes=3), V5E, folder=folder, lock=nobody)
 
 
 @needs_libtpu
@@ -211,7 +211,7 @@ def test_a_program_too_large_for_the_chip_is_infeasible(folder: Path) -> None:
 @needs_libtpu
 def test_a_compiler_that_hangs_is_killed(tmp_path: Path) -> None:
     with pytest.raises(HangError, match=r"the TPU compiler did not end within 0\.05 s and was killed"):
-        tpu.estimate(TINY, HEAD, V5E, folder=tmp_path, limit_s=0.05)
+        estimate(TINY, HEAD, V5E, folder=tmp_path, limit_s=0.05)
     assert not list(tmp_path.iterdir())
 
 
@@ -223,7 +223,7 @@ def test_a_second_user_of_libtpu_is_told(tmp_path: Path) -> None:
         except OSError:
             pytest.skip("something that is not ours uses libtpu on this machine now")
         with pytest.raises(BusyError, match="another process on this machine uses libtpu"):
-            tpu.estimate(TINY, HEAD, V5E, folder=tmp_path)
+            estimate(TINY, HEAD, V5E, folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -247,17 +247,17 @@ def test_profiles_that_cannot_be_estimated(change: dict[str, object], message: s
     with pytest.raises(UnsupportedProfileError, match=message):
         measure(TINY, HEAD, profile, Effort.SEARCH)
     with pytest.raises(UnsupportedProfileError, match=message):
-        tpu.estimate(TINY, HEAD, profile)
+        estimate(TINY, HEAD, profile)
 
 
 def test_without_libtpu_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardware.tpu.estimator.find_spec", lambda name: None if name == "libtpu" else find_spec(name))
-    assert tpu.not_estimable(V5E) == "the TPU compiler needs libtpu; install stillhouse[tpu]"
+    monkeypatch.setattr("hardware.tpu.targets.find_spec", lambda name: None if name == "libtpu" else find_spec(name))
+    assert not_estimable(V5E) == "the TPU compiler needs libtpu; install stillhouse[tpu]"
 
 
 def test_texts_longer_than_the_positions_are_refused() -> None:
     with pytest.raises(UnsupportedProfileError, match=r"length 513.*512 positions"):
-        tpu.estimate(TINY, HEAD, replace(V5E, length=513))
+        estimate(TINY, HEAD, replace(V5E, length=513))
 
 
 def test_the_folder_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
