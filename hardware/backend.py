@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 from encoders.values import Head
 from hardware.cores import available_cores, core_quota
+from hardware.tpu.targets import not_estimable
 from hardware.values import Device, DeviceProfile, Runtime
 from search_space import Architecture
 
@@ -94,9 +95,14 @@ def backend(profile: DeviceProfile) -> Backend:
 
 
 def supports(profile: DeviceProfile) -> str | None:
-    """None if this machine can measure that profile, else the reason why it cannot. Imports no runtime."""
+    """None if this machine can measure that profile, or estimate for the chip that it names, else the reason why not.
+
+    Imports no runtime.
+    """
     if not hasattr(os, "fork"):
         return "measuring needs a system that can fork, such as Linux or macOS"
+    if profile.chip:
+        return not_estimable(profile)
     entry = _REGISTRY.get((profile.device, profile.runtime))
     if entry is None:
         return f"there is no backend for runtime {profile.runtime} on device {profile.device}"

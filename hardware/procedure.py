@@ -17,6 +17,7 @@ from hardware.judgement import judged
 from hardware.lock import measuring
 from hardware.plan import PLANS, REFERENCE, REFERENCE_HEAD, REFERENCE_RULES
 from hardware.round import Round, Rules
+from hardware.tpu.estimator import estimate
 from hardware.values import Device, DeviceProfile, Effort, Measurement, QuantileName
 from search_space import Architecture
 
@@ -41,7 +42,8 @@ def measure(
     Either is of this architecture and head. `quantiles` are those that count: it is measured until they are narrow, as
     far as there is time, and verdict and variance are theirs. Waits for the device's lock, then takes at least the time
     that the effort's plan asks for; slow calls take longer, because each process needs its samples, and a busy machine
-    up to some retries more. The first call of this process also loads the runtime.
+    up to some retries more. The first call of this process also loads the runtime. A profile that names a chip is not
+    measured but estimated for it.
 
     Raises:
         UnsupportedProfileError: this machine cannot measure the profile, or the architecture is too short for it.
@@ -50,6 +52,8 @@ def measure(
         MeasurementError: a process died, the checkpoint does not fit, or the model raised.
     """
     _check(architecture, profile)
+    if profile.chip:
+        return estimate(architecture, head, profile, effort=effort, lock=lock, clock=clock)
     plan = PLANS[effort]
     rules = replace(plan.rules, quantiles=quantiles)
     with lock(profile.device), fork_server((backend_module(profile),)) as server:
