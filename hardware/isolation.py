@@ -16,19 +16,45 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hardware.errors import HangError, MeasurementError, OutOfMemoryError
+from hardware.errors import CompilationError, HangError, MeasurementError, OutOfMemoryError, UnsupportedProfileError
 
 START_LIMIT_S = 180.0
 GRACE_S = 10.0
 """What the server is given beyond a call's limit before it is killed itself."""
 
 SINGLE_THREADED = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+    (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "TORCHINDUCTOR_COMPILE_THREADS",
+    ),
+    "1",
 )
-"""Environment of the server: a process with threads must not fork, and OpenBLAS starts its own on import.
+"""Environment of the server: a process with threads must not fork, and OpenBLAS and torch's compiler start theirs on
+import. The other runtimes have none until they are first used (JAX), or are imported in the fresh process (ONNX).
 
 A backend then sets its runtime's own number of threads in the fresh process.
 """
+
+
+OURS = {kind.__name__: kind for kind in (CompilationError, UnsupportedProfileError)}
+"""Errors that cross from the fresh process as they are: they say all that there is to say."""
+
+NO_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
+"""Types that Python, numpy and PyTorch (on a GPU) raise where memory runs out."""
+
+NO_MEMORY_WORDS = (
+    "can't allocate memory",  # PyTorch on the CPU
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "RESOURCE_EXHAUSTED",  # XLA, on every device
+    "Failed to allocate memory",  # ONNX Runtime
+    "bad_alloc",
+)
+"""What the others say, whose errors have no type of their own for it."""
 
 
 class ForkServer:
@@ -161,14 +187,17 @@ def _value(reply: dict[str, Any]) -> Any:
         hint = ", most likely because memory ran out" if kind is OutOfMemoryError else ""
         raise kind(f"a measuring process died ({_exit(reply['died'])}){hint}")
     failure = reply["failure"]
-    kind = OutOfMemoryError if _out_of_memory(failure) else MeasurementError
-    error = kind(f"measuring failed: {failure['type']}: {failure['message']}")
+    kind = OutOfMemoryError if _out_of_memory(failure) else OURS.get(failure["type"], MeasurementError)
+    said = (
+        failure["message"] if failure["type"] in OURS else f"measuring failed: {failure['type']}: {failure['message']}"
+    )
+    error = kind(said)
     error.add_note(failure["traceback"])
     raise error
 
 
 def _out_of_memory(failure: dict[str, str]) -> bool:
-    return failure["type"] in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in failure["message"]
+    return failure["type"] in NO_MEMORY or any(words in failure["message"] for words in NO_MEMORY_WORDS)
 
 
 def _exit(code: int) -> str:

@@ -43,7 +43,7 @@ def test_torch_call_runs_the_model_on_rotating_inputs(dtype: Dtype, monkeypatch:
     import torch
 
     from encoders.modeling_stillhouse import StillhouseForSequenceClassification
-    from hardware.torch_cpu import BACKEND
+    from hardware.torch_eager import BACKEND
 
     seen: list[torch.Tensor] = []
     forward = StillhouseForSequenceClassification.forward
@@ -88,7 +88,7 @@ def test_torch_runs_the_weights_of_a_checkpoint(checkpoint: Path, monkeypatch: p
 
     from encoders.build import build
     from encoders.modeling_stillhouse import StillhouseForSequenceClassification
-    from hardware.torch_cpu import BACKEND
+    from hardware.torch_eager import BACKEND
 
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     forward = StillhouseForSequenceClassification.forward
@@ -111,7 +111,7 @@ def test_torch_runs_the_weights_of_a_checkpoint(checkpoint: Path, monkeypatch: p
 
 
 def test_torch_refuses_a_checkpoint_of_another_architecture(checkpoint: Path) -> None:
-    from hardware.torch_cpu import BACKEND
+    from hardware.torch_eager import BACKEND
 
     other = replace(TINY, layers=2)
     with pytest.raises(CheckpointError, match=r"holds .*layers=1.*not .*layers=2"):
