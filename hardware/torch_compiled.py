@@ -39,7 +39,7 @@ class TorchCompiled:
     ) -> Prepared:
         loaded = load(architecture, head, profile, seed, checkpoint)
         inputs = loaded.rotating()
-        compile_s, run = _compiled(loaded.run, loaded.inputs[0])
+        compile_s, run = compiled(loaded.run, loaded.inputs[0])
 
         def call() -> object:
             with torch.inference_mode():
@@ -55,7 +55,7 @@ class TorchCompiled:
         )
 
 
-def _compiled(run: Callable[[Tensor], tuple[Tensor, ...]], first: Tensor) -> tuple[float, Callable[[Tensor], object]]:
+def compiled(run: Callable[[Tensor], tuple[Tensor, ...]], first: Tensor) -> tuple[float, Callable[[Tensor], object]]:
     """Seconds to compile, and what was compiled.
 
     What is compiled is kept in the temporary folder, which the processes of one measurement share and no other: the
@@ -64,15 +64,15 @@ def _compiled(run: Callable[[Tensor], tuple[Tensor, ...]], first: Tensor) -> tup
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / "inductor")
     inductor_config.compile_threads = 1
     start = time.perf_counter()
-    compiled = torch.compile(run, fullgraph=True, dynamic=False)
+    called = torch.compile(run, fullgraph=True, dynamic=False)
     try:
         with torch.inference_mode():
-            compiled(first)
+            called(first)
         if first.is_cuda:
             torch.cuda.synchronize()
     except torch._dynamo.exc.TorchDynamoException as error:
         raise CompilationError(f"torch.compile does not take the model: {first_line(error)}") from error
-    return time.perf_counter() - start, compiled
+    return time.perf_counter() - start, called
 
 
 BACKEND = TorchCompiled()

@@ -51,3 +51,13 @@ def array(output: Any) -> Any:
     if hasattr(output, "detach"):
         return output.detach().float().cpu().numpy()
     return np.asarray(output.numpy() if hasattr(output, "numpy") else output).astype(np.float32)
+
+
+def branching(request: dict[str, Any]) -> None:
+    """Gives the compiler a function whose path depends on its data."""
+    import torch
+
+    from hardware.torch_compiled import compiled
+
+    tempfile.tempdir = request["scratch"]
+    compiled(lambda ids: (ids + 1,) if ids.sum() > 0 else (ids,), torch.ones(3))

@@ -1,5 +1,6 @@
 """What can be measured, and the backends' contract."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ from encoders.errors import CheckpointError
 from encoders.values import Head
 from hardware.backend import INPUTS, WallClock, supports
 from hardware.cores import available_cores
-from hardware.values import DeviceProfile, Dtype
+from hardware.values import Device, DeviceProfile, Dtype, Runtime
 from search_space import Architecture
 
 TINY = Architecture(vocabulary_size=50, layers=1, hidden_size=16, heads=2, head_size=8, ffn_size=32, max_positions=16)
@@ -36,6 +37,45 @@ def test_asking_what_is_supported_loads_no_runtime() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_asking_of_every_runtime_and_for_every_stamp_loads_none() -> None:
+    code = (
+        "import sys, itertools\n"
+        "from hardware.backend import supports\n"
+        "from hardware.environment import environment\n"
+        "from hardware.values import Device, DeviceProfile, Runtime\n"
+        "for device, runtime in itertools.product(Device, Runtime):\n"
+        "    supports(DeviceProfile(device=device, runtime=runtime))\n"
+        "    environment(DeviceProfile(device=device, runtime=runtime))\n"
+        "print(sorted({'torch', 'jax', 'onnxruntime', 'onnx', 'libtpu'} & sys.modules.keys()))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        (
+            DeviceProfile(device=Device.TPU, runtime=Runtime.TORCH),
+            "no backend for runtime torch on device tpu; there are jax",
+        ),
+        (DeviceProfile(runtime=Runtime.CUDA_GRAPHS), "no backend for runtime cuda_graphs on device cpu"),
+        (DeviceProfile(device=Device.TPU, runtime=Runtime.JAX, chip="v4"), r"a chip that is named \(v4\) is estimated"),
+        (DeviceProfile(runtime=Runtime.ONNX, dtype=Dtype.BFLOAT16), "onnx computes in float32, not in bfloat16"),
+    ],
+)
+def test_what_cannot_be_measured_anywhere_is_refused_with_the_reason(profile: DeviceProfile, words: str) -> None:
+    assert re.search(words, str(supports(profile)))
+
+
+@pytest.mark.parametrize("runtime", [Runtime.TORCH, Runtime.TORCH_COMPILE, Runtime.CUDA_GRAPHS, Runtime.JAX])
+def test_an_absent_device_is_named(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert supports(DeviceProfile(device=Device.CUDA, runtime=runtime)) == (
+        "there is no GPU: CUDA_VISIBLE_DEVICES hides all of them"
+    )
 
 
 @pytest.mark.parametrize("dtype", list(Dtype))

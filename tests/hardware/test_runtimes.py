@@ -14,7 +14,7 @@ from encoders.build import build
 from encoders.values import Head, HeadKind
 from encoders.weights import save_weights
 from hardware.backend import INPUTS, allowance_s, backend_module, exporter, supports
-from hardware.errors import MeasurementError
+from hardware.errors import CompilationError, MeasurementError
 from hardware.inputs import output_names, token_ids
 from hardware.isolation import ForkServer
 from hardware.procedure import Subject, readable
@@ -195,3 +195,27 @@ class TestRuntime:
         self, profile: DeviceProfile, server: Callable[[DeviceProfile], ForkServer], scratch: Path
     ) -> None:
         assert len(list(Path(f"/proc/{server(profile).pid}/task").iterdir())) == 1
+
+
+def test_a_model_that_torch_cannot_compile_whole_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    server = ForkServer(("hardware.torch_compiled",))
+    try:
+        with pytest.raises(CompilationError, match=r"^torch\.compile does not take the model: "):
+            server.call("probe:branching", {"scratch": str(tmp_path)}, limit_s=120)
+    finally:
+        server.close()
+
+
+def test_a_file_that_onnx_runtime_cannot_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    (tmp_path / "model.onnx").write_text("no model")
+    asked = Subject(architecture=TINY, head=HEAD, seed=0, checkpoint=tmp_path).request()
+    server = ForkServer(("hardware.onnx_session",))
+    request = asked | {"profile": asdict(DeviceProfile(runtime=Runtime.ONNX)), "scratch": str(tmp_path)}
+    try:
+        with pytest.raises(CompilationError, match=r"^ONNX Runtime does not take the model: "):
+            server.call("probe:answers", request, limit_s=60)
+    finally:
+        server.close()
