@@ -63,7 +63,7 @@ def measure(
     fitting = replace(REFERENCE, max_positions=max(REFERENCE.max_positions, profile.length))
     asked = Subject(architecture=architecture, head=head, seed=seed, checkpoint=checkpoint)
     known = Subject(architecture=fitting, head=REFERENCE_HEAD, seed=0)
-    with _alone(profile.device, lock), tempfile.TemporaryDirectory(prefix="stillhouse-measure-") as scratch:
+    with alone(profile.device, lock), tempfile.TemporaryDirectory(prefix="stillhouse-measure-") as scratch:
         asked = readable(asked, profile, Path(scratch) / "exported")
         if plan.with_reference:
             known = readable(known, profile, _kept() / f"{profile.runtime}-{fitting.max_positions}")
@@ -113,7 +113,7 @@ def _check(architecture: Architecture, profile: DeviceProfile) -> None:
 
 
 @contextlib.contextmanager
-def _alone(device: Device, lock: Callable[[Device], AbstractContextManager[None]]) -> Iterator[None]:
+def alone(device: Device, lock: Callable[[Device], AbstractContextManager[None]]) -> Iterator[None]:
     """The device, and before it the CPU: an accelerator waits for what drives it. Always in this order."""
     with contextlib.ExitStack() as held:
         for each in dict.fromkeys((Device.CPU, device)):
