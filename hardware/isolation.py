@@ -22,20 +22,23 @@ START_LIMIT_S = 180.0
 GRACE_S = 10.0
 """What the server is given beyond a call's limit before it is killed itself."""
 
-SINGLE_THREADED = dict.fromkeys(
+FORKABLE = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
         "VECLIB_MAXIMUM_THREADS",
         "TORCHINDUCTOR_COMPILE_THREADS",
+        "PYTORCH_NVML_BASED_CUDA_CHECK",
     ),
     "1",
 )
-"""Environment of the server: a process with threads must not fork, and OpenBLAS and torch's compiler start theirs on
-import. The other runtimes have none until they are first used (JAX), or are imported in the fresh process (ONNX).
+"""Environment of the server, so that it may fork: without threads, and without CUDA.
 
-A backend then sets its runtime's own number of threads in the fresh process.
+OpenBLAS and torch's compiler start threads on import. Libraries on top of torch ask on import whether there is CUDA,
+which starts the driver unless NVML is asked, and a driver that was started does not survive a fork. JAX has no threads
+until it is first used, in the fresh process; ONNX Runtime starts one on import, so its backend imports it there. A
+backend then sets its runtime's own number of threads.
 """
 
 
@@ -47,6 +50,7 @@ NO_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
 
 NO_MEMORY_WORDS = (
     "can't allocate memory",  # PyTorch on the CPU
+    "CUDA out of memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
@@ -73,7 +77,7 @@ class ForkServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            env=os.environ | {"PYTHONPATH": path} | SINGLE_THREADED,
+            env=os.environ | {"PYTHONPATH": path} | FORKABLE,
         )
         with self._closed_on_trouble():
             _value(self._reply(START_LIMIT_S))

@@ -27,7 +27,7 @@ from hardware import exported
 from hardware.backend import Prepared
 from hardware.errors import CompilationError, UnsupportedProfileError
 from hardware.inputs import output_names, token_ids
-from hardware.values import DeviceProfile
+from hardware.values import DeviceProfile, Dtype
 from search_space import Architecture
 
 DEVIATION = 0.02
@@ -110,8 +110,9 @@ def _device(profile: DeviceProfile) -> Any:
     # On a CPU the caller then computes itself, and its CPU time tells whether it had its core.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_enable_compilation_cache", False)
-    # float32 is float32: the default on TPUs and newer GPUs is less.
-    jax.config.update("jax_default_matmul_precision", "highest")
+    if profile.device.is_accelerator and profile.dtype is Dtype.FLOAT32:
+        # float32 is float32: the default on TPUs and newer GPUs is less.
+        jax.config.update("jax_default_matmul_precision", "highest")
     try:
         return jax.devices()[0]
     except RuntimeError as error:
