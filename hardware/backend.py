@@ -51,6 +51,7 @@ class Prepared:
     Each `call` runs the next of `INPUTS` inputs through the model and returns its logits on the device: a sequence of
     one array, of question answering two. `load_s` is the time to build or read the model and to make the inputs on the
     device, `compile_s` to compile it ahead of time, `copy_s` to bring one input from the host to an accelerator.
+    `caller_computes` says whether the calling thread takes part in all that is computed, and does not sleep meanwhile.
     """
 
     call: Callable[[], object]
@@ -59,6 +60,7 @@ class Prepared:
     compile_s: float = 0.0
     copy_s: float | None = None
     gauge: Gauge | None = None
+    caller_computes: bool = True
 
 
 class Backend(Protocol):

@@ -20,7 +20,7 @@ class Occupancy:
 
     `busy` is the calling thread's CPU time / wall time. That thread takes part in all that the process computes, so it
     should be near 1 whatever the number of threads; the CPU time of all threads says nothing for more than one thread,
-    because helpers rest in serial parts. None where an accelerator computes and the calling thread may sleep.
+    because helpers rest in serial parts. None where the calling thread may sleep.
     `waiting` is the time that all threads together were ready to run and had no
     core / wall time: it sees a helper that was held up while the calling thread spins at the barrier. None where the
     system does not tell it.
@@ -44,7 +44,7 @@ class OccupancyMeter:
     """Measures from its construction to `read()`, in the thread that calls the model.
 
     Args:
-        caller_computes: whether that thread takes part in what is computed, as on a CPU.
+        caller_computes: whether that thread takes part in all that is computed; else it may sleep meanwhile.
     """
 
     def __init__(self, *, caller_computes: bool = True) -> None:

@@ -50,6 +50,7 @@ class CudaGraphs:
             call=call,
             stopwatch=CudaClock(),
             gauge=CudaGauge(),
+            caller_computes=False,
             load_s=loaded.load_s,
             copy_s=loaded.copy_s,
             compile_s=compile_s,

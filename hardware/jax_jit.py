@@ -69,6 +69,8 @@ class JaxJit:
             load_s=load_s,
             compile_s=compile_s,
             copy_s=statistics.median(copies_s) if profile.device.is_accelerator else None,
+            # XLA's own threads compute where there are more than one, and the caller waits for them.
+            caller_computes=profile.threads == 1 and not profile.device.is_accelerator,
         )
 
 

@@ -52,7 +52,8 @@ class OnnxSession:
         names = list(output_names(head))
         on_gpu = profile.device is Device.CUDA
         call = _bound(session, feeds, names) if on_gpu else _plain(session, feeds, names)
-        return Prepared(call=call, stopwatch=WallClock(), load_s=time.perf_counter() - start)
+        load_s = time.perf_counter() - start
+        return Prepared(call=call, stopwatch=WallClock(), load_s=load_s, caller_computes=not on_gpu)
 
 
 def _session(onnxruntime: Any, model: Path, profile: DeviceProfile) -> Any:

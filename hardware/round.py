@@ -39,7 +39,7 @@ MOST_GAUGED_S = 3.0
 class Rules:
     """When a round is warm and when it has seen enough.
 
-    Warm: at least `WINDOW` calls and `warm_least_s`, and the medians of the last two windows differ by less than
+    Warm: at least two windows of calls and `warm_least_s`, and the medians of the last two differ by less than
     `tolerance`; after `warm_most_s` it goes on regardless. Enough: `samples` calls, `least_s` seconds of calls, and an
     interval of each of `quantiles` narrower than `tolerance` of it; after `most_s` it stops regardless. `tolerance` of
     None asks nothing of the intervals and 5 % of the windows.
@@ -71,8 +71,8 @@ class Round:
 
     `peak_memory_bytes` is the largest resident set of the process: runtime, weights and activations together. Weights
     that were read from a checkpoint count twice, because the file and the model are there at the same time. `slowed`
-    says what slowed the device down, empty if nothing was seen to. `busy` is None where an accelerator computes; what
-    only an accelerator can tell, and this one or its runtime does not, is None.
+    says what slowed the device down, empty if nothing was seen to. `busy` is None where the calling thread may sleep;
+    what only an accelerator can tell, and this one or its runtime does not, is None.
     """
 
     samples_s: list[float]
@@ -144,14 +144,13 @@ def timed(
     """Load, first call, warm-up, then each call timed alone until the rules have enough."""
     prepared = runtime.prepare(architecture, head, profile, seed, checkpoint)
     first_call_s = prepared.stopwatch.seconds(prepared.call)
-    on_cpu = not profile.device.is_accelerator
     # Pauses of the garbage collector are the surrounding program's, not the model's.
     gc.collect()
     gc.disable()
     try:
         with gpu() if profile.device is Device.CUDA else nullcontext() as told:
             warm = warm_up(prepared, rules)
-            meter, watched = OccupancyMeter(caller_computes=on_cpu), watch(told, on_cpu=on_cpu)
+            meter, watched = OccupancyMeter(caller_computes=prepared.caller_computes), watch(told, profile.device)
             samples_s = sample(prepared, rules, watched.look)
             occupancy, energy_j = meter.read(), watched.energy_j()
             slowed = watched.slowed()
@@ -193,7 +192,12 @@ def warm_up(prepared: Prepared, rules: Rules) -> bool:
     while timed_s < rules.warm_most_s:
         calls_s.append(prepared.stopwatch.seconds(prepared.call))
         timed_s += calls_s[-1]
-        if len(calls_s) % WINDOW == 0 and timed_s >= rules.warm_least_s and _steady(calls_s, tolerance):
+        if (
+            len(calls_s) % WINDOW == 0
+            and timed_s >= rules.warm_least_s
+            and len(calls_s) >= 2 * WINDOW
+            and _steady(calls_s, tolerance)
+        ):
             return True
     return _steady(calls_s, tolerance)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from hardware.cores import CGROUP, TOPOLOGY, available_cores
 from hardware.nvml import Gpu
+from hardware.values import Device
 
 MOST_DROP = 0.05
 """How far a GPU's clock may fall below that of the round's beginning; it moves by a step or two of 1 % in any case."""
@@ -99,9 +100,9 @@ class GpuWatch:
         return None if now_j is None or self._first_j is None else now_j - self._first_j
 
 
-def watch(gpu: Gpu | None, *, on_cpu: bool) -> Watch:
+def watch(gpu: Gpu | None, device: Device) -> Watch:
     """For a CPU; else for this GPU, where there is one to ask."""
-    if on_cpu:
+    if not device.is_accelerator:
         return CpuWatch()
     return Blind() if gpu is None else GpuWatch(gpu)
 

@@ -35,6 +35,7 @@ class TorchEager:
             call=call,
             stopwatch=stopwatch(profile.device),
             gauge=gauge(profile.device),
+            caller_computes=not profile.device.is_accelerator,
             load_s=loaded.load_s,
             copy_s=loaded.copy_s,
         )

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from encoders.build import architecture_of, build, head_of
-from encoders.errors import CheckpointError
+from encoders.errors import CheckpointError, first_line
 from encoders.huggingface import load_pretrained
 from encoders.modeling_stillhouse import StillhouseTaskModel
 from encoders.values import Head
 from hardware.backend import Gauge, Stopwatch, WallClock
+from hardware.errors import UnsupportedProfileError
 from hardware.inputs import output_names, token_ids
 from hardware.values import Device, DeviceProfile, Dtype
 from search_space import Architecture
@@ -49,10 +50,13 @@ def load(
 
     Raises:
         CheckpointError: the checkpoint is of another architecture or head.
+        UnsupportedProfileError: CUDA does not start.
     """
     torch.set_num_threads(profile.threads)
     device = torch.device(profile.device.value)
     start = time.perf_counter()
+    if profile.device is Device.CUDA:
+        _start_cuda()
     model = read_or_build(architecture, head, seed, checkpoint)
     torch.nn.Module.to(model, device, DTYPES[profile.dtype])
     on_host = [torch.from_numpy(ids_BL) for ids_BL in token_ids(architecture, profile, seed)]
@@ -127,6 +131,13 @@ class CudaGauge:
 
     def peak_memory_bytes(self) -> int:
         return torch.cuda.max_memory_allocated()
+
+
+def _start_cuda() -> None:
+    try:
+        torch.cuda.init()
+    except (AssertionError, RuntimeError) as error:
+        raise UnsupportedProfileError(f"PyTorch does not start on CUDA: {first_line(error)}") from error
 
 
 def _event_s(call: Callable[[], object], after: Callable[[], object] = lambda: None) -> float:

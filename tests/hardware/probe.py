@@ -41,6 +41,7 @@ def answers(request: dict[str, Any]) -> dict[str, Any]:
         "load_s": prepared.load_s,
         "compile_s": prepared.compile_s,
         "copy_s": prepared.copy_s,
+        "caller_computes": prepared.caller_computes,
         "busy_s": None if gauge is None else gauge.busy_s(prepared.call, seconds[-1]),
         "peak": None if gauge is None else gauge.peak_memory_bytes(),
     }

@@ -14,7 +14,8 @@ from encoders.build import build
 from encoders.values import Head, HeadKind
 from encoders.weights import save_weights
 from hardware.backend import INPUTS, allowance_s, backend_module, exporter, supports
-from hardware.errors import CompilationError, MeasurementError
+from hardware.cores import available_cores
+from hardware.errors import CompilationError, MeasurementError, UnsupportedProfileError
 from hardware.inputs import output_names, token_ids
 from hardware.isolation import ForkServer
 from hardware.procedure import Subject, readable
@@ -161,6 +162,19 @@ class TestRuntime:
         assert (round_.busy is None) == profile.device.is_accelerator
         assert (round_.device_peak_memory_bytes is None) >= (profile.device is Device.CPU)
 
+    @pytest.mark.skipif(len(available_cores()) < 2, reason="needs two cores")
+    def test_more_threads_than_one_give_the_same_and_a_caller_that_sleeps_is_known(
+        self, profile: DeviceProfile, server: Callable[[DeviceProfile], ForkServer], scratch: Path
+    ) -> None:
+        both = replace(profile, threads=2)
+        checkpoint = checkpoint_of(HEAD, scratch / "classifier")
+        request = subject(both, HEAD, checkpoint, scratch)
+        one = subject(profile, HEAD, checkpoint, scratch)
+        found, alone = (server(both).call("probe:answers", each, limit_s=allowance_s(both)) for each in (request, one))
+        assert np.allclose(found["outputs"], alone["outputs"], rtol=1e-4, atol=1e-5)
+        assert found["caller_computes"] == (not profile.device.is_accelerator and profile.runtime is not Runtime.JAX)
+        assert alone["caller_computes"] == (not profile.device.is_accelerator)
+
     def test_an_answer_of_two_parts_has_both(
         self, profile: DeviceProfile, server: Callable[[DeviceProfile], ForkServer], scratch: Path
     ) -> None:
@@ -217,5 +231,18 @@ def test_a_file_that_onnx_runtime_cannot_read_is_refused(tmp_path: Path, monkeyp
     try:
         with pytest.raises(CompilationError, match=r"^ONNX Runtime does not take the model: "):
             server.call("probe:answers", request, limit_s=60)
+    finally:
+        server.close()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
+def test_cuda_that_does_not_start_is_an_unsupported_profile(tmp_path: Path) -> None:
+    server = ForkServer(("hardware.torch_eager",))
+    asked = Subject(architecture=TINY, head=HEAD, seed=0).request()
+    profile = asdict(DeviceProfile(device=Device.CUDA))
+    request = {"profile": profile, "rules": asdict(QUICK), "scratch": str(tmp_path)}
+    try:
+        with pytest.raises(UnsupportedProfileError, match=r"^PyTorch does not start on CUDA: "):
+            server.call("hardware.round:run", asked | request, limit_s=60)
     finally:
         server.close()

@@ -110,7 +110,7 @@ def test_stamp_has_what_lasts_and_leaves_out_what_is_not_told() -> None:
 def test_without_a_gpu_there_is_nothing_to_ask() -> None:
     with gpu() as told:
         assert told is None
-        assert isinstance(watch(told, on_cpu=False), Blind)
+        assert isinstance(watch(told, Device.CUDA), Blind)
 
 
 @pytest.fixture
