@@ -70,6 +70,9 @@ def _session(onnxruntime: Any, model: Path, profile: DeviceProfile) -> Any:
     providers: list[Any] = (
         [("CUDAExecutionProvider", {"use_tf32": "0"})] if profile.device is Device.CUDA else ["CPUExecutionProvider"]
     )
+    if profile.device is Device.CUDA and hasattr(onnxruntime, "preload_dlls"):
+        # Where CUDA's libraries come from packages, PyTorch would have found them; it is not imported here.
+        onnxruntime.preload_dlls()
     try:
         session = onnxruntime.InferenceSession(str(model), options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no base

@@ -67,7 +67,7 @@ def measure(
         asked = readable(asked, profile, Path(scratch) / "exported")
         if plan.with_reference:
             known = readable(known, profile, _kept() / f"{profile.runtime}-{fitting.max_positions}")
-        with fork_server((backend_module(profile),)) as server:
+        with fork_server((backend_module(profile), "hardware.round")) as server:
 
             def target() -> Round:
                 return _round(server, asked, profile, rules, Path(scratch))

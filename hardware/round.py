@@ -192,12 +192,8 @@ def warm_up(prepared: Prepared, rules: Rules) -> bool:
     while timed_s < rules.warm_most_s:
         calls_s.append(prepared.stopwatch.seconds(prepared.call))
         timed_s += calls_s[-1]
-        if (
-            len(calls_s) % WINDOW == 0
-            and timed_s >= rules.warm_least_s
-            and len(calls_s) >= 2 * WINDOW
-            and _steady(calls_s, tolerance)
-        ):
+        whole_windows = len(calls_s) >= 2 * WINDOW and len(calls_s) % WINDOW == 0
+        if whole_windows and timed_s >= rules.warm_least_s and _steady(calls_s, tolerance):
             return True
     return _steady(calls_s, tolerance)
 
