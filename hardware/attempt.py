@@ -10,7 +10,7 @@ from hardware.quantile import quantile
 from hardware.round import Round
 
 RETRIES = 3
-"""How many contended rounds, and attempts during which the reference moved, one measurement may throw away."""
+"""How many disturbed rounds, and attempts during which the reference moved, one measurement may throw away."""
 
 MOST_MOVED = 0.07
 """On a CPU: how far the reference may move, and the processes lie apart, as a logarithm."""
@@ -21,32 +21,41 @@ class Attempt:
     """The rounds of all processes, none of them chosen by its result.
 
     `shift` is log(after / before) of the reference's median, None without a reference; `voided` counts the rounds and
-    attempts that were thrown away on the way here.
+    attempts that were thrown away on the way here. `most_moved` is how far the device's reference may move.
     """
 
     rounds: list[Round]
     shift: float | None = None
     voided: int = 0
+    most_moved: float = MOST_MOVED
 
     @property
     def moved(self) -> bool:
-        return self.shift is not None and abs(self.shift) > MOST_MOVED
+        return self.shift is not None and abs(self.shift) > self.most_moved
 
 
-def undisturbed(processes: int, target: Callable[[], Round], reference: Callable[[], Round] | None = None) -> Attempt:
-    """An attempt during which no other work took the cores and the reference stayed where it was.
+def undisturbed(
+    processes: int,
+    target: Callable[[], Round],
+    reference: Callable[[], Round] | None = None,
+    *,
+    most_moved: float = MOST_MOVED,
+) -> Attempt:
+    """An attempt during which no other work took the cores, nothing slowed the device and the reference stayed.
 
     Or, once `RETRIES` rounds and attempts have been thrown away, the next one as it comes: a machine that is never
     quiet ends in a verdict, not in waiting. `target` and `reference` time one round each, in a fresh process.
     """
     patience = _Patience()
     if reference is None:
-        return Attempt(rounds=[patience.uncontended(target) for _ in range(processes)], voided=patience.voided)
-    before = patience.uncontended(reference)
+        rounds = [patience.undisturbed(target) for _ in range(processes)]
+        return Attempt(rounds=rounds, voided=patience.voided, most_moved=most_moved)
+    before = patience.undisturbed(reference)
     while True:
-        rounds = [patience.uncontended(target) for _ in range(processes)]
-        after = patience.uncontended(reference)
-        attempt = Attempt(rounds=rounds, shift=math.log(_median(after) / _median(before)), voided=patience.voided)
+        rounds = [patience.undisturbed(target) for _ in range(processes)]
+        after = patience.undisturbed(reference)
+        shift = math.log(_median(after) / _median(before))
+        attempt = Attempt(rounds=rounds, shift=shift, voided=patience.voided, most_moved=most_moved)
         if not attempt.moved or not patience.void():
             return attempt
         before = after
@@ -65,10 +74,10 @@ class _Patience:
         self.voided += 1
         return True
 
-    def uncontended(self, time: Callable[[], Round]) -> Round:
-        """A round that had the cores for itself, or the one at which patience ended."""
+    def undisturbed(self, time: Callable[[], Round]) -> Round:
+        """A round that had the device and the cores for itself, or the one at which patience ended."""
         round_ = time()
-        while round_.contended and self.void():
+        while round_.disturbed and self.void():
             round_ = time()
         return round_
 

@@ -20,35 +20,42 @@ class Occupancy:
 
     `busy` is the calling thread's CPU time / wall time. That thread takes part in all that the process computes, so it
     should be near 1 whatever the number of threads; the CPU time of all threads says nothing for more than one thread,
-    because helpers rest in serial parts. `waiting` is the time that all threads together were ready to run and had no
+    because helpers rest in serial parts. None where the calling thread may sleep.
+    `waiting` is the time that all threads together were ready to run and had no
     core / wall time: it sees a helper that was held up while the calling thread spins at the barrier. None where the
     system does not tell it.
     """
 
-    busy: float
+    busy: float | None
     waiting: float | None
 
     @property
     def undisturbed(self) -> float:
         """Share of the wall time, above 0, in which all that the process computes had its cores."""
-        return max(min(self.busy, 1 - (self.waiting or 0.0)), 0.01)
+        return max(min(1.0 if self.busy is None else self.busy, 1 - (self.waiting or 0.0)), 0.01)
 
     @property
     def contended(self) -> bool:
-        return self.busy < LEAST_BUSY or (self.waiting is not None and self.waiting > MOST_WAITING)
+        rested = self.busy is not None and self.busy < LEAST_BUSY
+        return rested or (self.waiting is not None and self.waiting > MOST_WAITING)
 
 
 class OccupancyMeter:
-    """Measures from its construction to `read()`, in the thread that calls the model."""
+    """Measures from its construction to `read()`, in the thread that calls the model.
 
-    def __init__(self) -> None:
+    Args:
+        caller_computes: whether that thread takes part in all that is computed; else it may sleep meanwhile.
+    """
+
+    def __init__(self, *, caller_computes: bool = True) -> None:
+        self._caller_computes = caller_computes
         self._waited_ns = _waited_ns()
         self._running_s = time.thread_time()
         self._wall_s = time.perf_counter()
 
     def read(self) -> Occupancy:
         wall_s = max(time.perf_counter() - self._wall_s, 1e-9)
-        busy = (time.thread_time() - self._running_s) / wall_s
+        busy = (time.thread_time() - self._running_s) / wall_s if self._caller_computes else None
         waited_ns = _waited_ns()
         if waited_ns is None or self._waited_ns is None:
             return Occupancy(busy=busy, waiting=None)

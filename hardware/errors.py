@@ -27,3 +27,7 @@ class BusyError(HardwareError):
 
 class LockError(HardwareError):
     """A thread asked to measure on a device on which it is computing itself."""
+
+
+class CompilationError(MeasurementError):
+    """The runtime's compiler does not take the model."""

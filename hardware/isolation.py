@@ -16,19 +16,49 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hardware.errors import HangError, MeasurementError, OutOfMemoryError
+from hardware.errors import CompilationError, HangError, MeasurementError, OutOfMemoryError, UnsupportedProfileError
 
 START_LIMIT_S = 180.0
 GRACE_S = 10.0
 """What the server is given beyond a call's limit before it is killed itself."""
 
-SINGLE_THREADED = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+FORKABLE = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "TORCHINDUCTOR_COMPILE_THREADS",
+        "PYTORCH_NVML_BASED_CUDA_CHECK",
+    ),
+    "1",
 )
-"""Environment of the server: a process with threads must not fork, and OpenBLAS starts its own on import.
+"""Environment of the server, so that it may fork: without threads, and without CUDA.
 
-A backend then sets its runtime's own number of threads in the fresh process.
+OpenBLAS and torch's compiler start threads on import. Libraries on top of torch ask on import whether there is CUDA,
+which starts the driver unless NVML is asked, and a driver that was started does not survive a fork. JAX has no threads
+until it is first used, in the fresh process; ONNX Runtime starts one on import, so its backend imports it there. A
+backend then sets its runtime's own number of threads.
 """
+
+
+OURS = {kind.__name__: kind for kind in (CompilationError, UnsupportedProfileError)}
+"""Errors that cross from the fresh process as they are: they say all that there is to say."""
+
+NO_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
+"""Types that Python, numpy and PyTorch (on a GPU) raise where memory runs out."""
+
+NO_MEMORY_WORDS = (
+    "can't allocate memory",  # PyTorch on the CPU
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "RESOURCE_EXHAUSTED",  # XLA, on every device
+    "Failed to allocate memory",  # ONNX Runtime
+    "bad_alloc",
+)
+"""What the others say, whose errors have no type of their own for it."""
 
 
 class ForkServer:
@@ -47,7 +77,7 @@ class ForkServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            env=os.environ | {"PYTHONPATH": path} | SINGLE_THREADED,
+            env=os.environ | {"PYTHONPATH": path} | FORKABLE,
         )
         with self._closed_on_trouble():
             _value(self._reply(START_LIMIT_S))
@@ -161,14 +191,17 @@ def _value(reply: dict[str, Any]) -> Any:
         hint = ", most likely because memory ran out" if kind is OutOfMemoryError else ""
         raise kind(f"a measuring process died ({_exit(reply['died'])}){hint}")
     failure = reply["failure"]
-    kind = OutOfMemoryError if _out_of_memory(failure) else MeasurementError
-    error = kind(f"measuring failed: {failure['type']}: {failure['message']}")
+    kind = OutOfMemoryError if _out_of_memory(failure) else OURS.get(failure["type"], MeasurementError)
+    said = (
+        failure["message"] if failure["type"] in OURS else f"measuring failed: {failure['type']}: {failure['message']}"
+    )
+    error = kind(said)
     error.add_note(failure["traceback"])
     raise error
 
 
 def _out_of_memory(failure: dict[str, str]) -> bool:
-    return failure["type"] in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in failure["message"]
+    return failure["type"] in NO_MEMORY or any(words in failure["message"] for words in NO_MEMORY_WORDS)
 
 
 def _exit(code: int) -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import random
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from hardware.attempt import MOST_MOVED, Attempt
+from hardware.attempt import Attempt
 from hardware.environment import environment, hardware_key
+from hardware.plan import tolerance
 from hardware.quantile import quantile
 from hardware.round import Rules, relative_width
 from hardware.spread import log_variance
-from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
+from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Runtime, Source, Verdict
+
+LEAST_EVENT_SHARE = 0.7
+"""Below this share of the wall clock for the device's own time, a call waits for the host: it is launch-bound."""
 
 KEPT_SAMPLES = 10_000
 """Samples of a process that a measurement carries: a report of fast calls would have several hundred thousand."""
@@ -27,37 +31,57 @@ def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effor
     asked = {name: seen[name] for name in rules.quantiles}
     kept = [_kept(samples) for samples in samples_s]
     calls = sum(map(len, samples_s))
-    notes = tuple(_doubts(attempt, asked, rules))
-    stamp = environment()
+    doubts = tuple(_doubts(attempt, asked, rules))
+    event_share = _median(round_.event_share for round_ in rounds)
+    launch_bound = event_share is not None and event_share < LEAST_EVENT_SHARE
+    stamp = environment(profile)
+    prior = tolerance(profile.device).interval
     return Measurement(
         profile=profile,
         effort=effort,
         source=Source.MEASURED,
-        verdict=_verdict(effort, notes),
+        verdict=_verdict(effort, attempt, doubts, launch_bound),
         p50=_across(seen[QuantileName.P50]),
         p90=_across(seen[QuantileName.P90]),
         p99=_across(seen[QuantileName.P99]),
         throughput_per_s=profile.batch * calls / sum(map(sum, samples_s)),
         load_s=statistics.median(round_.load_s for round_ in rounds),
         first_call_s=statistics.median(round_.first_call_s for round_ in rounds),
-        compile_s=statistics.median(round_.compile_s for round_ in rounds),
+        compile_s=max(round_.compile_s for round_ in rounds),
         peak_memory_bytes=max(round_.peak_memory_bytes for round_ in rounds),
-        log_variance=max(log_variance(estimates, _disturbance(attempt)) for estimates in asked.values()),
+        log_variance=max(log_variance(estimates, _disturbance(attempt), prior) for estimates in asked.values()),
         hardware_key=hardware_key(stamp),
         environment=stamp,
         samples_s=kept,
         measured_at=now.isoformat(),
-        notes=notes,
+        notes=(*doubts, *_advice(event_share, profile.runtime)) if launch_bound else doubts,
         reference_shift=attempt.shift,
         voided=attempt.voided,
         calls=calls if calls > sum(map(len, kept)) else None,
+        copy_s=_median(round_.copy_s for round_ in rounds),
+        event_share=event_share,
+        device_peak_memory_bytes=max(
+            filter(None, (round_.device_peak_memory_bytes for round_ in rounds)), default=None
+        ),
+        energy_j=_median(round_.energy_j for round_ in rounds),
     )
 
 
-def _verdict(effort: Effort, notes: tuple[str, ...]) -> Verdict:
+def _verdict(effort: Effort, attempt: Attempt, doubts: tuple[str, ...], launch_bound: bool) -> Verdict:
+    """The worst that is known of it."""
     if effort is Effort.QUICK:
         return Verdict.PROVISIONAL
-    return Verdict.NOISY if notes else Verdict.STEADY
+    if any(round_.slowed for round_ in attempt.rounds):
+        return Verdict.THROTTLED
+    if doubts:
+        return Verdict.NOISY
+    return Verdict.LAUNCH_BOUND if launch_bound else Verdict.STEADY
+
+
+def _advice(event_share: float | None, runtime: Runtime) -> Iterator[str]:
+    if event_share is not None:
+        offer = "" if runtime is Runtime.CUDA_GRAPHS else "; runtime cuda_graphs may be faster"
+        yield f"the GPU works for {event_share:.0%} of a call and waits for the host in the rest{offer}"
 
 
 def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: Rules) -> Iterator[str]:
@@ -67,6 +91,9 @@ def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: 
     if contended:
         least = min(round_.occupancy.undisturbed for round_ in contended)
         yield f"{len(contended)} of {len(rounds)} processes shared their cores, one ran {least:.0%} of the time"
+    slowed = [round_.slowed for round_ in rounds if round_.slowed]
+    if slowed:
+        yield f"{len(slowed)} of {len(rounds)} processes were slowed down: {slowed[0]}"
     cold = sum(not round_.warm for round_ in rounds)
     if cold:
         yield f"{cold} of {len(rounds)} processes did not warm up to a steady pace within {rules.warm_most_s:g} s"
@@ -83,7 +110,7 @@ def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: 
             yield f"a process made only {fewest} calls, too few to bound its {words}"
         values_s = [estimate.value_s for estimate in estimates]
         apart = math.log(max(values_s) / min(values_s))
-        if apart > MOST_MOVED:
+        if apart > attempt.most_moved:
             yield f"the processes' {words}s lie {math.expm1(apart):.1%} apart"
     if attempt.moved and attempt.shift is not None:
         yield f"the reference architecture's latency moved by {math.expm1(attempt.shift):+.1%} meanwhile"
@@ -96,6 +123,12 @@ def _disturbance(attempt: Attempt) -> float:
     """
     shared = [-math.log(round_.occupancy.undisturbed) for round_ in attempt.rounds if round_.contended]
     return max([0.0, *shared, abs(attempt.shift) if attempt.moved and attempt.shift is not None else 0.0])
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    """Of what is known."""
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
 
 
 def _kept(samples_s: list[float]) -> list[float]:

@@ -31,6 +31,11 @@ class Device(StrEnum):
     CUDA = "cuda"
     TPU = "tpu"
 
+    @property
+    def is_accelerator(self) -> bool:
+        """Whether it computes beside the process that calls it, which waits meanwhile."""
+        return self is not Device.CPU
+
 
 class Dtype(StrEnum):
     FLOAT32 = "float32"
@@ -169,8 +174,13 @@ class Measurement:
     Each quantile is the median over the processes of their own, its interval the hull of their intervals: each of those
     covers what its process would show in the long run, and the hull also shows how far the processes disagree.
     `throughput_per_s` counts examples, one caller calling again as soon as it is answered. `load_s`, `first_call_s` and
-    `compile_s` are medians over the processes and never inside the latency. `peak_memory_bytes` is the largest resident
-    set of a measuring process: runtime, weights (twice, where a checkpoint was read) and activations. `verdict`
+    `copy_s` (one input from the host to an accelerator) are medians over the processes, `compile_s` is the longest,
+    because compilers keep what they made: none is ever inside the latency. `peak_memory_bytes` is the largest resident
+    set of a measuring process: runtime, weights (twice, where a checkpoint was read) and activations;
+    `device_peak_memory_bytes` what the runtime had allocated on the accelerator at most, its own context aside.
+    `bound_s` is the least that the chip needs for it, where the chip is known (`hardware.roofline`).
+    `event_share` is the accelerator's own time for a call whose work is all queued / p50, `energy_j` the joules that it
+    drew per example. What an accelerator or runtime does not tell is None. `verdict`
     and `log_variance` are of the quantiles that were asked about, by default p50: the variance of the value's logarithm
     as an observation, what it would vary by if all were measured again, the largest where several were asked about.
     `hardware_key` hashes the environment: values under different keys are never compared. `samples_s` holds raw samples
@@ -205,6 +215,11 @@ class Measurement:
     reference_shift: float | None = None
     voided: int = 0
     calls: int | None = None
+    copy_s: float | None = None
+    event_share: float | None = None
+    device_peak_memory_bytes: int | None = None
+    bound_s: float | None = None
+    energy_j: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.log_variance) and self.log_variance >= 0):

@@ -34,6 +34,12 @@ class Ledger:
     def __getitem__(self, key: str) -> Row:
         return self._rows[key]
 
+    def once(self, key: str, work: Callable[[], Row]) -> Row:
+        """The row of this key; the work is done here and now unless it was done before."""
+        if key not in self._rows:
+            self._append({"key": key, **work()})
+        return self._rows[key]
+
     def complete(self, cells: Mapping[str, C], work: Callable[[C], Row], *, processes: int, name: str) -> None:
         """Does what is not there yet, in so many processes of one thread each. `work` is a function of a module."""
         missing = {key: cell for key, cell in cells.items() if key not in self._rows}

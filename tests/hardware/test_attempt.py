@@ -1,6 +1,7 @@
 """What is thrown away, and when to give up."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -75,3 +76,24 @@ def test_contended_rounds_and_moved_references_share_one_patience() -> None:
     assert attempt.rounds[0].samples_s[0] == 3.0
     assert attempt.moved
     assert attempt.voided == RETRIES
+
+
+def test_a_round_that_was_slowed_down_is_repeated_alone() -> None:
+    target = script([took(1.0), replace(took(5.0), slowed="too warm"), took(1.0)])
+    attempt = undisturbed(2, target)
+    assert [round_.samples_s[0] for round_ in attempt.rounds] == [1.0, 1.0]
+    assert attempt.voided == 1
+
+
+def test_a_device_that_stays_slow_is_given_up() -> None:
+    slow = [replace(took(5.0), slowed="too warm")] * (2 + RETRIES)
+    attempt = undisturbed(2, script(slow))
+    assert all(round_.slowed for round_ in attempt.rounds)
+    assert attempt.voided == RETRIES
+
+
+def test_how_far_the_reference_may_move_is_the_devices() -> None:
+    rounds = [took(1.0), took(1.0)]
+    assert undisturbed(1, script(rounds), script(map(took, [0.1, 0.105]))).voided == 0
+    accelerator = undisturbed(1, script(rounds), script(map(took, [0.1, 0.105, 0.105])), most_moved=0.03)
+    assert accelerator.voided == 1

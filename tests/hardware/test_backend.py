@@ -1,5 +1,6 @@
 """What can be measured, and the backends' contract."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ from encoders.errors import CheckpointError
 from encoders.values import Head
 from hardware.backend import INPUTS, WallClock, supports
 from hardware.cores import available_cores
-from hardware.values import DeviceProfile, Dtype
+from hardware.values import Device, DeviceProfile, Dtype, Runtime
 from search_space import Architecture
 
 TINY = Architecture(vocabulary_size=50, layers=1, hidden_size=16, heads=2, head_size=8, ffn_size=32, max_positions=16)
@@ -38,12 +39,51 @@ def test_asking_what_is_supported_loads_no_runtime() -> None:
     assert answer.stdout.strip() == "False"
 
 
+def test_asking_of_every_runtime_and_for_every_stamp_loads_none() -> None:
+    code = (
+        "import sys, itertools\n"
+        "from hardware.backend import supports\n"
+        "from hardware.environment import environment\n"
+        "from hardware.values import Device, DeviceProfile, Runtime\n"
+        "for device, runtime in itertools.product(Device, Runtime):\n"
+        "    supports(DeviceProfile(device=device, runtime=runtime))\n"
+        "    environment(DeviceProfile(device=device, runtime=runtime))\n"
+        "print(sorted({'torch', 'jax', 'onnxruntime', 'onnx', 'libtpu'} & sys.modules.keys()))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        (
+            DeviceProfile(device=Device.TPU, runtime=Runtime.TORCH),
+            "no backend for runtime torch on device tpu; there are jax",
+        ),
+        (DeviceProfile(runtime=Runtime.CUDA_GRAPHS), "no backend for runtime cuda_graphs on device cpu"),
+        (DeviceProfile(device=Device.TPU, runtime=Runtime.JAX, chip="v9"), "v9"),
+        (DeviceProfile(runtime=Runtime.ONNX, dtype=Dtype.BFLOAT16), "onnx computes in float32, not in bfloat16"),
+    ],
+)
+def test_what_cannot_be_measured_anywhere_is_refused_with_the_reason(profile: DeviceProfile, words: str) -> None:
+    assert re.search(words, str(supports(profile)))
+
+
+@pytest.mark.parametrize("runtime", [Runtime.TORCH, Runtime.TORCH_COMPILE, Runtime.CUDA_GRAPHS, Runtime.JAX])
+def test_an_absent_device_is_named(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert supports(DeviceProfile(device=Device.CUDA, runtime=runtime)) == (
+        "there is no GPU: CUDA_VISIBLE_DEVICES hides all of them"
+    )
+
+
 @pytest.mark.parametrize("dtype", list(Dtype))
 def test_torch_call_runs_the_model_on_rotating_inputs(dtype: Dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     from encoders.modeling_stillhouse import StillhouseForSequenceClassification
-    from hardware.torch_cpu import BACKEND
+    from hardware.torch_eager import BACKEND
 
     seen: list[torch.Tensor] = []
     forward = StillhouseForSequenceClassification.forward
@@ -88,7 +128,7 @@ def test_torch_runs_the_weights_of_a_checkpoint(checkpoint: Path, monkeypatch: p
 
     from encoders.build import build
     from encoders.modeling_stillhouse import StillhouseForSequenceClassification
-    from hardware.torch_cpu import BACKEND
+    from hardware.torch_eager import BACKEND
 
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     forward = StillhouseForSequenceClassification.forward
@@ -111,7 +151,7 @@ def test_torch_runs_the_weights_of_a_checkpoint(checkpoint: Path, monkeypatch: p
 
 
 def test_torch_refuses_a_checkpoint_of_another_architecture(checkpoint: Path) -> None:
-    from hardware.torch_cpu import BACKEND
+    from hardware.torch_eager import BACKEND
 
     other = replace(TINY, layers=2)
     with pytest.raises(CheckpointError, match=r"holds .*layers=1.*not .*layers=2"):

@@ -34,9 +34,13 @@ def spin(seconds: float) -> None:
         (0.89, 0.0, True),
         (0.89, None, True),
         (0.99, 0.2, True),
+        (None, 0.0, False),
+        (None, 0.2, True),
     ],
 )
-def test_round_is_contended_when_its_threads_did_not_run(busy: float, waiting: float | None, contended: bool) -> None:
+def test_round_is_contended_when_its_threads_did_not_run(
+    busy: float | None, waiting: float | None, contended: bool
+) -> None:
     assert Occupancy(busy=busy, waiting=waiting).contended is contended
 
 
@@ -71,3 +75,10 @@ def test_two_processes_on_one_core_are_contended() -> None:
     assert occupancy.contended
     assert occupancy.busy < 0.8
     assert occupancy.waiting is None or occupancy.waiting > 0.2
+
+
+def test_a_caller_that_sleeps_while_an_accelerator_computes_is_not_held_against_it() -> None:
+    meter = OccupancyMeter(caller_computes=False)
+    occupancy = meter.read()
+    assert occupancy.busy is None
+    assert occupancy.undisturbed > 0.5

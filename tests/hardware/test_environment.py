@@ -5,8 +5,12 @@ import platform
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
-from hardware.environment import environment, hardware_key
+import pytest
+
+from hardware.environment import _driver, environment, hardware_key
+from hardware.values import Device, DeviceProfile, Runtime
 
 
 def test_stamp_names_what_a_latency_depends_on() -> None:
@@ -33,3 +37,52 @@ def test_key_changes_with_any_part_of_the_stamp() -> None:
 
 def test_two_machines_of_one_kind_share_a_key() -> None:
     assert platform.node() not in environment().values()
+
+
+JAX = DeviceProfile(runtime=Runtime.JAX)
+
+
+def test_stamp_has_only_the_packages_of_its_runtime() -> None:
+    assert "jax" not in environment(DeviceProfile())
+    assert environment(JAX)["jax"] == version("jax")
+    assert environment(JAX)["jaxlib"] == version("jaxlib")
+    assert "torch" not in environment(JAX)
+    onnx = environment(DeviceProfile(runtime=Runtime.ONNX))
+    assert {"onnxruntime", "torch"} <= onnx.keys()
+    assert "jax" not in onnx
+
+
+def test_a_new_version_changes_the_keys_of_its_runtime_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    profiles = [DeviceProfile(runtime=runtime) for runtime in (Runtime.TORCH, Runtime.JAX, Runtime.ONNX)]
+    before = [hardware_key(environment(profile)) for profile in profiles]
+    monkeypatch.setattr("hardware.environment.version", lambda name: "99" if name == "jax" else version(name))
+    after = [hardware_key(environment(profile)) for profile in profiles]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True]
+
+
+def test_keys_of_torch_on_a_cpu_are_as_they_were_before_there_were_other_runtimes() -> None:
+    added = {"core_quota", "cpu_clock_khz"}
+    assert environment().keys() - added == {
+        "cpu",
+        "architecture",
+        "logical_cores",
+        "available_cores",
+        "governor",
+        "system",
+        "python",
+        "torch",
+    }
+
+
+def test_compiler_of_the_kernels_belongs_to_what_is_compiled_here() -> None:
+    assert "compiler" in environment(DeviceProfile(runtime=Runtime.TORCH_COMPILE))
+    assert "compiler" not in environment(DeviceProfile(runtime=Runtime.TORCH_COMPILE, device=Device.CUDA))
+
+
+def test_driver_tells_of_the_gpu_where_its_library_cannot_be_asked(tmp_path: Path) -> None:
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  600.1\nGCC version: 13\n")
+    card = tmp_path / "gpus" / "0000:01:00.0"
+    card.mkdir(parents=True)
+    (card / "information").write_text("Model: \t\t A GPU\nIRQ: 32\n")
+    assert _driver(tmp_path) == {"driver": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  600.1", "gpu": "A GPU"}
+    assert _driver(tmp_path / "none") == {}

@@ -163,7 +163,7 @@ def test_script_without_a_main_guard_is_not_run_again(tmp_path: Path) -> None:
 
 @linux
 def test_server_with_torch_has_one_thread() -> None:
-    server = ForkServer(("hardware.torch_cpu",))
+    server = ForkServer(("hardware.torch_eager",))
     try:
         assert psutil.Process(server.pid).num_threads() == 1
     finally:
@@ -182,3 +182,14 @@ def test_killing_the_caller_or_the_server_leaves_no_orphan(victim: str) -> None:
     os.kill(caller.pid if victim == "caller" else server.pid, signal.SIGKILL)
     assert ended(server, child)
     caller.communicate(timeout=20)
+
+
+def test_running_out_of_xlas_memory_is_told_apart(server: ForkServer) -> None:
+    endless = "__import__('jax').config.update('jax_platforms', 'cpu') or __import__('jax').numpy.zeros(1 << 45)"
+    with pytest.raises(OutOfMemoryError, match="RESOURCE_EXHAUSTED"):
+        evaluated(server, endless)
+
+
+def test_running_out_of_numpys_memory_is_told_apart(server: ForkServer) -> None:
+    with pytest.raises(OutOfMemoryError, match="Unable to allocate"):
+        evaluated(server, "__import__('numpy').ones(1 << 50)")

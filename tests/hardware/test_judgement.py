@@ -10,11 +10,11 @@ import pytest
 from hardware.attempt import Attempt
 from hardware.environment import hardware_key
 from hardware.judgement import KEPT_SAMPLES, judged
-from hardware.plan import PLANS
+from hardware.plan import PLANS, rules_of, tolerance
 from hardware.quantile import quantile
 from hardware.round import Round
 from hardware.spread import log_variance
-from hardware.values import DeviceProfile, Effort, Measurement, QuantileName, Source, Verdict
+from hardware.values import Device, DeviceProfile, Effort, Measurement, QuantileName, Runtime, Source, Verdict
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -160,3 +160,71 @@ def test_a_tail_of_too_few_calls_is_noisy() -> None:
     measurement = asked(Attempt(rounds=few, shift=0.0), QuantileName.P99)
     assert measurement.verdict is Verdict.NOISY
     assert measurement.notes == ("a process made only 100 calls, too few to bound its p99",)
+
+
+def on_gpu(*rounds: Round, runtime: Runtime = Runtime.TORCH) -> Measurement:
+    profile = DeviceProfile(device=Device.CUDA, runtime=runtime)
+    rules = rules_of(Effort.SEARCH, Device.CUDA, (QuantileName.P50,))
+    most_moved = tolerance(Device.CUDA).moved
+    return judged(Attempt(rounds=list(rounds), shift=0.0, most_moved=most_moved), rules, profile, Effort.SEARCH, NOW)
+
+
+GPU_ROUND = replace(of(0.010), busy=None, event_share=0.9, copy_s=1e-5, device_peak_memory_bytes=5000, energy_j=0.2)
+
+
+def test_what_an_accelerator_tells_is_kept() -> None:
+    rounds = [GPU_ROUND, replace(GPU_ROUND, device_peak_memory_bytes=7000, energy_j=0.4), GPU_ROUND]
+    measurement = on_gpu(*rounds)
+    assert measurement.verdict is Verdict.STEADY
+    assert measurement.event_share == 0.9
+    assert measurement.device_peak_memory_bytes == 7000
+    assert measurement.energy_j == 0.2
+    assert measurement.copy_s == 1e-5
+
+
+def test_what_a_cpu_cannot_tell_is_none() -> None:
+    measurement = judge(Attempt(rounds=STEADY, shift=0.0))
+    assert (measurement.event_share, measurement.energy_j, measurement.copy_s) == (None, None, None)
+    assert measurement.device_peak_memory_bytes is None
+
+
+def test_a_gpu_that_waits_for_the_host_is_launch_bound_and_graphs_are_offered() -> None:
+    waiting = [replace(GPU_ROUND, event_share=share) for share in (0.4, 0.5, 0.9)]
+    measurement = on_gpu(*waiting)
+    assert measurement.verdict is Verdict.LAUNCH_BOUND
+    [note] = measurement.notes
+    assert "works for 50% of a call" in note
+    assert "cuda_graphs" in note
+    [own] = on_gpu(*waiting, runtime=Runtime.CUDA_GRAPHS).notes
+    assert "cuda_graphs" not in own
+
+
+def test_a_noisy_value_is_noisy_even_where_it_is_launch_bound() -> None:
+    measurement = on_gpu(*[replace(GPU_ROUND, event_share=0.4)] * 2, replace(GPU_ROUND, event_share=0.4, warm=False))
+    assert measurement.verdict is Verdict.NOISY
+    assert len(measurement.notes) == 2
+
+
+def test_a_slowed_device_is_throttled_and_says_by_what() -> None:
+    slowed = replace(GPU_ROUND, slowed="the GPU's clock fell from 1980 to 1400 MHz")
+    measurement = on_gpu(GPU_ROUND, slowed, GPU_ROUND)
+    assert measurement.verdict is Verdict.THROTTLED
+    assert measurement.notes == ("1 of 3 processes were slowed down: the GPU's clock fell from 1980 to 1400 MHz",)
+
+
+def test_what_is_close_on_a_cpu_is_apart_on_an_accelerator() -> None:
+    apart = [of(0.010), of(0.0105), of(0.0100)]
+    assert judge(Attempt(rounds=apart, shift=0.0)).verdict is Verdict.STEADY
+    assert on_gpu(*(replace(each, busy=None) for each in apart)).notes == ("the processes' medians lie 5.0% apart",)
+
+
+def test_an_accelerator_is_believed_to_vary_less() -> None:
+    rounds = [of(0.010)] * 3
+    cpu = judge(Attempt(rounds=rounds, shift=0.0)).log_variance
+    gpu = on_gpu(*(replace(each, busy=None) for each in rounds)).log_variance
+    assert gpu == pytest.approx(cpu * (0.02 / 0.05) ** 2)
+
+
+def test_compiling_is_told_by_the_process_that_found_nothing_compiled() -> None:
+    rounds = [replace(of(0.01), compile_s=seconds) for seconds in (30.0, 2.0, 2.1)]
+    assert judge(Attempt(rounds=rounds, shift=0.0)).compile_s == 30.0

@@ -12,13 +12,14 @@ import pytest
 
 import hardware.isolation
 from encoders.values import Head
+from hardware.backend import supports
 from hardware.cores import available_cores
-from hardware.environment import hardware_key
+from hardware.environment import environment, hardware_key
 from hardware.errors import MeasurementError, OutOfMemoryError, UnsupportedProfileError
 from hardware.lock import DIRECTORY_VARIABLE
 from hardware.plan import PLANS
-from hardware.procedure import measure
-from hardware.values import Device, DeviceProfile, Effort, Source, Verdict
+from hardware.procedure import alone, measure
+from hardware.values import Device, DeviceProfile, Effort, Runtime, Source, Verdict
 from search_space import Architecture
 
 TINY = Architecture(vocabulary_size=100, layers=1, hidden_size=32, heads=2, head_size=16, ffn_size=64, max_positions=32)
@@ -137,3 +138,66 @@ def test_model_that_cannot_be_built_is_a_measurement_error() -> None:
     object.__setattr__(impossible, "classes", 1)
     with pytest.raises(MeasurementError, match="classes must be at least 2"):
         measure(TINY, impossible, PROFILE, Effort.QUICK)
+
+
+needs_onnx = pytest.mark.skipif(
+    supports(replace(PROFILE, runtime=Runtime.ONNX)) is not None, reason="ONNX Runtime is not installed"
+)
+needs_jax = pytest.mark.skipif(
+    supports(replace(PROFILE, runtime=Runtime.JAX)) is not None, reason="JAX is not installed"
+)
+
+
+@needs_onnx
+def test_exported_model_is_measured_between_exported_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = PLANS[Effort.SEARCH]
+    short = replace(plan, processes=2, rules=replace(plan.rules, least_s=0.1, most_s=0.3))
+    monkeypatch.setitem(PLANS, Effort.SEARCH, short)
+    profile = replace(PROFILE, runtime=Runtime.ONNX)
+    measurement = measure(TINY, HEAD, profile, Effort.SEARCH)
+    assert len(measurement.samples_s) == 2
+    assert measurement.reference_shift is not None
+    assert measurement.load_s > 0
+    assert "onnxruntime" in measurement.environment
+    assert measurement.hardware_key == hardware_key(environment(profile)) != hardware_key()
+
+
+@needs_jax
+def test_compiling_ahead_of_time_is_told_apart_and_a_checkpoint_is_read(tmp_path: Path) -> None:
+    from encoders.build import build
+    from encoders.weights import save_weights
+
+    model = build(TINY, HEAD, seed=7)
+    model.config.save_pretrained(tmp_path)
+    save_weights(model, tmp_path / "model.safetensors")
+    profile = replace(PROFILE, runtime=Runtime.JAX)
+    measurement = measure(TINY, HEAD, profile, Effort.QUICK, checkpoint=tmp_path)
+    assert measurement.compile_s > measurement.p50.value_s
+    assert "jax" in measurement.environment
+    assert "torch" not in measurement.environment
+
+
+@needs_jax
+def test_architecture_that_does_not_fit_is_out_of_memory_for_jax_too() -> None:
+    with pytest.raises(OutOfMemoryError, match="Unable to allocate"):
+        measure(replace(TINY, vocabulary_size=1 << 45), HEAD, replace(PROFILE, runtime=Runtime.JAX), Effort.QUICK)
+
+
+def test_an_accelerator_is_held_together_with_the_cpu_that_drives_it() -> None:
+    events: list[str] = []
+
+    @contextlib.contextmanager
+    def lock(device: Device) -> Iterator[None]:
+        events.append(f"{device} taken")
+        yield
+        events.append(f"{device} freed")
+
+    with alone(Device.CUDA, lock):
+        events.append("measured")
+    assert events == ["cpu taken", "cuda taken", "measured", "cuda freed", "cpu freed"]
+
+
+def test_temporary_files_of_a_measurement_are_gone_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    measure(TINY, HEAD, PROFILE, Effort.QUICK)
+    assert [left for left in tmp_path.iterdir() if left.name.startswith("stillhouse-measure-")] == []

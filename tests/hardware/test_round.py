@@ -95,6 +95,12 @@ def test_warm_up_takes_its_least_time_even_if_calls_agree_at_once() -> None:
     assert 0.5 <= sum(script.taken) <= 0.52
 
 
+def test_warm_up_of_slow_calls_waits_for_two_whole_windows() -> None:
+    script = Script(itertools.repeat(0.1))
+    assert warm_up(prepared(script), RULES)
+    assert len(script.taken) == 20
+
+
 def test_warm_up_that_never_settles_gives_up_at_its_most_time_and_says_so() -> None:
     script = Script(0.001 * 1.02**call for call in itertools.count())
     assert not warm_up(prepared(script), RULES)

@@ -94,3 +94,9 @@ def test_fewer_calls_than_samples_are_refused() -> None:
 def test_profile_without_a_chip_keeps_the_key_it_always_had():
     assert DeviceProfile().key == "b5efd347f99a7cc7"
     assert DeviceProfile(device=Device.TPU, chip="v4").key != DeviceProfile(device=Device.TPU, chip="v5e").key
+
+
+def test_measurements_of_before_there_were_accelerators_still_load() -> None:
+    later = ("copy_s", "event_share", "device_peak_memory_bytes", "energy_j")
+    stored = {name: value for name, value in asdict(MEASUREMENT).items() if name not in later}
+    assert TypeAdapter(Measurement).validate_python(stored) == MEASUREMENT
