@@ -13,16 +13,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from hardware.cores import available_cores, core_quota, pick
+from hardware.values import DeviceProfile
 
 PACKAGES = ("torch",)
 """Packages whose version can change a latency."""
 
 
-def environment() -> dict[str, str]:
-    """All of this machine that a latency may depend on and that lasts: nothing that changes from call to call.
+def environment(profile: DeviceProfile | None = None) -> dict[str, str]:
+    """All of this machine that a latency of the profile may depend on and that lasts: nothing that changes by itself.
 
     Two machines of one kind have equal stamps: their latencies may be compared, and the host's name is not in it.
     """
+    del profile
     stamp = {
         "cpu": _cpu_model(),
         "architecture": platform.machine(),
