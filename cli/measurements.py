@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -213,10 +213,23 @@ def _rows(cell: Cell) -> Iterator[tuple[str, str]]:
     yield "compile", format_seconds(measured.compile_s) if measured.compile_s else NONE
     yield "first call", format_seconds(measured.first_call_s)
     yield "peak memory", _bytes(measured.peak_memory_bytes)
+    for name, (label, text) in _ACCELERATOR.items():
+        told = getattr(measured, name, None)
+        if told is not None:
+            yield label, text(told)
     yield "verdict", str(measured.verdict)
     yield "because", "\n".join(measured.notes) or NONE
     yield "source", f"{measured.source}, effort {measured.effort}, {measured.calls or measured.kept} calls"
     yield "hardware", measured.hardware_key
+
+
+_ACCELERATOR: dict[str, tuple[str, Callable[[float], str]]] = {
+    "copy_s": ("copy of an input", format_seconds),
+    "event_share": ("device's own time", lambda share: f"{share:.0%} of p50"),
+    "device_peak_memory_bytes": ("peak memory, device", lambda count: f"{format_count(count)}B"),
+    "energy_j": ("energy", lambda joules: f"{joules:.3g} J a text"),
+}
+"""What only accelerators tell, by its name in a measurement."""
 
 
 def _verdict(measured: Measurement) -> str:
