@@ -42,7 +42,7 @@ from service.operations.machines import can_measure, mixed, settle
 from service.operations.outcomes import artefacts_of, follow
 from service.operations.readings import store_readings, with_drift
 from service.settings import Settings
-from service.store.tables import Job, Study
+from service.store.tables import Job
 from service.store.unit_of_work import UnitOfWork
 
 
@@ -75,7 +75,7 @@ def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest) -> Grant |
         trial=None if trial is None else trial.number,
         expires_at=expires_at,
         lease_s=settings.lease_s,
-        work=_fitting(_resumed(job), uow.studies.get(job.study_id), request),
+        work=_fitting(uow, job, request),
     )
 
 
@@ -178,11 +178,14 @@ def _resumed(job: Job) -> Work:
     return work
 
 
-def _fitting(work: Work, study: Study, request: LeaseRequest) -> Work:
-    """The work without what this worker cannot do of it: another one measures what it exports then."""
+def _fitting(uow: UnitOfWork, job: Job, request: LeaseRequest) -> Work:
+    """The job's work without what this worker cannot do of it: another one measures what it exports then."""
+    work = _resumed(job)
     if not isinstance(work, FinalizeWork) or work.profile is None:
         return work
-    return work if can_measure(request.targets, work.profile, study) else work.model_copy(update={"profile": None})
+    if can_measure(request.targets, work.profile, uow.studies.get(job.study_id)):
+        return work
+    return work.model_copy(update={"profile": None})
 
 
 def _find(uow: UnitOfWork, identity: int) -> Job:
