@@ -73,6 +73,8 @@ def read_reference(
     seen: list[Measurement] = []
     while len(seen) < PROCESSES and (not seen or clock() - start_s < BUDGET_S):
         seen.append(measure_one(reference_profile(profile)))
+        if seen[-1].notes:  # disturbed, which counts for nothing: no use in going on
+            break
     return ReferenceTime(
         profile=reference_profile(profile),
         hardware_key=seen[-1].hardware_key,

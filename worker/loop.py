@@ -68,9 +68,6 @@ class Loop:
         """
         pause_s, ending = FIRST_PAUSE_S, None
         while not self._shutdown.asked:
-            self._look_at_itself()
-            if self._shutdown.asked:
-                break
             try:
                 grant = self._jobs.lease(self._request.model_copy(update={"readings": self._readings}))
             except ClientError as error:
@@ -88,10 +85,15 @@ class Loop:
             if grant is not None:
                 ending = self._give_back(grant) if self._shutdown.asked else self._work_on(grant)
                 self._request = self._request.model_copy(update={"targets": self._targets()})
+            if not self._shutdown.asked:
+                self._look_at_itself()
         return ending
 
     def _look_at_itself(self) -> None:
-        """Now and then: how long the reference architecture takes, which the next request tells."""
+        """Now and then: how long the reference architecture takes, which the next request tells.
+
+        Not before the first request: a job that waits should not wait for this.
+        """
         taken = () if self._watch is None else tuple(map(reading_of, self._watch.due()))
         self._readings = (*self._readings, *taken)[-MOST_READINGS:]
 

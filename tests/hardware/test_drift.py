@@ -49,12 +49,15 @@ def test_a_reading_is_the_median_of_fresh_processes() -> None:
     assert found.profile == seen[0]
 
 
-def test_a_reading_stops_when_its_time_is_spent_and_says_if_it_was_disturbed() -> None:
-    now_s = iter([0.0, 100.0])
-    found = read_reference(
-        PROFILE, measure_one=lambda profile: measurement(2e-3, ("shared",)), clock=lambda: next(now_s)
-    )
-    assert (found.p50_s, found.disturbed) == (2e-3, True)
+def test_a_reading_stops_when_its_time_is_spent() -> None:
+    now_s, values = iter([0.0, 1.0, 100.0]), iter([measurement(2e-3), measurement(4e-3)])
+    found = read_reference(PROFILE, measure_one=lambda profile: next(values), clock=lambda: next(now_s))
+    assert (found.p50_s, found.disturbed) == (3e-3, False)
+
+
+def test_a_disturbed_reading_is_told_as_such_and_not_prolonged() -> None:
+    values = iter([measurement(2e-3), measurement(9e-3, ("shared",))])
+    assert read_reference(PROFILE, measure_one=lambda profile: next(values), clock=lambda: 0.0).disturbed
 
 
 def test_a_real_reading_has_this_machines_key(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

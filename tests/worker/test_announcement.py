@@ -11,6 +11,7 @@ from worker.announcement import drift_watch, reading_of, targets
 
 def test_this_machine_is_told_with_its_dtypes_threads_and_hardware():
     found = {(target.device, target.runtime): target for target in targets() if target.chips == ("",)}
+    assert all(target.device is Device.TPU for target in targets() if target.chips != ("",))
     torch = found[Device.CPU, Runtime.TORCH]
     assert torch.dtypes == tuple(Dtype)
     assert announcement.supports(DeviceProfile(threads=torch.threads)) is None

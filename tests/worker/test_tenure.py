@@ -426,7 +426,7 @@ def test_the_loop_asks_for_what_it_can_do_and_takes_job_after_job(loop, shutdown
 
 def test_readings_of_the_reference_are_told_once_and_kept_while_nobody_answers(loop, shutdown, monkeypatch):
     monkeypatch.setattr(shutdown, "pause", lambda pause_s: None)
-    times = iter([(1e-3,), (2e-3,), (), (3e-3,)])
+    times = iter([(1e-3,), (2e-3, 3e-3)])
 
     def due():
         return tuple(
@@ -440,10 +440,12 @@ def test_readings_of_the_reference_are_told_once_and_kept_while_nobody_answers(l
             for p50_s in next(times, ())
         )
 
-    api = Api([Unreachable("no"), grant(), refusal("store_unavailable", 503)], when_idle=shutdown.ask)
+    answers = [Unreachable("no"), grant(), refusal("store_unavailable", 503), grant()]
+    api = Api(answers, when_idle=shutdown.ask)
     loop(api, watch=SimpleNamespace(due=due)).run()
     told = [[reading.p50_s for reading in request.readings] for request in api.requests]
-    assert told == [[1e-3], [1e-3, 2e-3], [], [3e-3]]
+    assert told == [[], [], [1e-3], [1e-3], [2e-3, 3e-3]]
+    assert next(times, None) is None
 
 
 def test_what_can_be_measured_is_told_anew_after_each_job(loop, shutdown):
