@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,13 +78,11 @@ def measure(options: MeasureOptions, *, as_json: bool) -> ExitCode:
     effort, quantiles = _effort(options.effort), _quantiles(options.quantiles)
     _check_output(options.output)
     _check_together(options)
-    targets = [_target(text) for text in options.targets] or [DeviceProfile()]
+    targets = [_target(text) for text in options.targets]
+    _check_supported(targets)  # before a model is read, or texts are
     model = find_model(options.model, options.architecture)
-    orders = _orders(options, model, targets)
-    try:
-        check_supported(profile for order in orders for profile in order.profiles)
-    except UnsupportedProfileError as error:
-        raise BadInputError(str(error)) from error
+    orders = _orders(options, model, targets or [_default_target(model)])
+    _check_supported(profile for order in orders for profile in order.profiles)
     told = make_console(stderr=True)
     results = [_result(order, model, effort, quantiles, told) for order in orders]
     if options.output is not None:
@@ -200,6 +198,13 @@ def _is_grid(options: MeasureOptions) -> bool:
     return options.grid or options.batches is not None or options.grid_lengths is not None
 
 
+def _check_supported(profiles: Iterable[DeviceProfile]) -> None:
+    try:
+        check_supported(profiles)
+    except UnsupportedProfileError as error:
+        raise BadInputError(str(error)) from error
+
+
 def _check_together(options: MeasureOptions) -> None:
     if _is_grid(options) and options.lengths is not None:
         raise BadInputError("--grid and --lengths are two ways to choose lengths; give one of them")
@@ -216,6 +221,12 @@ def _target(text: str) -> DeviceProfile:
         return load_target(path) if is_file else parse_target(text, origin="--target")
     except StudyFileError as error:
         raise BadInputError(str(error)) from error
+
+
+def _default_target(model: Model) -> DeviceProfile:
+    """Of a model that reads less than such a text, its longest."""
+    default = DeviceProfile()
+    return replace(default, length=min(default.length, model.architecture.max_positions))
 
 
 def _effort(name: str) -> Effort:

@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 import hardware.isolation
 from hardware.errors import OutOfMemoryError
 from hardware.lock import measuring
-from hardware.values import Device
+from hardware.values import Device, DeviceProfile
 
 SHAPE = "{layers: 1, hidden_size: 32, heads: 2, head_size: 16, ffn_size: 64, vocabulary_size: 99, max_positions: 64}"
 WORDS = ("rain", "cloud", "storm", "wind", "snow")
@@ -69,6 +69,19 @@ def test_a_checkpoint_is_measured_on_every_target_that_is_named(stillhouse, bert
     samples = raw["targets"][0]["cells"][0]["measurement"]["samples_s"][0]
     assert cells[0]["measurement"]["p50"]["value_s"] in samples
     assert "measuring" in err
+
+
+def test_without_a_target_a_short_model_is_measured_at_its_longest(stillhouse, monkeypatch):
+    asked = []
+
+    def measure(architecture, head, profile, effort, **options):
+        asked.append(profile)
+        raise OutOfMemoryError("no room")
+
+    monkeypatch.setattr("cli.measuring.measure_profile", measure)
+    assert stillhouse("measure", "--architecture", SHAPE)[0] == 1
+    assert stillhouse("measure", "distilbert")[0] == 1
+    assert asked == [DeviceProfile(length=64), DeviceProfile(length=128)]
 
 
 def test_a_table_says_all_that_is_known(stillhouse):
