@@ -184,6 +184,81 @@ def reproduce(
 
 
 @app.command()
+def measure(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Folder of a checkpoint, ours or Hugging Face's, a hub's id, or a known name such as bert-base.",
+            show_default=False,
+        ),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            metavar="TARGET",
+            help="device=cpu,runtime=torch,dtype=float32,batch=1,length=128,threads=1, or a YAML file with a `target`"
+            " (repeat it).",
+        ),
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT|FILE", help="Instead of MODEL: '{layers: 4, hidden_size: 256}', or a file of it."),
+    ] = None,
+    effort: Annotated[str, typer.Option(help="quick, search or report.")] = "search",
+    quantiles: Annotated[
+        list[str] | None, typer.Option("--quantile", help="p50, p90 or p99 shall be narrow (repeat it); p50.")
+    ] = None,
+    grid: Annotated[bool, typer.Option("--grid", help="Batch 1, 8, 32 by length 32, 128, 384.")] = False,
+    batches: Annotated[str | None, typer.Option("--grid-batches", help="Other batches of the grid: 1,4.")] = None,
+    grid_lengths: Annotated[
+        str | None, typer.Option("--grid-lengths", help="Other lengths of the grid: 64,256.")
+    ] = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|DATASET", help="Real texts, whose lengths are bucketed; the buckets are measured."),
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="Column of the texts (twice for pairs); found by default.")
+    ] = None,
+    buckets: Annotated[str | None, typer.Option(help="Lengths of the buckets; 16,32,64,128,256 by default.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Folder or hub's id of a tokenizer; the model's own.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a .json, with raw samples, or a .csv file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how fast a model is on this machine."""
+    interrupts = Interrupts()
+    try:
+        from cli.measuring import MeasureOptions
+        from cli.measuring import measure as measure_model
+
+        options = MeasureOptions(
+            model=model,
+            architecture=architecture,
+            targets=tuple(targets or ()),
+            effort=effort,
+            quantiles=tuple(quantiles or ()),
+            grid=grid,
+            batches=batches,
+            grid_lengths=grid_lengths,
+            lengths=lengths,
+            columns=tuple(columns or ()),
+            buckets=buckets,
+            tokenizer=tokenizer,
+            output=None if output is None else output.expanduser(),
+        )
+        raise typer.Exit(measure_model(options, as_json=as_json))
+    except KeyboardInterrupt:
+        print("stopped; nothing of it is kept", file=sys.stderr)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    finally:
+        interrupts.ignore()
+
+
+@app.command()
 def serve(
     home: Home = DEFAULT_HOME,
     host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",

@@ -55,6 +55,9 @@ class Events:
                 yield f"{name}  latency {latency_text(latency, latency_name(study))}"
         for note in study.notes[len(before.notes) if before else 0 :]:
             yield f"note: {note}"
+        for line in study.machines:
+            if before is None or line not in before.machines:
+                yield f"note: {line}"
 
     def _of_job(self, job: RunningJob) -> Iterator[str]:
         stage = job.progress.stage if job.progress else None
@@ -87,7 +90,8 @@ def page(study: StudyView, trials: Sequence[TrialView], news: Sequence[str]) -> 
     if any(job.kind in _MEASURING for job in study.jobs if job.state is JobState.LEASED):
         rest = [Text("while a latency is taken this page rests, so that nothing disturbs it", style="dim")]
     table = [trials_table(study, trials, last=LAST_TRIALS)] if trials else []
-    return Group(head, Text(counts), *jobs, *rest, *table, *(Text(line, style="yellow") for line in news))
+    machines = [Text(line, style="yellow") for line in study.machines]
+    return Group(head, Text(counts), *machines, *jobs, *rest, *table, *(Text(line, style="yellow") for line in news))
 
 
 def _job_line(job: RunningJob) -> str:

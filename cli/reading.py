@@ -147,6 +147,8 @@ def _head(console: Console, study: StudyView) -> None:
     )
     if study.error:
         say(console, f"error: {study.error}")
+    for line in study.machines:
+        say(console, f"note: {line}")
 
 
 def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:

@@ -110,6 +110,15 @@ def load_tokenizer(source: str, *, revision: str | None = None) -> PreTrainedTok
     return tokenizer
 
 
+def folder_of(source: str, *, revision: str | None = None) -> Path:
+    """The folder on this machine that `load_pretrained` has read this source from.
+
+    Raises:
+        SourceNotFoundError: neither a folder nor to be had from the hub.
+    """
+    return _required(source, "config.json", revision).parent
+
+
 def _tensors(source: str, revision: str | None) -> dict[str, Tensor]:
     whole = _fetch(source, "model.safetensors", revision)
     if whole is not None:

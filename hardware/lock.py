@@ -28,17 +28,18 @@ on which disk has room at the moment.
 
 
 @contextlib.contextmanager
-def measuring(device: Device) -> Iterator[None]:
+def measuring(device: Device, *, wait: bool = True) -> Iterator[None]:
     """Have the device alone: waits until nothing of ours computes or measures on it, and keeps others out.
 
     Inside itself it does nothing.
 
     Raises:
         LockError: this thread is `computing` on the device, and would wait for itself.
+        BusyError: it would have to wait, and shall not.
     """
     if _mode(device) not in (None, fcntl.LOCK_EX):
         raise LockError(f"this thread is computing on {device} and cannot measure there at the same time")
-    with _held(device, fcntl.LOCK_EX):
+    with _held(device, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB):
         yield
 
 
@@ -73,8 +74,9 @@ def _held(device: Device, mode: int) -> Iterator[None]:
             with _locked(f"{device}.turnstile", fcntl.LOCK_EX | mode & fcntl.LOCK_NB):
                 stack.enter_context(_locked(f"{device}.lock", mode))
         except BlockingIOError:
-            raise BusyError(f"something of ours measures on {device}, or is about to") from None
-        setattr(_modes, device, mode)
+            what = "measures" if mode & fcntl.LOCK_SH else "computes or measures"
+            raise BusyError(f"something of ours {what} on {device}, or is about to") from None
+        setattr(_modes, device, mode & ~fcntl.LOCK_NB)
         stack.callback(setattr, _modes, device, None)
         yield
 

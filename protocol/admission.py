@@ -11,14 +11,16 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from hardware.values import DeviceProfile
 from optimization.values import Constraint
 from protocol.baseline import ShapeSpec
 from protocol.distillation import DistillationSpec
 from protocol.errors import ProtocolError
+from protocol.measuring import ArchitectureSpec, TargetSpec
 from protocol.metrics import MOST_PARAMETERS, metric_info
 from protocol.mistakes import MOST_TOLD, Location, Mistake, explained, shown
 from protocol.study import Strict, StudySpec
-from search_space import parameter_columns, parameter_count
+from search_space import Architecture, parameter_columns, parameter_count
 from search_space.grid import Points
 
 Spec = TypeVar("Spec", bound=Strict)
@@ -35,6 +37,7 @@ _MOST: dict[Location, float] = {
     ("search_space",): 1e6,
     ("baselines",): 1e6,
     ("student",): 1e6,
+    ("architecture",): 1e6,
     ("constraints",): sys.float_info.max,
 }
 """The largest number at a place and below it, by the longest of these: beyond lies only what nobody can mean."""
@@ -73,6 +76,24 @@ def admit_distillation(values: object) -> DistillationSpec:
         if mistakes:
             raise StudyRefusedError(mistakes)
     return spec
+
+
+def admit_target(values: object) -> DeviceProfile:
+    """The device profile that these JSON values describe. Raises: StudyRefusedError: they describe none."""
+    return _read({"target": values}, TargetSpec).target
+
+
+def admit_architecture(values: object) -> Architecture:
+    """The architecture that these JSON values describe.
+
+    Raises:
+        StudyRefusedError: they describe none, or one that nobody can build.
+    """
+    architecture = _read({"architecture": values}, ArchitectureSpec).architecture.alone()
+    mistakes = list(_absurd({("architecture",): float(parameter_count(architecture))}))
+    if mistakes:
+        raise StudyRefusedError(mistakes)
+    return architecture
 
 
 def _read(values: object, model: type[Spec]) -> Spec:

@@ -22,6 +22,7 @@ from encoders.values import Head
 from hardware.values import DeviceProfile, Effort, Measurement, QuantileName
 from protocol.artefact import ArtefactId
 from protocol.metrics import MOST_PARAMETERS
+from protocol.targets import AnyTarget, HardwareKey
 from search_space import Architecture, parameter_count
 
 PROTOCOL_VERSION = 1
@@ -103,12 +104,15 @@ class CalibrateWork(Message):
 
 
 class MeasureWork(Message):
+    """Measures an architecture with random weights, or the export `checkpoint` of a finalist, which has that shape."""
+
     kind: Literal[JobKind.MEASURE] = JobKind.MEASURE
     architecture: Architecture
     head: Head
     profile: DeviceProfile
     effort: Effort
     quantiles: Quantiles = _MEDIAN
+    checkpoint: Annotated[ArtefactId | None, Field(exclude_if=lambda value: value is None)] = None
     seed: int
 
 
@@ -127,7 +131,10 @@ class DistillWork(Message):
 
 
 class FinalizeWork(Message):
-    """A finalist: the full distillation, its report, its export, and a measurement of the exported artefact."""
+    """A finalist: the full distillation, its report, its export, and a measurement of the exported artefact.
+
+    Without a `profile` it is not measured here: the machine that trains it is not the one that measures.
+    """
 
     kind: Literal[JobKind.FINALIZE] = JobKind.FINALIZE
     name: str
@@ -137,7 +144,7 @@ class FinalizeWork(Message):
     data: ArtefactId
     teacher: ArtefactId
     checkpoint: ArtefactId | None = None
-    profile: DeviceProfile
+    profile: DeviceProfile | None
     effort: Effort
     quantiles: Quantiles = _MEDIAN
     seed: int
@@ -212,7 +219,8 @@ class Finalized(Message):
     curve: tuple[CurvePoint, ...]
     steps: int
     seconds: float
-    measurement: Told
+    measurement: Told | None = None
+    """None where the work named no profile."""
     export: ArtefactId
 
 
@@ -248,16 +256,32 @@ class Failure(Message):
 # --- the words of a lease
 
 
-Target = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,31}/[a-z0-9_-]{1,31}$")]
+class Reading(Message):
+    """How long the reference architecture took on a worker's machine: compared with earlier ones, its drift.
+
+    `disturbed` says that other work shared the cores meanwhile: then it tells nothing of the machine itself.
+    `tolerance` is how far such a device may vary that is left alone, as a logarithm.
+    """
+
+    target: Annotated[str, Field(max_length=64)]
+    hardware_key: HardwareKey
+    p50_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    disturbed: bool
+    tolerance: Annotated[float, Field(gt=0, le=1)]
+    measured_at: datetime
 
 
 class LeaseRequest(Message):
-    """What a worker can do. `targets` are the `device/runtime` that it can measure on; it waits at most `wait_s`."""
+    """What a worker can do. `targets` are what it can measure; it waits at most `wait_s`.
+
+    `readings` of the reference architecture are those that the service has not been told yet.
+    """
 
     worker: Annotated[str, Field(min_length=1, max_length=200)]
     protocol_version: int
     kinds: Annotated[tuple[JobKind, ...], Field(max_length=100)]
-    targets: Annotated[tuple[Target, ...], Field(max_length=100)] = ()
+    targets: Annotated[tuple[AnyTarget, ...], Field(max_length=100)] = ()
+    readings: Annotated[tuple[Reading, ...], Field(max_length=100)] = ()
     wait_s: Annotated[float, Field(ge=0, le=60)] = 20.0
 
 

@@ -1,19 +1,29 @@
-"""Files of studies and distillations: YAML to a spec, with errors that point at the line."""
+"""Files of studies and distillations, targets and architectures: YAML to a spec, with errors that point at the line."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import yaml
 
-from protocol.admission import MOST_DEPTH, StudyRefusedError, admit, admit_distillation
+from hardware.values import DeviceProfile
+from protocol.admission import (
+    MOST_DEPTH,
+    StudyRefusedError,
+    admit,
+    admit_architecture,
+    admit_distillation,
+    admit_target,
+)
 from protocol.distillation import DistillationSpec
 from protocol.errors import StudyFileError
 from protocol.mistakes import Location, Mistake, cut
 from protocol.study import StudySpec
+from search_space import Architecture
 
 Spec = TypeVar("Spec")
 
@@ -44,6 +54,59 @@ def load_distillation(path: Path) -> DistillationSpec:
 def parse_distillation(text: str, *, origin: str, default_name: str) -> DistillationSpec:
     """`load_distillation` of text; `origin` is what the messages call it."""
     return _parsed(text, origin, default_name, "distillation", admit_distillation)
+
+
+def load_target(path: Path) -> DeviceProfile:
+    """The target of this file, a study's or one with nothing else. Raises: as `load_study`."""
+    document = _Document(_text(path, "study"), str(path), "target")
+    values = document.values
+    if not isinstance(values, dict) or "target" not in values:
+        raise StudyFileError(f"{path}: has no key `target`; a target is read from a study or another file that has one")
+    return _placed(document, lambda: admit_target(values["target"]))
+
+
+def parse_target(words: str, *, origin: str) -> DeviceProfile:
+    """The target in words, `device=cuda,batch=8`: the keys of a study's `target`; `origin` is as for `parse_study`.
+
+    Raises:
+        StudyFileError: it names none; every problem is told with its key.
+    """
+    values: dict[str, object] = {}
+    for part in filter(None, (part.strip() for part in words.split(","))):
+        key, given, value = (piece.strip() for piece in part.partition("="))
+        if not given:
+            raise StudyFileError(f"{origin}: {cut(part)!r} is no key=value; write for example device=cpu,batch=8")
+        if key in values:
+            raise StudyFileError(f"{origin}: {cut(key)!r} is given twice")
+        values[key] = _scalar(value)
+    try:
+        return admit_target(values)
+    except StudyRefusedError as error:
+        told = (replace(mistake, location=mistake.location[1:]) for mistake in error.mistakes)
+        raise StudyFileError("\n".join(f"{origin}: {mistake}" for mistake in told)) from error
+
+
+def load_architecture(path: Path) -> Architecture:
+    """The architecture that this file describes, in the words of a study's baselines. Raises: as `load_study`."""
+    return parse_architecture(_text(path, "architecture"), origin=str(path))
+
+
+def parse_architecture(text: str, *, origin: str) -> Architecture:
+    """`load_architecture` of text; `origin` is what the messages call it."""
+    document = _Document(text, origin, "architecture")
+    return _placed(document, lambda: admit_architecture(document.values), outer="architecture")
+
+
+def _placed(document: _Document, admit: Callable[[], Spec], outer: str = "") -> Spec:
+    """What is admitted; its mistakes have their lines. `outer` is a key that the file does not have."""
+    try:
+        return admit()
+    except StudyRefusedError as error:
+        told = [
+            replace(mistake, location=mistake.location[1:]) if mistake.location[:1] == (outer,) else mistake
+            for mistake in error.mistakes
+        ]
+        raise StudyFileError("\n".join(map(document.placed, told))) from error
 
 
 def _text(path: Path, what: str) -> str:
@@ -96,7 +159,7 @@ class _Document:
             events = yaml.parse(text, Loader=yaml.SafeLoader)
             first = next(event for event in events if not isinstance(event, _AROUND))
             if isinstance(first, yaml.StreamEndEvent):
-                raise StudyFileError(f"{origin}: is empty; a {what} needs at least `teacher` and `task`")
+                raise StudyFileError(f"{origin}: is empty; {_LEAST.get(what, 'a mapping is wanted')}")
             self.values = self._value(first, events, ())
             for event in events:
                 if isinstance(event, yaml.DocumentStartEvent):
@@ -173,6 +236,7 @@ class _Document:
         return StudyFileError(f"{self._origin}:{_line(event)}: {message}")
 
 
+_LEAST = {what: f"a {what} needs at least `teacher` and `task`" for what in ("study", "distillation")}
 _AROUND = (yaml.StreamStartEvent, yaml.DocumentStartEvent)
 _WORDS = {
     word: value

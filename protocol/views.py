@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 from distillation.values import Fidelity
 from protocol.jobs import CurvePoint, FailureReason, JobKind, JobState, Prepared, Progress, Score
 from protocol.study import StudySpec
+from protocol.targets import AnyTarget
 from search_space import Architecture
 
 
@@ -67,6 +68,8 @@ class LatencyView(View):
     measured_at: str
     hardware_key: str
     environment: dict[str, str]
+    notes: tuple[str, ...] = ()
+    """Why it is not steady, and what was odd meanwhile."""
 
 
 class EvaluationView(View):
@@ -160,6 +163,10 @@ class StudyView(View):
     error: str | None
     failure: FailureReason | None = None
     """Why it failed; None also where an older service did not tell."""
+    hardware_key: str | None = None
+    """Of the machines that all its latencies are from; None until the first was measured."""
+    machines: tuple[str, ...] = ()
+    """What people should know of the machines that measure it: that none is there, or that some are left out."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -202,11 +209,30 @@ class PreviewView(View):
     constraints: tuple[ConstraintView, ...]
 
 
+class DriftView(View):
+    """A worker's newest undisturbed reading of the reference architecture, against earlier ones of equal hardware.
+
+    `drift` is the logarithm of newest / median of the `earlier` ones, None without any.
+    """
+
+    target: str
+    hardware_key: str
+    p50_s: float
+    measured_at: datetime
+    earlier: int
+    drift: float | None
+    beyond: bool
+    """Whether it is more than a machine may vary by that is left alone."""
+
+
 class WorkerView(View):
     name: str
     kinds: tuple[JobKind, ...]
-    targets: tuple[str, ...]
+    targets: tuple[AnyTarget, ...]
     seen_at: datetime
+    drifts: tuple[DriftView, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What people should know: a drift beyond what such a machine may vary by."""
 
 
 class CreateStudy(BaseModel):

@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from client import ClientError, ProblemError
-from protocol.jobs import PROTOCOL_VERSION, Grant, JobKind, LeaseRequest, Release
+from hardware.drift import DriftWatch
+from protocol.jobs import PROTOCOL_VERSION, Grant, JobKind, LeaseRequest, Reading, Release
+from protocol.targets import Target
+from worker.announcement import reading_of
 from worker.checkpoints import Checkpoints
 from worker.room import Room, lack_of_room
 from worker.runner import Runner
@@ -24,6 +27,9 @@ WAIT_S = 2.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 
+MOST_READINGS = 100
+"""Of the reference architecture, that wait for a service that does not answer."""
+
 
 class Loop:
     """One worker: one job at a time."""
@@ -34,19 +40,24 @@ class Loop:
         jobs: JobsPort,
         runners: Mapping[JobKind, Runner],
         *,
-        targets: tuple[str, ...],
+        targets: Callable[[], tuple[Target, ...]],
+        watch: DriftWatch | None = None,
         upload: Callable[[Path], str],
         work: Path,
         shutdown: Shutdown,
         tell: Callable[[str], None],
         wait_s: float = WAIT_S,
     ) -> None:
-        """`tell` reaches people with the little that they must do something about."""
+        """`targets` tells what can be measured here, `watch` how the machine drifts; `tell` reaches people with the
+        little that they must do something about.
+        """
         self._jobs, self._runners, self._upload = jobs, runners, upload
         self._work, self._shutdown = work, shutdown
         self._room = Room(tell, shutdown.pause)
+        self._targets, self._watch = targets, watch
+        self._readings: tuple[Reading, ...] = ()
         self._request = LeaseRequest(
-            worker=name, protocol_version=PROTOCOL_VERSION, kinds=tuple(runners), targets=targets, wait_s=wait_s
+            worker=name, protocol_version=PROTOCOL_VERSION, kinds=tuple(runners), targets=targets(), wait_s=wait_s
         )
 
     def run(self) -> Ending | None:
@@ -58,7 +69,7 @@ class Loop:
         pause_s, ending = FIRST_PAUSE_S, None
         while not self._shutdown.asked:
             try:
-                grant = self._jobs.lease(self._request)
+                grant = self._jobs.lease(self._request.model_copy(update={"readings": self._readings}))
             except ClientError as error:
                 if isinstance(error, ProblemError) and error.problem.status < 500:
                     raise
@@ -70,10 +81,21 @@ class Loop:
                 self._shutdown.pause(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue
-            pause_s = FIRST_PAUSE_S
+            pause_s, self._readings = FIRST_PAUSE_S, ()
             if grant is not None:
                 ending = self._give_back(grant) if self._shutdown.asked else self._work_on(grant)
+                self._request = self._request.model_copy(update={"targets": self._targets()})
+            if not self._shutdown.asked:
+                self._look_at_itself()
         return ending
+
+    def _look_at_itself(self) -> None:
+        """Now and then: how long the reference architecture takes, which the next request tells.
+
+        Not before the first request: a job that waits should not wait for this.
+        """
+        taken = () if self._watch is None else tuple(map(reading_of, self._watch.due()))
+        self._readings = (*self._readings, *taken)[-MOST_READINGS:]
 
     def _work_on(self, grant: Grant) -> Ending:
         trial = "" if grant.trial is None else f", trial {grant.trial}"

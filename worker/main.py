@@ -13,8 +13,9 @@ from transformers.utils import logging as transformers_logging
 from client import Client
 from hardware.backend import supports
 from hardware.cores import available_cores
-from hardware.values import Device, DeviceProfile, Runtime
+from hardware.values import DeviceProfile
 from protocol.jobs import JobKind
+from worker.announcement import drift_watch, targets
 from worker.errors import WorkerSetupError
 from worker.loop import Loop
 from worker.runners.registry import runners
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 60.0
 """How long a result or an artefact is offered to a service that does not answer."""
 
-MEASURING = (JobKind.CALIBRATE, JobKind.MEASURE, JobKind.FINALIZE)
+MEASURING = (JobKind.CALIBRATE, JobKind.MEASURE)
 
 
 def work(settings: WorkerSettings, shutdown: Shutdown, tell: Callable[[str], None]) -> None:
@@ -43,8 +44,10 @@ def work(settings: WorkerSettings, shutdown: Shutdown, tell: Callable[[str], Non
     threads = settings.threads or len(available_cores())
     torch.set_num_threads(threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    targets = measurable()
-    kinds = tuple(kind for kind in settings.kinds if targets or kind not in MEASURING)
+    # Who takes no measurements measures nothing: what it finalizes is measured by another one.
+    measures = any(kind in MEASURING for kind in settings.kinds)
+    found = targets() if measures else ()
+    kinds = tuple(kind for kind in settings.kinds if found or kind not in MEASURING)
     if not kinds:
         reason = supports(DeviceProfile())
         raise WorkerSetupError(f"nothing can be done here of {_words(settings.kinds)}: {reason}")
@@ -59,29 +62,21 @@ def work(settings: WorkerSettings, shutdown: Shutdown, tell: Callable[[str], Non
                 settings.name,
                 client.jobs,
                 runners(workplace, kinds),
-                targets=targets,
+                targets=targets if found else tuple,
+                watch=drift_watch() if found else None,
                 upload=client.artefacts.upload_folder,
                 work=workplace.work,
                 shutdown=shutdown,
                 tell=tell,
             )
-            log.info("worker %s at %s: %s; measures %s", settings.name, settings.url, _words(kinds), _words(targets))
+            measured = tuple(target.label for target in found)
+            log.info("worker %s at %s: %s; measures %s", settings.name, settings.url, _words(kinds), _words(measured))
             ending = loop.run()
     log.info("worker %s ends", settings.name)
     if ending is Ending.GIVEN_UP:
         logging.shutdown()
         sys.stdout.flush()
         os._exit(0)
-
-
-def measurable() -> tuple[str, ...]:
-    """The `device/runtime` pairs that this machine can measure."""
-    pairs = [(device, runtime) for device in Device for runtime in Runtime]
-    return tuple(
-        f"{device}/{runtime}"
-        for device, runtime in pairs
-        if supports(DeviceProfile(device=device, runtime=runtime)) is None
-    )
 
 
 def _words(names: tuple[str, ...]) -> str:

@@ -23,7 +23,7 @@ def job_failed(uow: UnitOfWork, study: Study, job: Job, failure: Failure, max_at
     job.expires_at = None
     if job.trial_id is None:
         fail_study(uow, study, f"the {job.kind} job failed: {job.error}", failure.reason)
-    elif job.kind is JobKind.FINALIZE:
+    elif job.is_of_finalist:
         finalist = uow.trials.finalist(job.trial_id)
         finalist.state, finalist.error, finalist.failure = FinalistState.FAILED, job.error, failure.reason
         uow.flush()
@@ -37,7 +37,7 @@ def requeue(uow: UnitOfWork, job: Job) -> None:
     """Puts a leased job back in the queue; its checkpoint stays with it."""
     job.state = JobState.QUEUED
     job.worker = job.expires_at = job.progress = None
-    if job.kind is JobKind.MEASURE and job.trial_id is not None:
+    if job.kind is JobKind.MEASURE and job.trial_id is not None and not job.is_of_finalist:
         uow.trials.get(job.trial_id).state = TrialState.PENDING
 
 

@@ -38,7 +38,9 @@ from service.errors import (
     UpgradeNeededError,
 )
 from service.operations.failures import job_failed, requeue
+from service.operations.machines import can_measure, mixed, settle
 from service.operations.outcomes import artefacts_of, follow
+from service.operations.readings import store_readings, with_drift
 from service.settings import Settings
 from service.store.tables import Job
 from service.store.unit_of_work import UnitOfWork
@@ -57,13 +59,14 @@ def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest) -> Grant |
             f"{PROTOCOL_VERSION}: upgrade the {older}"
         )
     uow.workers.seen(request.worker, request.kinds, request.targets, uow.now)
+    store_readings(uow, request)
     sweep(uow, settings)
     expires_at = uow.now + timedelta(seconds=settings.lease_s)
     job = uow.jobs.lease(request.kinds, request.targets, worker=request.worker, now=uow.now, expires_at=expires_at)
     if job is None:
         return None
     trial = None if job.trial_id is None else uow.trials.get(job.trial_id)
-    if trial is not None and job.kind is JobKind.MEASURE:
+    if trial is not None and job.kind is JobKind.MEASURE and not job.is_of_finalist:
         trial.state = TrialState.MEASURING
     return Grant(
         job=job.id,
@@ -72,7 +75,7 @@ def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest) -> Grant |
         trial=None if trial is None else trial.number,
         expires_at=expires_at,
         lease_s=settings.lease_s,
-        work=_resumed(job),
+        work=_fitting(uow, job, request),
     )
 
 
@@ -115,9 +118,14 @@ def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) 
     if isinstance(message.result, Failure):
         job_failed(uow, study, job, message.result, settings.max_attempts)
         return
+    mixture = mixed(study, message.result)
+    if mixture is not None:
+        job_failed(uow, study, job, Failure(reason=FailureReason.ERROR, message=mixture), settings.max_attempts)
+        return
     _check_uploaded(uow, artefacts_of(message.result))
     job.state, job.ended_at, job.expires_at = JobState.DONE, uow.now, None
-    follow(uow, study, job, message.result)
+    settle(study, message.result)
+    follow(uow, study, job, with_drift(uow, job.worker, message.result))
 
 
 def release(uow: UnitOfWork, identity: int, message: Release) -> None:
@@ -168,6 +176,16 @@ def _resumed(job: Job) -> Work:
     if isinstance(work, DistillWork | FinalizeWork) and job.checkpoint is not None:
         return work.model_copy(update={"checkpoint": job.checkpoint})
     return work
+
+
+def _fitting(uow: UnitOfWork, job: Job, request: LeaseRequest) -> Work:
+    """The job's work without what this worker cannot do of it: another one measures what it exports then."""
+    work = _resumed(job)
+    if not isinstance(work, FinalizeWork) or work.profile is None:
+        return work
+    if can_measure(request.targets, work.profile, uow.studies.get(job.study_id)):
+        return work
+    return work.model_copy(update={"profile": None})
 
 
 def _find(uow: UnitOfWork, identity: int) -> Job:

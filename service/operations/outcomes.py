@@ -8,7 +8,18 @@ from typing import assert_never
 from distillation.values import Fidelity
 from hardware.values import Measurement
 from optimization.front import infer_reference
-from protocol.jobs import Calibrated, Distilled, DistillWork, FailureReason, Finalized, Measured, Outcome, Prepared
+from protocol.jobs import (
+    Calibrated,
+    Distilled,
+    DistillWork,
+    FailureReason,
+    Finalized,
+    FinalizeWork,
+    Measured,
+    MeasureWork,
+    Outcome,
+    Prepared,
+)
 from protocol.views import FinalistState, StudyState, TrialState
 from search_space import SearchSpaceError, parameter_columns
 from service.errors import InvalidError
@@ -16,7 +27,7 @@ from service.operations.constraints import broken, nobody_meets, too_many_parame
 from service.operations.failures import end_trial, fail_study
 from service.operations.finalists import complete_if_ended
 from service.operations.metrics import known_early, score_variance
-from service.operations.queue import prepared, queue_calibrate, queue_distill
+from service.operations.queue import prepared, queue_calibrate, queue_distill, queue_export_measurement
 from service.operations.spaces import baselines, effective_space, references
 from service.operations.trials import add_trial
 from service.store.tables import Evaluation, Job, MeasurementRole, MeasurementRow, Study, Trial
@@ -43,11 +54,11 @@ def follow(uow: UnitOfWork, study: Study, job: Job, outcome: Outcome) -> None:
         case Calibrated():
             _calibrated(uow, study, outcome)
         case Measured():
-            _measured(uow, study, _trial(uow, job), outcome)
+            _measured(uow, study, job, _trial(uow, job), outcome)
         case Distilled():
             _distilled(uow, study, job, _trial(uow, job), outcome)
         case Finalized():
-            _finalized(uow, study, _trial(uow, job), outcome)
+            _finalized(uow, study, job, _trial(uow, job), outcome)
         case unreachable:
             assert_never(unreachable)
 
@@ -111,7 +122,10 @@ def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
         add_trial(uow, study, architecture, f"baseline: {name}")
 
 
-def _measured(uow: UnitOfWork, study: Study, trial: Trial, outcome: Measured) -> None:
+def _measured(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: Measured) -> None:
+    if isinstance(job.work, MeasureWork) and job.work.checkpoint is not None:
+        _finalist_completed(uow, study, trial, outcome.measurement, job.work.checkpoint)
+        return
     _store_measurement(uow, study, trial, MeasurementRole.TRIAL, outcome.measurement)
     trial.metrics, trial.variances = known_early(trial.architecture, outcome.measurement)
     reason = broken(study.spec.constraints, trial.metrics)
@@ -137,11 +151,20 @@ def _distilled(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: D
             study.reference = infer_reference(study.spec.objectives, rows)
 
 
-def _finalized(uow: UnitOfWork, study: Study, trial: Trial, outcome: Finalized) -> None:
+def _finalized(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: Finalized) -> None:
+    if not isinstance(job.work, FinalizeWork):
+        raise InvalidError(f"job {job.id} does not finalize")
     _store_evaluation(uow, trial, Fidelity.FULL, outcome)
-    _store_measurement(uow, study, trial, MeasurementRole.EXPORT, outcome.measurement)
+    if outcome.measurement is None:
+        queue_export_measurement(uow, study, trial, job.work, outcome.export)
+        return
+    _finalist_completed(uow, study, trial, outcome.measurement, outcome.export)
+
+
+def _finalist_completed(uow: UnitOfWork, study: Study, trial: Trial, measurement: Measurement, export: str) -> None:
+    _store_measurement(uow, study, trial, MeasurementRole.EXPORT, measurement)
     finalist = uow.trials.finalist(trial.id)
-    finalist.state, finalist.export = FinalistState.COMPLETED, outcome.export
+    finalist.state, finalist.export = FinalistState.COMPLETED, export
     uow.flush()
     complete_if_ended(uow, study)
 

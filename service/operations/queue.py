@@ -7,6 +7,7 @@ from distillation.values import Fidelity
 from hardware.values import QuantileName
 from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, Prepared, PrepareWork, Reference, Work
 from protocol.study import StudySpec
+from protocol.targets import Need
 from service.store.tables import Job, Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -73,6 +74,21 @@ def queue_finalize(uow: UnitOfWork, study: Study, trial: Trial) -> None:
     _add(uow, study, trial, work)
 
 
+def queue_export_measurement(uow: UnitOfWork, study: Study, trial: Trial, work: FinalizeWork, export: str) -> None:
+    """Of a finalist whose export is there and was not measured where it was made."""
+    assert work.profile is not None
+    measuring = MeasureWork(
+        architecture=work.architecture,
+        head=prepared(study).head,
+        profile=work.profile,
+        quantiles=work.quantiles,
+        effort=work.effort,
+        checkpoint=export,
+        seed=work.seed,
+    )
+    _add(uow, study, trial, measuring)
+
+
 def prepared(study: Study) -> Prepared:
     """What the study knows since its `prepare` job is done."""
     if study.prepared is None:
@@ -96,13 +112,15 @@ def _seed(spec: StudySpec, trial: Trial) -> int:
 
 
 def _add(uow: UnitOfWork, study: Study, trial: Trial | None, work: Work) -> None:
-    profile = None if isinstance(work, PrepareWork | DistillWork) else work.profile
+    # A finalist is trained wherever that can be done; if that machine cannot measure it, another one does.
+    profile = work.profile if isinstance(work, CalibrateWork | MeasureWork) else None
     uow.jobs.add(
         Job(
             study_id=study.id,
             trial_id=None if trial is None else trial.id,
             kind=work.kind,
-            target=None if profile is None else f"{profile.device}/{profile.runtime}",
+            target=None if profile is None else str(Need.of(profile)),
+            hardware_key=None if profile is None else study.hardware_key,
             work=work,
             created_at=uow.now,
         )

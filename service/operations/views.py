@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
 from distillation.values import Fidelity
@@ -21,13 +20,12 @@ from protocol.views import (
 )
 from service.errors import NotFoundError
 from service.operations.front import front_hypervolume, front_numbers, view_front
+from service.operations.machines import alive_workers, machine_notes
+from service.operations.readings import drift_note, drifts_of
 from service.operations.remaining import remaining_s
 from service.operations.studies import get_study
-from service.store.tables import Evaluation, Finalist, Job, MeasurementRole, MeasurementRow, Study, Trial
+from service.store.tables import Evaluation, Finalist, Job, MeasurementRole, MeasurementRow, Study, Trial, Worker
 from service.store.unit_of_work import UnitOfWork
-
-ALIVE_S = 90.0
-"""A worker that was seen within this many seconds counts as alive: the longest long poll, and some."""
 
 
 def study_views(uow: UnitOfWork) -> tuple[StudyView, ...]:
@@ -68,7 +66,19 @@ def front_view(uow: UnitOfWork, name: str) -> FrontView:
 
 
 def worker_views(uow: UnitOfWork) -> tuple[WorkerView, ...]:
-    return tuple(WorkerView.model_validate(worker) for worker in uow.workers.all())
+    return tuple(_worker_view(uow, worker) for worker in uow.workers.all())
+
+
+def _worker_view(uow: UnitOfWork, worker: Worker) -> WorkerView:
+    drifts = drifts_of(uow, worker.name)
+    return WorkerView(
+        name=worker.name,
+        kinds=worker.kinds,
+        targets=worker.targets,
+        seen_at=worker.seen_at,
+        drifts=drifts,
+        notes=tuple(drift_note(drift) for drift in drifts if drift.beyond),
+    )
 
 
 def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
@@ -76,7 +86,7 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
     counts = uow.trials.counts(study.id)
     jobs = uow.jobs.open(study.id)
     numbers = {trial.id: trial.number for trial in trials}
-    alive = uow.workers.alive(uow.now - timedelta(seconds=ALIVE_S))
+    alive = alive_workers(uow)
     return StudyView(
         name=study.name,
         state=study.state,
@@ -91,10 +101,12 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         jobs=tuple(_running_job(job, numbers) for job in jobs),
         hypervolume=front_hypervolume(study, trials),
         front_size=len(front_numbers(study, trials)),
-        remaining_s=remaining_s(study, counts, jobs, uow.jobs.spent(study.id), alive, uow.now),
+        remaining_s=remaining_s(study, counts, jobs, uow.jobs.spent(study.id), len(alive), uow.now),
         notes=study.notes,
         error=study.error,
         failure=study.failure,
+        hardware_key=study.hardware_key,
+        machines=() if study.ended_at is not None else tuple(machine_notes(study, jobs, alive)),
     )
 
 
@@ -186,4 +198,5 @@ def _latency_view(row: MeasurementRow) -> LatencyView:
         measured_at=measurement.measured_at,
         hardware_key=measurement.hardware_key,
         environment=measurement.environment,
+        notes=measurement.notes,
     )

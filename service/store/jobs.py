@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from protocol.jobs import JobKind, JobState
+from protocol.targets import Need, Target
 from service.store.tables import Job
 
 OPEN = (JobState.QUEUED, JobState.LEASED)
@@ -17,15 +18,23 @@ OPEN = (JobState.QUEUED, JobState.LEASED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """So many queued jobs of one kind for one target."""
+    """So many queued jobs of one kind, that need the same of their machine."""
 
     kind: JobKind
     target: str | None
+    hardware_key: str | None
     count: int
 
-    def suits(self, kinds: Collection[JobKind], targets: Collection[str]) -> bool:
-        """Whether somebody who can do these kinds, on these targets, could take such a job."""
-        return self.kind in kinds and (self.target is None or self.target in targets)
+    def suits(self, kinds: Collection[JobKind], targets: Collection[Target]) -> bool:
+        """Whether somebody who can do these kinds, and measure these targets, could take such a job."""
+        return self.kind in kinds and (
+            self.target is None or serves(targets, Need.parse(self.target), self.hardware_key)
+        )
+
+
+def serves(targets: Collection[Target], need: Need, hardware_key: str | None) -> bool:
+    """Whether one of the targets is what is needed, on this hardware if one is named."""
+    return any(target.serves(need, hardware_key) for target in targets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +61,25 @@ class JobRepository:
         return self._session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
 
     def lease(
-        self, kinds: Collection[JobKind], targets: Collection[str], *, worker: str, now: datetime, expires_at: datetime
+        self,
+        kinds: Collection[JobKind],
+        targets: Collection[Target],
+        *,
+        worker: str,
+        now: datetime,
+        expires_at: datetime,
     ) -> Job | None:
         """Grants the oldest suitable job: one conditional update, so that no job is granted twice.
 
-        SKIP LOCKED only keeps two workers from waiting for one another; SQLite, which has one writer anyway, leaves it
-        out.
+        Which are suitable is judged here and not in SQL: they differ in few needs, however many they are. SKIP LOCKED
+        only keeps two workers from waiting for one another; SQLite, which has one writer anyway, leaves it out.
         """
+        suited = [demand for demand in self.demands() if demand.suits(kinds, targets)]
+        if not suited:
+            return None
         oldest = (
             select(Job.id)
-            .where(Job.state == JobState.QUEUED, _suitable(kinds, targets))
+            .where(Job.state == JobState.QUEUED, _among(suited))
             .order_by(Job.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -86,12 +104,13 @@ class JobRepository:
     def demands(self) -> list[Demand]:
         """What is queued, by kind and target."""
         statement = (
-            select(Job.kind, Job.target, func.count())
+            select(Job.kind, Job.target, Job.hardware_key, func.count())
             .where(Job.state == JobState.QUEUED)
-            .group_by(Job.kind, Job.target)
+            .group_by(Job.kind, Job.target, Job.hardware_key)
         )
         return [
-            Demand(kind=kind, target=target, count=count) for kind, target, count in self._session.execute(statement)
+            Demand(kind=kind, target=target, hardware_key=key, count=count)
+            for kind, target, key, count in self._session.execute(statement)
         ]
 
     def expired(self, now: datetime) -> Sequence[tuple[int, int]]:
@@ -129,5 +148,10 @@ class JobRepository:
         return {kind: Spent(count=len(took), mean_s=sum(took) / len(took)) for kind, took in durations.items()}
 
 
-def _suitable(kinds: Collection[JobKind], targets: Collection[str]) -> ColumnElement[bool]:
-    return and_(Job.kind.in_(kinds), or_(Job.target.is_(None), Job.target.in_(targets)))
+def _among(demands: Collection[Demand]) -> ColumnElement[bool]:
+    return or_(
+        *(
+            and_(Job.kind == demand.kind, Job.target == demand.target, Job.hardware_key == demand.hardware_key)
+            for demand in demands
+        )
+    )

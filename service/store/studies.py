@@ -35,7 +35,7 @@ class StudyRepository:
         self._session.execute(delete(MeasurementRow).where(MeasurementRow.study_id == study.id))
         study.spec, study.digest = spec, spec.digest
         study.state, study.created_at, study.ended_at = StudyState.PREPARING, now, None
-        study.prepared = study.reference = study.error = study.failure = None
+        study.prepared = study.reference = study.error = study.failure = study.hardware_key = None
         study.notes = ()
 
     def names(self) -> Sequence[str]:

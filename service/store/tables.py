@@ -15,8 +15,20 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_co
 
 from distillation.values import Fidelity
 from hardware.values import Measurement
-from protocol.jobs import CurvePoint, FailureReason, JobKind, JobState, Prepared, Progress, Score, Work
+from protocol.jobs import (
+    CurvePoint,
+    FailureReason,
+    FinalizeWork,
+    JobKind,
+    JobState,
+    MeasureWork,
+    Prepared,
+    Progress,
+    Score,
+    Work,
+)
 from protocol.study import StudySpec
+from protocol.targets import AnyTarget
 from protocol.views import FinalistState, StudyState, TrialState
 from search_space import Architecture
 from service.store.columns import ClosedSet, Frozen, Identity, Instant, Json, Words
@@ -49,6 +61,8 @@ class Study(Table):
     prepared: Mapped[Prepared | None] = mapped_column(Json(Prepared), default=None)
     reference: Mapped[dict[str, float] | None] = mapped_column(Json(dict[str, float]), default=None)
     """The hypervolume's reference point, inferred once."""
+    hardware_key: Mapped[str | None] = mapped_column(String(64), default=None)
+    """Of the hardware that all its latencies are from: that which measured its references."""
     notes: Mapped[tuple[str, ...]] = mapped_column(Json(tuple[str, ...]), default=())
     error: Mapped[str | None] = mapped_column(default=None)
     failure: Mapped[FailureReason | None] = mapped_column(default=None)
@@ -97,7 +111,8 @@ class Finalist(Table):
 class Job(Table):
     """`attempt` fences writes, +1 at every grant; `released` of them were given back and count for nothing.
 
-    `target` is the `device/runtime` that the job needs, if any. `reported_attempt` and `reported_digest` are of the
+    `target` is what its machine must be able to measure, the text of a `Need`, and `hardware_key` on which hardware, if
+    any. `reported_attempt` and `reported_digest` are of the
     last report that was accepted, so that a repeated one is known.
     """
 
@@ -113,6 +128,7 @@ class Job(Table):
     trial_id: Mapped[int | None] = mapped_column(ForeignKey("trials.id"))
     kind: Mapped[JobKind]
     target: Mapped[str | None] = mapped_column(String(64))
+    hardware_key: Mapped[str | None] = mapped_column(String(64))
     work: Mapped[Work] = mapped_column(Json(Work))
     created_at: Mapped[datetime]
     state: Mapped[JobState] = mapped_column(default=JobState.QUEUED)
@@ -127,6 +143,12 @@ class Job(Table):
     error: Mapped[str | None] = mapped_column(default=None)
     reported_attempt: Mapped[int | None] = mapped_column(default=None)
     reported_digest: Mapped[str | None] = mapped_column(String(64), default=None)
+
+    @property
+    def is_of_finalist(self) -> bool:
+        """Whether it finalizes a trial that has ended, or measures what was exported of one."""
+        work = self.work
+        return isinstance(work, FinalizeWork) or (isinstance(work, MeasureWork) and work.checkpoint is not None)
 
 
 class Evaluation(Table):
@@ -189,5 +211,21 @@ class Worker(Table):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     kinds: Mapped[tuple[JobKind, ...]] = mapped_column(Json(tuple[JobKind, ...]))
-    targets: Mapped[tuple[str, ...]] = mapped_column(Json(tuple[str, ...]))
+    targets: Mapped[tuple[AnyTarget, ...]] = mapped_column(Json(tuple[AnyTarget, ...]))
     seen_at: Mapped[datetime]
+
+
+class ReadingRow(Table):
+    """How long the reference architecture took on a worker's machine, once."""
+
+    __tablename__ = "readings"
+    __table_args__ = (Index(None, "hardware_key", "target"), Index(None, "worker"))
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
+    worker: Mapped[str]
+    hardware_key: Mapped[str] = mapped_column(String(64))
+    target: Mapped[str] = mapped_column(String(64))
+    p50_s: Mapped[float]
+    disturbed: Mapped[bool]
+    tolerance: Mapped[float]
+    measured_at: Mapped[datetime]

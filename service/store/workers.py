@@ -10,14 +10,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from protocol.jobs import JobKind
-from service.store.tables import Worker
+from protocol.targets import Target
+from service.store.tables import ReadingRow, Worker
 
 
 class WorkerRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def seen(self, name: str, kinds: tuple[JobKind, ...], targets: tuple[str, ...], now: datetime) -> None:
+    def seen(self, name: str, kinds: tuple[JobKind, ...], targets: tuple[Target, ...], now: datetime) -> None:
         """Remembers that the worker asked, and for what."""
         insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
         values = {"kinds": kinds, "targets": targets, "seen_at": now}
@@ -30,9 +31,37 @@ class WorkerRepository:
         if worker is not None:
             worker.seen_at = now
 
+    def add_reading(self, reading: ReadingRow) -> None:
+        self._session.add(reading)
+
+    def newest_readings(self, worker: str) -> Sequence[ReadingRow]:
+        """The worker's last undisturbed reading of each target and hardware key."""
+        last = (
+            select(func.max(ReadingRow.id))
+            .where(ReadingRow.worker == worker, ReadingRow.disturbed.is_(False))
+            .group_by(ReadingRow.target, ReadingRow.hardware_key)
+        )
+        statement = select(ReadingRow).where(ReadingRow.id.in_(last)).order_by(ReadingRow.target, ReadingRow.id)
+        return self._session.scalars(statement).all()
+
+    def readings_before(self, reading: ReadingRow, most: int) -> Sequence[ReadingRow]:
+        """The undisturbed ones of the same target on the same hardware, whoever took them; the last ones first."""
+        statement = (
+            select(ReadingRow)
+            .where(
+                ReadingRow.id < reading.id,
+                ReadingRow.target == reading.target,
+                ReadingRow.hardware_key == reading.hardware_key,
+                ReadingRow.disturbed.is_(False),
+            )
+            .order_by(ReadingRow.id.desc())
+            .limit(most)
+        )
+        return self._session.scalars(statement).all()
+
     def all(self) -> Sequence[Worker]:
         return self._session.scalars(select(Worker).order_by(Worker.name)).all()
 
-    def alive(self, since: datetime) -> int:
-        """How many were seen after this instant."""
-        return self._session.scalar(select(func.count()).select_from(Worker).where(Worker.seen_at >= since)) or 0
+    def alive(self, since: datetime) -> Sequence[Worker]:
+        """Who was seen after this instant."""
+        return self._session.scalars(select(Worker).where(Worker.seen_at >= since).order_by(Worker.name)).all()

@@ -35,7 +35,19 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         "print([name for name in heavy if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("run", "distill", "reproduce", "serve", "suggest", "worker", "study", "front", "preview", "export"):
+    for command in (
+        "run",
+        "distill",
+        "reproduce",
+        "measure",
+        "serve",
+        "suggest",
+        "worker",
+        "study",
+        "front",
+        "preview",
+        "export",
+    ):
         assert f"\n  {command} " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 

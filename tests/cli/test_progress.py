@@ -51,6 +51,15 @@ def test_why_a_trial_ended_is_told(study, trial):
     assert list(events.look(study(), [slow]))[-1] == "trial 2  2x96 a3x32 f384  infeasible: latency_p50 41 ms > 40 ms"
 
 
+def test_what_a_study_waits_for_is_told_once(study):
+    events = Events()
+    waiting = "waiting for a machine that measures cuda jax bfloat16 with 2 threads"
+    assert f"note: {waiting}" in list(events.look(study(StudyState.CALIBRATING, machines=(waiting,)), []))
+    assert list(events.look(study(StudyState.CALIBRATING, machines=(waiting,)), [])) == []
+    assert list(events.look(study(StudyState.CALIBRATING), [])) == []
+    assert list(events.look(study(StudyState.CALIBRATING, machines=(waiting,)), [])) == [f"note: {waiting}"]
+
+
 def test_finalists_are_told_with_their_report(study, trial, finalist):
     events = Events()
     lines = list(events.look(study(), [trial(2, finalist=finalist(report=0.72, ms=4.0))]))

@@ -17,7 +17,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from encoders.build import architecture_of, build, head_of, labels_of
 from encoders.errors import CheckpointError, EncoderError, SourceNotFoundError, UnsupportedModelError
-from encoders.huggingface import load_pretrained, load_tokenizer
+from encoders.huggingface import folder_of, load_pretrained, load_tokenizer
 from encoders.values import Head, Pooling
 from encoders.weights import read, save_weights
 from search_space import Activation, Pooler
@@ -65,6 +65,25 @@ def test_bert_brings_its_shape_and_gets_the_head_asked_for(tmp_path):
     assert head_of(model.config) == head
     assert labels_of(model.config) == ("no", "yes")
     assert model.config.dropout == 0.3
+
+
+def test_the_folder_of_a_hubs_model_holds_all_that_was_read_of_it(tmp_path):
+    cached = tmp_path / "hub" / "models--owner--name"
+    snapshot = cached / "snapshots" / ("a" * 40)
+    BertModel(bert_config()).save_pretrained(snapshot)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("a" * 40)
+    read_from_hub = load_pretrained("owner/name").model
+    folder = folder_of("owner/name")
+    assert folder == snapshot
+    again = load_pretrained(str(folder)).model
+    assert (architecture_of(again.config), head_of(again.config)) == (
+        architecture_of(read_from_hub.config),
+        head_of(read_from_hub.config),
+    )
+    assert folder_of(str(snapshot)) == snapshot
+    with pytest.raises(SourceNotFoundError, match="'owner/other' is not a local folder"):
+        folder_of("owner/other")
 
 
 def test_tensorflows_names_and_old_buffers_are_read(tmp_path, scramble, batch):

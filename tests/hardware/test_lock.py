@@ -180,6 +180,21 @@ def test_computation_that_does_not_wait_is_told_that_the_device_is_busy(start: S
         pass
 
 
+@pytest.mark.parametrize("kind", ["measuring", "computing"])
+def test_measurement_that_does_not_wait_is_told_that_the_device_is_busy(start: Start, kind: str) -> None:
+    other = start(HOLD, kind)
+    assert line(other) == "in"
+    with pytest.raises(BusyError, match="computes or measures on cpu"), measuring(Device.CPU, wait=False):
+        pass
+    other.kill()
+    with measuring(Device.CPU):
+        pass
+    with measuring(Device.CPU, wait=False), measuring(Device.CPU):
+        pass
+    with computing(Device.CPU), pytest.raises(LockError), measuring(Device.CPU, wait=False):
+        pass
+
+
 def test_inside_itself_the_lock_does_nothing(start: Start) -> None:
     with measuring(Device.CPU), measuring(Device.CPU), computing(Device.CPU):
         pass

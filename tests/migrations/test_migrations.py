@@ -11,10 +11,12 @@ from sqlalchemy.engine import make_url
 
 from distillation.recipe import Knowledge, Recipe, Stage, Term
 from protocol.study import StudySpec
+from protocol.targets import Target
 from service.settings import sqlite_url
 from service.store import migrate
 from service.store.engine import open_engine, writing
 from service.store.tables import Table
+from service.store.unit_of_work import Store
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +189,71 @@ def test_check_says_by_its_exit_code_that_nothing_lacks():
 
 def test_migrations_are_found_in_a_checkout(pytestconfig):
     assert migrate.migrations() == pytestconfig.rootpath / "alembic"
+
+
+def test_open_measurements_say_all_that_they_need_and_studies_stay_with_their_hardware(database_url):
+    migrate.upgrade(database_url, "0003")
+    profile = {"device": "cpu", "runtime": "torch", "dtype": "bfloat16", "threads": 2}
+    jobs = [
+        (1, "calibrate", "done", "cpu/torch", profile),
+        (2, "measure", "queued", "cpu/torch", profile),
+        (3, "finalize", "leased", "cpu/torch", profile),
+        (4, "distill", "queued", None, None),
+    ]
+    with connected(database_url) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO studies (id, name, digest, spec, state, created_at, notes, suggester_attempt)"
+                " VALUES (1, 'old', 'd', '{}', 'searching', '2026-01-01 00:00:00+00:00', '[]', 0)"
+            )
+        )
+        for identity, kind, state, target, wanted in jobs:
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, study_id, kind, target, work, created_at, state, attempt, released)"
+                    " VALUES (:id, 1, :kind, :target, :work, '2026-01-01 00:00:00+00:00', :state, 0, 0)"
+                ),
+                {
+                    "id": identity,
+                    "kind": kind,
+                    "state": state,
+                    "target": target,
+                    "work": json.dumps({"profile": wanted}),
+                },
+            )
+        for identity, key in ((1, "first"), (2, "second")):
+            connection.execute(
+                text(
+                    "INSERT INTO measurements (id, study_id, role, name, measurement, samples, samples_s, created_at)"
+                    " VALUES (:id, 1, 'reference', 'teacher', :measurement, 1, '[]', '2026-01-01 00:00:00+00:00')"
+                ),
+                {"id": identity, "measurement": json.dumps({"hardware_key": key})},
+            )
+        connection.execute(
+            text(
+                "INSERT INTO workers (name, kinds, targets, seen_at)"
+                " VALUES ('w', '[]', '[\"cpu/torch\"]', '2026-01-01 00:00:00+00:00')"
+            )
+        )
+    migrate.upgrade(database_url)
+    with connected(database_url) as connection:
+        assert connection.execute(text("SELECT hardware_key FROM studies")).all() == [("first",)]
+        found = connection.execute(text("SELECT id, target, hardware_key FROM jobs ORDER BY id")).all()
+    assert found == [
+        (1, "cpu/torch", None),
+        (2, "cpu/torch/bfloat16/2", "first"),
+        (3, None, None),
+        (4, None, None),
+    ]
+    store = Store(database_url)
+    with store.write() as uow:
+        (worker,) = uow.workers.all()
+        assert [target.label for target in worker.targets] == ["cpu/torch"]
+        worker.targets = (Target(device="cpu", runtime="torch", threads=2, hardware_key="first"),)
+    store.close()
+    assert migrate.difference(database_url) == []
+    migrate.downgrade(database_url, "0003")
+    assert stored(database_url, "targets", "workers") == ["cpu/torch"]
+    with connected(database_url) as connection:
+        found = connection.execute(text("SELECT id, target FROM jobs ORDER BY id")).all()
+    assert found == [(1, "cpu/torch"), (2, "cpu/torch"), (3, "cpu/torch"), (4, None)]

@@ -227,7 +227,7 @@ class Answers:
                     curve=(),
                     steps=work.steps,
                     seconds=30.0,
-                    measurement=self._measurement(work.architecture, work),
+                    measurement=None if work.profile is None else self._measurement(work.architecture, work),
                     export=artefact("export"),
                 )
 

@@ -63,7 +63,7 @@ def test_a_study_lives_its_whole_life_over_http(http, http_worker, spec, setting
 
     (worker,) = [WorkerView.model_validate(one) for one in http.get("/v1/workers").json()]
     assert worker.name == "w"
-    assert worker.targets == ("cpu/torch",)
+    assert [target.label for target in worker.targets] == ["cpu/torch"]
 
 
 def test_a_job_is_renewed_and_released_over_http(http, http_worker, spec, clock):

@@ -10,7 +10,8 @@ from worker.shutdown import Shutdown
 
 
 def test_a_worker_that_may_only_measure_where_nothing_can_be_measured_refuses_to_start(tmp_path, monkeypatch):
-    monkeypatch.setattr(main, "supports", lambda profile: "this system cannot fork")
+    for module in ("worker.main", "worker.announcement"):
+        monkeypatch.setattr(f"{module}.supports", lambda profile: "this system cannot fork")
     settings = WorkerSettings(url="http://127.0.0.1:1", home=tmp_path, kinds=(JobKind.MEASURE, JobKind.CALIBRATE))
     shutdown = Shutdown()
     shutdown.ask()

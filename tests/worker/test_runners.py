@@ -171,6 +171,37 @@ def test_a_finalist_of_a_teacher_that_nobody_describes_is_exported_without_prove
     assert not (tmp_path / "export" / "provenance.json").exists()
 
 
+def test_a_finalist_that_is_measured_elsewhere_is_exported_and_then_measured_from_its_artefact(
+    workplace, finalize_work, recorder, grant, head, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("worker.runners.finalize.measure", None)
+    work = finalize_work().model_copy(update={"profile": None})
+    reporter = recorder()
+    outcome = FinalizeRunner(workplace).run(grant(work), reporter)
+    assert outcome.measurement is None
+    assert "measuring" not in reporter.stages
+    workplace.artefacts.download_folder(outcome.export, tmp_path / "export")
+    assert "latency" not in (tmp_path / "export" / "README.md").read_text()
+
+    measured = []
+
+    def watched(*arguments, checkpoint, **options):
+        measured.append(manifest_of(checkpoint))
+        return measure(*arguments, checkpoint=checkpoint, **options)
+
+    monkeypatch.setattr("worker.runners.measure.measure", watched)
+    measuring = MeasureWork(
+        architecture=work.architecture,
+        head=head,
+        profile=PROFILE,
+        effort=Effort.QUICK,
+        checkpoint=outcome.export,
+        seed=work.seed,
+    )
+    assert MeasureRunner(workplace).run(grant(measuring), recorder()).measurement.p50.value_s > 0
+    assert measured == [manifest_of(tmp_path / "export")]
+
+
 def test_architectures_are_measured_by_name(workplace, recorder, grant, student, head):
     reference = Reference(architecture=student, effort=Effort.QUICK)
     work = CalibrateWork(references={"smallest": reference, "teacher": reference}, head=head, profile=PROFILE, seed=0)

@@ -12,6 +12,8 @@ from client import ProblemError, Unreachable
 from distillation.errors import DataError, DivergedError
 from distillation.recipe import Recipe
 from distillation.values import Dataset, Task, Teacher
+from hardware.drift import ReferenceTime
+from hardware.values import DeviceProfile
 from protocol.jobs import (
     Calibrated,
     Command,
@@ -23,6 +25,7 @@ from protocol.jobs import (
     Renewed,
 )
 from protocol.problem import Problem
+from protocol.targets import Target
 from worker.checkpoints import Checkpoints
 from worker.errors import Interrupted
 from worker.loop import Loop
@@ -35,6 +38,7 @@ WORK = PrepareWork(
     task=Task(dataset=Dataset(source="docstrings")), teacher=Teacher(model="built-in"), recipe=Recipe(), seed=0
 )
 OUTCOME = Calibrated(measurements={})
+TARGET = Target(device="cpu", runtime="torch", threads=2, hardware_key="here")
 SOON_S = 20.0
 
 
@@ -395,12 +399,13 @@ def test_a_job_that_ends_although_the_worker_shall_end_is_reported(hold, shutdow
 
 @pytest.fixture
 def loop(tmp_path, shutdown, told):
-    def make(api, body=lambda reporter: OUTCOME):
+    def make(api, body=lambda reporter: OUTCOME, targets=lambda: (TARGET,), watch=None):
         return Loop(
             "w",
             api,
             {JobKind.PREPARE: Job(body)},
-            targets=("cpu/torch",),
+            targets=targets,
+            watch=watch,
             upload=lambda folder: "a" * 64,
             work=tmp_path,
             shutdown=shutdown,
@@ -416,7 +421,38 @@ def test_the_loop_asks_for_what_it_can_do_and_takes_job_after_job(loop, shutdown
     loop(api).run()
     assert [job for job, _ in api.reports] == [1, 2]
     assert api.requests[0].kinds == (JobKind.PREPARE,)
-    assert api.requests[0].targets == ("cpu/torch",)
+    assert api.requests[0].targets == (TARGET,)
+
+
+def test_readings_of_the_reference_are_told_once_and_kept_while_nobody_answers(loop, shutdown, monkeypatch):
+    monkeypatch.setattr(shutdown, "pause", lambda pause_s: None)
+    times = iter([(1e-3,), (2e-3, 3e-3)])
+
+    def due():
+        return tuple(
+            ReferenceTime(
+                profile=DeviceProfile(),
+                hardware_key="here",
+                p50_s=p50_s,
+                disturbed=False,
+                measured_at=NOW.isoformat(),
+            )
+            for p50_s in next(times, ())
+        )
+
+    answers = [Unreachable("no"), grant(), refusal("store_unavailable", 503), grant()]
+    api = Api(answers, when_idle=shutdown.ask)
+    loop(api, watch=SimpleNamespace(due=due)).run()
+    told = [[reading.p50_s for reading in request.readings] for request in api.requests]
+    assert told == [[], [], [1e-3], [1e-3], [2e-3, 3e-3]]
+    assert next(times, None) is None
+
+
+def test_what_can_be_measured_is_told_anew_after_each_job(loop, shutdown):
+    found = iter([(TARGET,), (), (TARGET,)])
+    api = Api([grant(job=1), grant(job=2)], when_idle=shutdown.ask)
+    loop(api, targets=lambda: next(found)).run()
+    assert [request.targets for request in api.requests] == [(TARGET,), (), (TARGET,)]
 
 
 def test_the_loop_outlives_an_outage(loop, shutdown, monkeypatch):

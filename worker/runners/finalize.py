@@ -1,4 +1,4 @@
-"""`finalize`: a finalist distilled in full, reported on, exported, and measured as exported."""
+"""`finalize`: a finalist distilled in full, reported on, exported, and measured as exported if that is done here."""
 
 from __future__ import annotations
 
@@ -48,16 +48,7 @@ class FinalizeRunner:
                 raise Interrupted("stopped after the training")
             reporter.progress("exporting")
             exported = self._exported(work, finished, folder)
-            reporter.progress("measuring")
-            measurement = measure(
-                work.architecture,
-                head_of(finished.model.config),
-                work.profile,
-                work.effort,
-                quantiles=work.quantiles,
-                checkpoint=exported,
-                seed=work.seed,
-            )
+            measurement = self._measured(work, finished, exported, reporter)
             training = finished.training
             (exported / "README.md").write_text(self._card(work, training, measurement), encoding="utf-8")
             reporter.progress("uploading")
@@ -70,6 +61,23 @@ class FinalizeRunner:
                 measurement=measurement,
                 export=self._workplace.artefacts.upload_folder(exported),
             )
+
+    def _measured(
+        self, work: FinalizeWork, finished: Finished, exported: Path, reporter: Reporter
+    ) -> Measurement | None:
+        """None where another machine measures it."""
+        if work.profile is None:
+            return None
+        reporter.progress("measuring")
+        return measure(
+            work.architecture,
+            head_of(finished.model.config),
+            work.profile,
+            work.effort,
+            quantiles=work.quantiles,
+            checkpoint=exported,
+            seed=work.seed,
+        )
 
     def _resumed(self, work: FinalizeWork, checkpoint: Path | None) -> Finished | None:
         """The training that an earlier attempt has ended."""
@@ -130,7 +138,7 @@ class FinalizeRunner:
             write_provenance(finished.provenance, target)
         return target
 
-    def _card(self, work: FinalizeWork, training: Training, measurement: Measurement) -> str:
+    def _card(self, work: FinalizeWork, training: Training, measurement: Measurement | None) -> str:
         artefacts = self._workplace.artefacts
         data = prepared_data(artefacts.shared_folder(work.data))
         teacher = teacher_model(artefacts.shared_folder(work.teacher))

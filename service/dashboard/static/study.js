@@ -97,8 +97,9 @@ function showJobs(study) {
 }
 
 function showNotes(study) {
-  show("notes", study.notes.length > 0);
-  place("notes-list").replaceChildren(...study.notes.map((note) => element("li", {}, note)));
+  const notes = [...study.machines, ...study.notes];
+  show("notes", notes.length > 0);
+  place("notes-list").replaceChildren(...notes.map((note) => element("li", {}, note)));
 }
 
 onSchemeChange(() => {

@@ -45,6 +45,7 @@ function latencyPart(measured, study, title) {
     ["speed-up", times === null ? null : `${ratio(times)} the teacher`],
     ["source", `${measured.source}, ${measured.verdict}`],
     ["effort", `${measured.effort}, ${measured.samples} samples`],
+    ["notes", measured.notes.join("; ") || null],
   ]);
 }
 

@@ -1,0 +1,82 @@
+"""How far workers' machines have drifted: their readings of the reference architecture."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import replace
+from typing import assert_never
+
+from hardware.values import Measurement
+from protocol.jobs import Calibrated, Distilled, Finalized, LeaseRequest, Measured, Outcome, Prepared
+from protocol.views import DriftView
+from service.store.tables import ReadingRow
+from service.store.unit_of_work import UnitOfWork
+
+FEWEST = 3
+"""Earlier readings from which a drift is told."""
+
+MOST = 50
+"""Earlier readings that the newest is compared with."""
+
+
+def store_readings(uow: UnitOfWork, request: LeaseRequest) -> None:
+    for reading in request.readings:
+        uow.workers.add_reading(ReadingRow(worker=request.worker, **reading.model_dump()))
+
+
+def drifts_of(uow: UnitOfWork, worker: str) -> tuple[DriftView, ...]:
+    """The newest undisturbed reading of each of the worker's targets, against earlier ones.
+
+    Those are of any worker: machines of equal hardware keys are taken to be equally fast, and a worker that was started
+    again has another name.
+    """
+    return tuple(_drift(uow, newest) for newest in uow.workers.newest_readings(worker))
+
+
+def drift_note(drift: DriftView) -> str:
+    assert drift.drift is not None
+    return (
+        f"the reference architecture takes {abs(math.expm1(drift.drift)):.1%} {'more' if drift.drift > 0 else 'less'}"
+        f" than the median of {drift.earlier} earlier readings on such hardware ({drift.target})"
+    )
+
+
+def with_drift(uow: UnitOfWork, worker: str | None, outcome: Outcome) -> Outcome:
+    """The outcome; its measurements say if the worker's machine had drifted when they were taken."""
+    drifts = [] if worker is None else [drift for drift in drifts_of(uow, worker) if drift.beyond]
+    if not drifts:
+        return outcome
+
+    def noted(measurement: Measurement) -> Measurement:
+        device = str(measurement.profile.device)
+        notes = tuple(drift_note(drift) for drift in drifts if drift.target.partition("/")[0] == device)
+        return replace(measurement, notes=(*measurement.notes, *notes))
+
+    match outcome:
+        case Measured():
+            return outcome.model_copy(update={"measurement": noted(outcome.measurement)})
+        case Finalized():
+            found = outcome.measurement
+            return outcome if found is None else outcome.model_copy(update={"measurement": noted(found)})
+        case Calibrated():
+            measured = {name: noted(measurement) for name, measurement in outcome.measurements.items()}
+            return outcome.model_copy(update={"measurements": measured})
+        case Prepared() | Distilled():
+            return outcome
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _drift(uow: UnitOfWork, newest: ReadingRow) -> DriftView:
+    earlier_s = [row.p50_s for row in uow.workers.readings_before(newest, MOST)]
+    drift = math.log(newest.p50_s / statistics.median(earlier_s)) if earlier_s else None
+    return DriftView(
+        target=newest.target,
+        hardware_key=newest.hardware_key,
+        p50_s=newest.p50_s,
+        measured_at=newest.measured_at,
+        earlier=len(earlier_s),
+        drift=drift,
+        beyond=drift is not None and len(earlier_s) >= FEWEST and abs(drift) > newest.tolerance,
+    )

@@ -1,0 +1,123 @@
+"""Readings of the reference architecture."""
+
+import pytest
+
+from hardware.drift import BUSY_S, INTERVAL_S, PROCESSES, DriftWatch, ReferenceTime, read_reference, reference_profile
+from hardware.environment import hardware_key
+from hardware.errors import BusyError, OutOfMemoryError
+from hardware.lock import DIRECTORY_VARIABLE
+from hardware.values import Device, DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+
+PROFILE = DeviceProfile()
+
+
+def measurement(p50_s: float, notes: tuple[str, ...] = ()) -> Measurement:
+    quantile = Quantile(value_s=p50_s, low_s=None, high_s=None)
+    return Measurement(
+        profile=PROFILE,
+        effort=Effort.QUICK,
+        source=Source.MEASURED,
+        verdict=Verdict.PROVISIONAL,
+        p50=quantile,
+        p90=quantile,
+        p99=quantile,
+        throughput_per_s=1 / p50_s,
+        load_s=0.1,
+        first_call_s=0.1,
+        compile_s=0.0,
+        peak_memory_bytes=1,
+        log_variance=0.0,
+        hardware_key="k",
+        environment={},
+        samples_s=[[p50_s]],
+        measured_at="2026-01-01T00:00:00+00:00",
+        notes=notes,
+    )
+
+
+def test_a_reading_is_the_median_of_fresh_processes() -> None:
+    values = iter([measurement(2e-3), measurement(9e-3), measurement(3e-3)])
+    seen = []
+
+    def one(profile: DeviceProfile) -> Measurement:
+        seen.append(profile)
+        return next(values)
+
+    found = read_reference(DeviceProfile(batch=8, length=16, threads=2), measure_one=one, clock=lambda: 0.0)
+    assert (found.p50_s, found.disturbed, found.hardware_key) == (3e-3, False, "k")
+    assert seen == [DeviceProfile(batch=1, length=128, threads=1)] * PROCESSES
+    assert found.profile == seen[0]
+
+
+def test_a_reading_stops_when_its_time_is_spent() -> None:
+    now_s, values = iter([0.0, 1.0, 100.0]), iter([measurement(2e-3), measurement(4e-3)])
+    found = read_reference(PROFILE, measure_one=lambda profile: next(values), clock=lambda: next(now_s))
+    assert (found.p50_s, found.disturbed) == (3e-3, False)
+
+
+def test_a_disturbed_reading_is_told_as_such_and_not_prolonged() -> None:
+    values = iter([measurement(2e-3), measurement(9e-3, ("shared",))])
+    assert read_reference(PROFILE, measure_one=lambda profile: next(values), clock=lambda: 0.0).disturbed
+
+
+def test_a_real_reading_has_this_machines_key(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    monkeypatch.setattr("hardware.attempt.RETRIES", 0)
+    monkeypatch.setattr("hardware.drift.PROCESSES", 1)
+    found = read_reference(PROFILE)
+    assert found.hardware_key == hardware_key()
+    assert 0 < found.p50_s < 1
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def time_of(profile: DeviceProfile) -> ReferenceTime:
+    return ReferenceTime(
+        profile=reference_profile(profile), hardware_key="k", p50_s=1e-3, disturbed=False, measured_at="now"
+    )
+
+
+def test_each_profile_is_read_at_the_start_and_once_in_a_while() -> None:
+    clock, gpu = Clock(), DeviceProfile(device=Device.CUDA)
+    watch = DriftWatch((PROFILE, gpu), read=time_of, clock=clock, failed=lambda *_: None)
+    assert [each.profile.device for each in watch.due()] == ["cpu", "cuda"]
+    clock.now_s += INTERVAL_S - 1
+    assert watch.due() == ()
+    clock.now_s += 1
+    assert len(watch.due()) == 2
+
+
+def test_a_device_in_use_is_not_waited_for_but_tried_again_soon() -> None:
+    clock, answers = Clock(), iter([BusyError("no"), BusyError("no"), None])
+
+    def read(profile: DeviceProfile) -> ReferenceTime:
+        error = next(answers)
+        if error is not None:
+            raise error
+        return time_of(profile)
+
+    watch = DriftWatch((PROFILE,), read=read, clock=clock, failed=lambda *_: None)
+    taken = []
+    for _ in range(3):
+        taken.append(len(watch.due()))
+        assert watch.due() == ()
+        clock.now_s += BUSY_S
+    assert taken == [0, 0, 1]
+
+
+def test_a_reading_that_breaks_is_told_and_not_tried_again_at_once() -> None:
+    clock, told = Clock(), []
+
+    def read(profile: DeviceProfile) -> ReferenceTime:
+        raise OutOfMemoryError("no room")
+
+    watch = DriftWatch((PROFILE,), read=read, clock=clock, failed=lambda profile, error: told.append(str(error)))
+    assert watch.due() == ()
+    clock.now_s += BUSY_S
+    assert watch.due() == ()
+    assert told == ["no room"]
