@@ -19,6 +19,12 @@ PADDINGS = (16, 64, 128)
 """Widths that units of vectors and matrices round up to: a register, a tile of a GPU, the array of a TPU."""
 
 SIZES = ("layers", "hidden_size", "block_size", "heads", "head_size", "ffn_size", "ffn_stacks", "word_size")
+FIELDS = (
+    *(name for name in SIZES if name not in ("block_size", "word_size")),
+    *("bottleneck_size", "embedding_size", "vocabulary_size", "max_positions", "token_types"),
+)
+"""The fields of an architecture that the sizes and terms come from, beside its options."""
+
 SWITCHES: Mapping[str, tuple[str, object]] = {
     "trigram": ("trigram", True),
     "relu": ("activation", Activation.RELU),
@@ -98,9 +104,7 @@ def _row(architecture: Architecture) -> dict[str, float]:
         "heads": math.fsum(architecture.heads_by_layer) / architecture.layers,
         "ffn_size": math.fsum(architecture.ffn_sizes_by_layer) / architecture.layers,
     }
-    for name in ("vocabulary_size", "layers", "hidden_size", "head_size", "ffn_stacks", "bottleneck_size"):
-        fields[name] = getattr(architecture, name)
-    fields["embedding_size"] = architecture.embedding_size
+    fields |= {name: getattr(architecture, name) for name in FIELDS if name not in fields}
     for name, values in OPTIONS.items():
         fields[name] = values.index(getattr(architecture, name))
     return fields
@@ -125,6 +129,8 @@ def _features(
         place = OPTIONS[field].index(value)
         sizes[name] = np.where(shape[field] == place, math.e, 1.0)
     sizes["has_bottleneck"] = np.where(bottleneck > 0, math.e, 1.0)
+    # Of words and positions only a few are read, however many there are.
+    tables = shape["vocabulary_size"] * word + (shape["max_positions"] + shape["token_types"]) * hidden
     layers, heads, stacks = shape["layers"], shape["heads"], shape["ffn_stacks"]
     attention = heads * shape["head_size"]
     terms = [
@@ -133,7 +139,7 @@ def _features(
         layers * heads,
         layers * stacks,
         np.asarray(macs, dtype=np.float64),
-        np.asarray(parameters, dtype=np.float64) - shape["vocabulary_size"] * word,  # of words only a few are read
+        np.asarray(parameters, dtype=np.float64) - tables,
         np.asarray(values, dtype=np.float64),
         layers * attention * (2.0 * batch * length * length),
         layers * heads * (1.0 * batch * length * length),
@@ -150,8 +156,7 @@ def _features(
 
 def _wanted(columns: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
     """Without what no feature looks at: a space computes a column when it is first looked at."""
-    fields = (*SIZES, *OPTIONS, "bottleneck_size", "embedding_size", "vocabulary_size")
-    return {name: columns[name] for name in fields if name not in ("block_size", "word_size")}
+    return {name: columns[name] for name in (*FIELDS, *OPTIONS)}
 
 
 def _padded(size: Floats, width: int) -> Floats:

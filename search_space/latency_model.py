@@ -147,13 +147,16 @@ class LatencyModel:
         """Whether every shape of the space lies within those that were measured: options are the same, and no size is
         beyond by more than `SLACK`.
         """
-        if self.names != NAMES:
-            return False
-        low, high = np.full(len(NAMES), np.inf), np.zeros(len(NAMES))
-        for points in space.chunks():
-            sizes = features_of_columns(points, batch=self.batch, length=self.length).sizes
-            low, high = np.minimum(low, sizes.min(axis=0)), np.maximum(high, sizes.max(axis=0))
+        chunks = (features_of_columns(points, batch=self.batch, length=self.length) for points in space.chunks())
+        return self.names == NAMES and all(self._within(features) for features in chunks)
+
+    def covers_architecture(self, architecture: Architecture) -> bool:
+        """As `covers`, of this one."""
+        return self.names == NAMES and self._within(features_of([architecture], batch=self.batch, length=self.length))
+
+    def _within(self, features: LatencyFeatures) -> bool:
         # A switch is on or off: e or 1, further apart than the slack.
+        low, high = features.sizes.min(axis=0), features.sizes.max(axis=0)
         return bool((low >= np.array(self.low) / SLACK).all() and (high <= np.array(self.high) * SLACK).all())
 
     def _standardised(self, features: LatencyFeatures) -> Floats:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,10 +30,18 @@ def test_terms_are_what_the_architecture_costs():
     total = cost(architecture, batch=2, length=5)
     assert terms[:4].tolist() == [1, 3, 6, 3]
     assert terms[4] == total.macs
-    assert terms[5] == total.parameters - 100 * 48
+    assert terms[5] == total.parameters - (100 + 512 + 2) * 48
     assert terms[7] == 3 * 48 * 2 * 2 * 25
     assert terms[9] == 10 * 3 * (4 * 48 * 48 + 2 * 48 * 96)  # nothing to round up to 16
     assert terms[10] == 10 * 3 * (4 * 64 * 64 + 2 * 64 * 128)
+
+
+def test_words_and_positions_that_nobody_reads_cost_no_time():
+    small = Architecture(vocabulary_size=9, layers=1, hidden_size=8, heads=1, head_size=4, ffn_size=8, max_positions=4)
+    large = replace(small, vocabulary_size=30_000, max_positions=512, token_types=0)
+    (a, b) = (features_of([one], batch=1, length=4) for one in (small, large))
+    np.testing.assert_array_equal(a.terms, b.terms)
+    np.testing.assert_array_equal(a.sizes, b.sizes)
 
 
 def test_switches_tell_options_apart():
