@@ -8,15 +8,26 @@ from typing import assert_never
 from distillation.values import Fidelity
 from hardware.values import Measurement
 from optimization.front import infer_reference
-from protocol.jobs import Calibrated, Distilled, DistillWork, FailureReason, Finalized, Measured, Outcome, Prepared
+from protocol.jobs import (
+    Calibrated,
+    CalibrateWork,
+    Distilled,
+    DistillWork,
+    FailureReason,
+    Finalized,
+    Measured,
+    Outcome,
+    Prepared,
+)
 from protocol.views import FinalistState, StudyState, TrialState
 from search_space import SearchSpaceError, parameter_columns
 from service.errors import InvalidError
+from service.operations.calibrations import sample_of, store_calibration, wants_calibration
 from service.operations.constraints import broken, nobody_meets, too_many_parameters
 from service.operations.failures import end_trial, fail_study
 from service.operations.finalists import complete_if_ended
 from service.operations.metrics import known_early, score_variance
-from service.operations.queue import prepared, queue_calibrate, queue_distill
+from service.operations.queue import prepared, queue_calibrate, queue_distill, queue_sample
 from service.operations.spaces import baselines, effective_space, references
 from service.operations.trials import add_trial
 from service.store.tables import Evaluation, Job, MeasurementRole, MeasurementRow, Study, Trial
@@ -41,7 +52,7 @@ def follow(uow: UnitOfWork, study: Study, job: Job, outcome: Outcome) -> None:
         case Prepared():
             _prepared(uow, study, outcome)
         case Calibrated():
-            _calibrated(uow, study, outcome)
+            _calibrated(uow, study, job, outcome)
         case Measured():
             _measured(uow, study, _trial(uow, job), outcome)
         case Distilled():
@@ -83,7 +94,10 @@ def _prepared(uow: UnitOfWork, study: Study, outcome: Prepared) -> None:
     study.state = StudyState.CALIBRATING
 
 
-def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
+def _calibrated(uow: UnitOfWork, study: Study, job: Job, outcome: Calibrated) -> None:
+    if isinstance(job.work, CalibrateWork) and job.work.sample:
+        _sampled(uow, study, job.work, outcome)
+        return
     facts = prepared(study)
     space = effective_space(study.spec, facts)
     expected = references(study.spec.budget, space, facts.architecture)
@@ -104,6 +118,29 @@ def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
             f"latency hardly depends on the search space: its largest architecture takes {ratio:.2f} times as long as "
             "its smallest one, so a search over latency mostly follows noise",
         )
+    if wants_calibration(uow, study, space):
+        queue_sample(uow, study, *sample_of(study.spec, space))
+        return
+    _search(uow, study)
+
+
+def _sampled(uow: UnitOfWork, study: Study, work: CalibrateWork, outcome: Calibrated) -> None:
+    record = outcome.calibration
+    if record is None:
+        raise InvalidError("a sample was to be measured; the outcome has no calibration")
+    unasked = [row.architecture.label for row in record.rows if row.architecture not in work.sample]
+    if record.profile != work.profile or unasked:
+        raise InvalidError(f"the calibration is of {record.profile.label}{', of ' if unasked else ''}{unasked[:1]}")
+    store_calibration(uow, record)
+    uow.flush()
+    if record.flat:
+        study.notes = (*study.notes, record.flat)
+    _search(uow, study)
+
+
+def _search(uow: UnitOfWork, study: Study) -> None:
+    """Begins the search, with the baselines."""
+    facts = prepared(study)
     study.state = StudyState.SEARCHING
     named, notes = baselines(study.spec, facts)
     study.notes = (*study.notes, *notes)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import search_space
 from optimization.values import Constraint
+from protocol.calibration import LatencyPreview
 from protocol.metrics import metric_info
 from protocol.study import StudySpec
 from protocol.views import ConstraintView, PreviewView, SpreadView
@@ -23,8 +24,14 @@ AT_ONCE, TOGETHER, WITH_TEACHER, MEASURED, TRAINED = (
 )
 
 
-def preview(spec: StudySpec) -> PreviewView:
-    """What the study would search. A study whose space is empty is none, so there always is something to see."""
+Predicted = Callable[[SearchSpace], tuple[LatencyPreview, ...]]
+
+
+def preview(spec: StudySpec, predicted: Predicted | None = None) -> PreviewView:
+    """What the study would search. A study whose space is empty is none, so there always is something to see.
+
+    `predicted` says what is known of the latencies in a space.
+    """
     space = spec.space()
     seen = search_space.preview(space)
     return PreviewView(
@@ -34,6 +41,7 @@ def preview(spec: StudySpec) -> PreviewView:
         flops=SpreadView.model_validate(seen.flops),
         weight_bytes=SpreadView.model_validate(seen.weight_bytes),
         constraints=tuple(_constraints(spec)),
+        latencies=() if predicted is None else predicted(space),
     )
 
 

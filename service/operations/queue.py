@@ -7,6 +7,7 @@ from distillation.values import Fidelity
 from hardware.values import QuantileName
 from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, Prepared, PrepareWork, Reference, Work
 from protocol.study import StudySpec
+from search_space import Architecture
 from service.store.tables import Job, Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -23,8 +24,24 @@ def queue_calibrate(uow: UnitOfWork, study: Study, references: dict[str, Referen
         references=references,
         head=prepared(study).head,
         profile=spec.target,
-        quantiles=_quantiles(spec),
+        quantiles=judged_quantiles(spec),
         seed=spec.seed,
+    )
+    _add(uow, study, None, work)
+
+
+def queue_sample(uow: UnitOfWork, study: Study, sample: tuple[Architecture, ...], space_key: str) -> None:
+    """A calibration of the target by these architectures."""
+    spec = study.spec
+    work = CalibrateWork(
+        references={},
+        head=prepared(study).head,
+        profile=spec.target,
+        quantiles=judged_quantiles(spec),
+        seed=spec.seed,
+        sample=sample,
+        effort=spec.budget.measuring,
+        space_key=space_key,
     )
     _add(uow, study, None, work)
 
@@ -35,7 +52,7 @@ def queue_measure(uow: UnitOfWork, study: Study, trial: Trial) -> None:
         architecture=trial.architecture,
         head=prepared(study).head,
         profile=spec.target,
-        quantiles=_quantiles(spec),
+        quantiles=judged_quantiles(spec),
         effort=spec.budget.measuring,
         seed=spec.seed,
     )
@@ -66,7 +83,7 @@ def queue_finalize(uow: UnitOfWork, study: Study, trial: Trial) -> None:
         data=facts.data,
         teacher=facts.teacher,
         profile=spec.target,
-        quantiles=_quantiles(spec),
+        quantiles=judged_quantiles(spec),
         effort=spec.budget.final_measuring,
         seed=_seed(spec, trial),
     )
@@ -80,7 +97,7 @@ def prepared(study: Study) -> Prepared:
     return study.prepared
 
 
-def _quantiles(spec: StudySpec) -> tuple[QuantileName, ...]:
+def judged_quantiles(spec: StudySpec) -> tuple[QuantileName, ...]:
     """The quantiles that decide: those of the objectives, else those of the constraints, else p50."""
     for judged in (spec.objectives, spec.constraints):
         metrics = {each.metric for each in judged}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from protocol.views import TrialState
 from search_space import Architecture
+from service.operations.calibrations import predicted_latency
 from service.operations.queue import queue_measure
 from service.store.tables import Study, Trial
 from service.store.unit_of_work import UnitOfWork
@@ -28,6 +29,7 @@ def add_trial(
         origin=origin,
         created_at=uow.now,
         predicted=dict(predicted or {}),
+        predicted_latency=predicted_latency(uow, study, architecture),
     )
     uow.trials.add(trial)
     queue_measure(uow, study, trial)
