@@ -16,7 +16,7 @@ from distillation.presets import recipe
 from distillation.recipe import FLASH_FLOOR, Knowledge, Recipe
 from distillation.values import METRICS_OF, Task, Teacher
 from encoders.values import HeadKind
-from hardware.values import DeviceProfile, Effort
+from hardware.values import DeviceProfile, Effort, QuantileName
 from optimization.values import Constraint, Direction, Objective, StrategyName
 from protocol.baseline import ShapeSpec
 from protocol.metrics import METRICS, metric_info
@@ -371,6 +371,16 @@ class StudySpec(Strict):
         """The tightest upper bound on `parameters`, if there is one, as an argument of `SearchSpace.bounded`."""
         bounds = [c.bound for c in self.constraints if c.metric == "parameters" and not c.at_least]
         return {"parameters": min(bounds)} if bounds else {}
+
+    @property
+    def judged_quantiles(self) -> tuple[QuantileName, ...]:
+        """The quantiles that decide: those of the objectives, else those of the constraints, else p50."""
+        for judged in (self.objectives, self.constraints):
+            metrics = {each.metric for each in judged}
+            named = tuple(name for name in QuantileName if f"latency_{name}" in metrics)
+            if named:
+                return named
+        return (QuantileName.P50,)
 
     def canonical(self) -> dict[str, Any]:
         """Every setting with its default filled in, as plain JSON values."""

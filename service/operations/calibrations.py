@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from encoders.values import HeadKind
 from hardware.values import QuantileName
 from protocol.calibration import CalibrationRecord, CalibrationView, LatencyPreview, PredictedLatency, view_of
 from protocol.jobs import Prepared
@@ -17,7 +16,8 @@ from search_space import Architecture, SearchSpace, SearchSpaceError
 from search_space.design import design, space_key
 from search_space.latency_model import LatencyModel
 from service.errors import InvalidError, NotFoundError
-from service.operations.queue import judged_quantiles, prepared
+from service.operations.preview import latency_previews, serves
+from service.operations.queue import prepared
 from service.store.tables import CalibrationRow, Study
 from service.store.unit_of_work import UnitOfWork
 
@@ -109,23 +109,8 @@ def predicted_latency(uow: UnitOfWork, study: Study, architecture: Architecture)
 
 def preview_latencies(uow: UnitOfWork, spec: StudySpec, space: SearchSpace) -> tuple[LatencyPreview, ...]:
     """What the newest calibration of each machine says of the space that the study would search."""
-    newest: dict[str, CalibrationRow] = {}
-    for row in uow.calibrations.of(spec.target.key):
-        if row.hardware_key not in newest and _serves(row.record, judged_quantiles(spec)[0], spec.task.kind):
-            newest[row.hardware_key] = row
-    found = ((row.id, row.record) for row in newest.values())
-    return tuple(of_space(record, identity, space) for identity, record in found if record.model.covers(space))
-
-
-def of_space(record: CalibrationRecord, identity: str, space: SearchSpace) -> LatencyPreview:
-    """What this calibration says of the space."""
-    fastest, middle, slowest = np.quantile(record.model.predict(space)[0], (0.0, 0.5, 1.0), method="lower")
-    return LatencyPreview(
-        calibration=view_of(record, identity),
-        fastest_s=math.exp(fastest),
-        median_s=math.exp(middle),
-        slowest_s=math.exp(slowest),
-    )
+    rows = uow.calibrations.of(spec.target.key)
+    return latency_previews(((row.id, row.record) for row in rows), spec, space)
 
 
 def _of_study(uow: UnitOfWork, study: Study) -> Iterator[tuple[str, CalibrationRecord]]:
@@ -136,13 +121,8 @@ def _of_study(uow: UnitOfWork, study: Study) -> Iterator[tuple[str, CalibrationR
     facts: Prepared = prepared(study)
     hardware_key = references[-1].measurement.hardware_key
     for row in uow.calibrations.of(study.spec.target.key, hardware_key):
-        if _serves(row.record, judged_quantiles(study.spec)[0], facts.head.kind):
+        if serves(row.record, study.spec, facts.head.kind):
             yield row.id, row.record
-
-
-def _serves(record: CalibrationRecord, quantile: QuantileName, kind: HeadKind) -> bool:
-    """Heads of one kind take about as long, whatever their classes; a head over all words does not."""
-    return record.quantile is quantile and record.head.kind is kind
 
 
 def _first(

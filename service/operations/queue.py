@@ -24,7 +24,7 @@ def queue_calibrate(uow: UnitOfWork, study: Study, references: dict[str, Referen
         references=references,
         head=prepared(study).head,
         profile=spec.target,
-        quantiles=judged_quantiles(spec),
+        quantiles=_quantiles(spec),
         seed=spec.seed,
     )
     _add(uow, study, None, work)
@@ -37,7 +37,7 @@ def queue_sample(uow: UnitOfWork, study: Study, sample: tuple[Architecture, ...]
         references={},
         head=prepared(study).head,
         profile=spec.target,
-        quantiles=judged_quantiles(spec),
+        quantiles=_quantiles(spec),
         seed=spec.seed,
         sample=sample,
         effort=spec.budget.measuring,
@@ -52,7 +52,7 @@ def queue_measure(uow: UnitOfWork, study: Study, trial: Trial) -> None:
         architecture=trial.architecture,
         head=prepared(study).head,
         profile=spec.target,
-        quantiles=judged_quantiles(spec),
+        quantiles=_quantiles(spec),
         effort=spec.budget.measuring,
         seed=spec.seed,
     )
@@ -83,7 +83,7 @@ def queue_finalize(uow: UnitOfWork, study: Study, trial: Trial) -> None:
         data=facts.data,
         teacher=facts.teacher,
         profile=spec.target,
-        quantiles=judged_quantiles(spec),
+        quantiles=_quantiles(spec),
         effort=spec.budget.final_measuring,
         seed=_seed(spec, trial),
     )
@@ -97,14 +97,8 @@ def prepared(study: Study) -> Prepared:
     return study.prepared
 
 
-def judged_quantiles(spec: StudySpec) -> tuple[QuantileName, ...]:
-    """The quantiles that decide: those of the objectives, else those of the constraints, else p50."""
-    for judged in (spec.objectives, spec.constraints):
-        metrics = {each.metric for each in judged}
-        named = tuple(name for name in QuantileName if f"latency_{name}" in metrics)
-        if named:
-            return named
-    return (QuantileName.P50,)
+def _quantiles(spec: StudySpec) -> tuple[QuantileName, ...]:
+    return spec.judged_quantiles
 
 
 def _seed(spec: StudySpec, trial: Trial) -> int:

@@ -37,6 +37,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for command in ("run", "distill", "reproduce", "serve", "suggest", "worker", "study", "front", "preview", "export"):
         assert f"\n  {command} " in done.stdout
+    assert "\n  calibrate " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 
 
