@@ -25,6 +25,11 @@ TOO_FAST, TOO_SLOW = 4.685, 3.0
 least squares where all errors are normal; less for the slow one, as a disturbed machine is slower and never faster.
 """
 
+LEAST_SPREAD = 0.02
+"""Least robust deviation of the logarithms, in units of which rows are judged: where the model is closer than machines
+are steady, the row that it misses most is as good as the others.
+"""
+
 LEAST_WEIGHT = 1e-4
 CLOSE = 0.02
 """Change of the weights below which they have settled."""
@@ -132,7 +137,7 @@ def _fitted(features: LatencyFeatures, logs: Floats, variances: Floats) -> tuple
     points = (columns[:, varying] - centre[varying]) / spread[varying]
     level = float(np.median(logs))
     scale = max(_robust_deviation(logs - level), 1e-6)
-    process = _Process(points, (logs - level) / scale, variances / scale**2)
+    process = _Process(points, (logs - level) / scale, variances / scale**2, least_spread=LEAST_SPREAD / scale)
     ill_fitting = process.fit()
     model = LatencyModel(
         batch=1,
@@ -163,8 +168,8 @@ class _Process:
     floor / w, so one that is far off hardly counts.
     """
 
-    def __init__(self, points: Floats, values: Floats, variances: Floats) -> None:
-        self.points, self.values = points, values
+    def __init__(self, points: Floats, values: Floats, variances: Floats, *, least_spread: float = 1e-9) -> None:
+        self.points, self.values, self._least_spread = points, values, least_spread
         self._variances = variances
         self._weights = np.ones(len(values))
         self._dimensions = points.shape[1]
@@ -200,7 +205,7 @@ class _Process:
             found = minimize(self._loss, self._state, jac=True, method="L-BFGS-B", bounds=bounds)
             self._state = found.x
             residuals = self._left_out()
-            spread = max(_robust_deviation(residuals), 1e-9)
+            spread = max(_robust_deviation(residuals), self._least_spread)
             weights = np.maximum(_biweight(residuals / spread), LEAST_WEIGHT)
             settled = np.abs(weights - self._weights).max() < CLOSE
             self._weights = weights
@@ -270,7 +275,7 @@ def _term_weights(terms: Floats, logs: Floats) -> Floats:
         found, _ = nnls(relative * root[:, None], root)
         residuals = -log_estimate(relative, found)  # measured beyond estimated
         residuals -= np.median(residuals)
-        trust = np.maximum(_biweight(residuals / max(_robust_deviation(residuals), 1e-6)), LEAST_WEIGHT)
+        trust = np.maximum(_biweight(residuals / max(_robust_deviation(residuals), LEAST_SPREAD)), LEAST_WEIGHT)
     return np.asarray(found / size)
 
 

@@ -56,6 +56,12 @@ def test_rows_of_a_disturbed_machine_hardly_count(share):
     assert set(fitted.ill_fitting) >= set(wrong.tolist())
 
 
+def test_no_row_is_left_out_for_a_difference_smaller_than_machines_make():
+    known = design(SPACE, 64)
+    features = features_of_columns(SPACE.columns, batch=1, length=64)
+    assert fit_latency(features.take(known), imagined(SPACE, known), batch=1, length=64).ill_fitting == ()
+
+
 def test_the_gradient_is_that_of_the_loss():
     generator = np.random.default_rng(0)
     process = _Process(generator.standard_normal((12, 3)), generator.standard_normal(12), np.full(12, 0.01))
