@@ -120,26 +120,20 @@ def calibrate(
     return result
 
 
-def dependence(
-    latencies_s: Sequence[float] | Floats, agreed: Agreement, log_variances: Sequence[float] | Floats = ()
-) -> str | None:
+def dependence(latencies_s: Sequence[float] | Floats, agreed: Agreement) -> str | None:
     """Why a search over these latencies would follow noise; None where they depend on the space.
 
-    Args:
-        agreed: how held-out predictions agree with them.
-        log_variances: of their logarithms as observations, where known.
+    `agreed` is how predictions of held-out ones agree with them: what cannot be ranked by the shape is noise, or as
+    good as that.
     """
     fast_s, slow_s = np.quantile(np.asarray(latencies_s), (0.05, 0.95))
-    ratio = float(slow_s / fast_s)
-    noise = math.sqrt(float(np.median(log_variances))) if len(log_variances) else 0.0
-    rank = agreed.spearman or 0.0
-    if ratio >= FLAT and rank >= LEAST_RANK and math.log(ratio) > 4 * noise:
+    ratio, rank = float(slow_s / fast_s), agreed.spearman or 0.0
+    if ratio >= FLAT and rank >= LEAST_RANK:
         return None
-    shaken = f", repeated measurements differ by {math.expm1(noise):.1%}" if noise else ""
     return (
         f"latency hardly depends on this search space: without a twentieth at each end its slowest architecture takes "
-        f"{ratio:.2f} times as long as its fastest{shaken}, and what is predicted of held-out architectures ranks them "
-        f"with a correlation of {rank:.2f}; a search over latency would mostly follow noise"
+        f"{ratio:.2f} times as long as its fastest, and what is predicted of held-out architectures ranks them with a "
+        f"correlation of {rank:.2f}; a search over latency would mostly follow noise"
     )
 
 
@@ -237,7 +231,7 @@ def _calibrated(
         model=fitted.model,
         cross_validated=fitted.agreement,
         held_out=_held_out(features, latencies_s, variances, seed),
-        flat=dependence(latencies_s, fitted.agreement, variances),
+        flat=dependence(latencies_s, fitted.agreement),
         notes=tuple(_notes(measured, fitted, too_large)),
         measured_at=last.measured_at,
     )

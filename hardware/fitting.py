@@ -72,7 +72,8 @@ def fit_latency(
     """The model of these latencies, with its cross-validated errors; its intervals cover what was held out.
 
     Args:
-        log_variances: of each latency's logarithm as an observation, where known.
+        log_variances: of each latency's logarithm as an observation, where known. Only by how much a row is more
+            doubtful than most counts: how far they all lie from the truth is seen better from how they lie.
         batch, length: for which the features of architectures are counted.
 
     Raises:
@@ -86,11 +87,11 @@ def fit_latency(
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise FitError("a latency must be finite and above 0 s")
     logs = np.log(values)
-    variances = np.zeros(len(logs)) if log_variances is None else np.asarray(log_variances, dtype=np.float64)
-    means, deviations = _held_out(features, logs, variances, seed)
+    doubts = np.ones(len(logs)) if log_variances is None else _doubts(log_variances)
+    means, deviations = _held_out(features, logs, doubts, seed)
     # The quantile that one deviation is of a normal variable: a few wrong rows do not move it.
     inflation = max(1.0, float(np.quantile(np.abs(means - logs) / deviations, 0.6827)))
-    model, ill_fitting = _fitted(features, logs, variances)
+    model, ill_fitting = _fitted(features, logs, doubts)
     model = replace(model, inflation=inflation, batch=batch, length=length)
     return Fitted(
         model=model,
@@ -114,18 +115,26 @@ def agreement(log_means: Floats, log_deviations: Floats, logs: Floats) -> Agreem
     )
 
 
-def _held_out(features: LatencyFeatures, logs: Floats, variances: Floats, seed: int) -> tuple[Floats, Floats]:
+def _doubts(log_variances: Sequence[float] | Floats) -> Floats:
+    """How many times as large as the usual one the variance of each row's noise is, at least once."""
+    variances = np.asarray(log_variances, dtype=np.float64)
+    usual = max(float(np.median(variances)), 1e-12)
+    doubts: Floats = np.clip(variances / usual, 1.0, 1.0 / LEAST_WEIGHT)
+    return doubts
+
+
+def _held_out(features: LatencyFeatures, logs: Floats, doubts: Floats, seed: int) -> tuple[Floats, Floats]:
     """Each row predicted by a model of the other folds."""
     fold = np.random.default_rng(seed).permutation(len(logs)) % FOLDS
     means, deviations = np.empty(len(logs)), np.empty(len(logs))
     for number in range(FOLDS):
         inside, outside = fold != number, fold == number
-        model, _ = _fitted(features.take(inside), logs[inside], variances[inside])
+        model, _ = _fitted(features.take(inside), logs[inside], doubts[inside])
         means[outside], deviations[outside] = model.log_latency(features.take(outside))
     return means, deviations
 
 
-def _fitted(features: LatencyFeatures, logs: Floats, variances: Floats) -> tuple[LatencyModel, tuple[int, ...]]:
+def _fitted(features: LatencyFeatures, logs: Floats, doubts: Floats) -> tuple[LatencyModel, tuple[int, ...]]:
     """The model, and the rows that do not fit it."""
     weights = _term_weights(features.terms, logs)
     columns = np.log(features.sizes)
@@ -137,7 +146,7 @@ def _fitted(features: LatencyFeatures, logs: Floats, variances: Floats) -> tuple
     points = (columns[:, varying] - centre[varying]) / spread[varying]
     level = float(np.median(logs))
     scale = max(_robust_deviation(logs - level), 1e-6)
-    process = _Process(points, (logs - level) / scale, variances / scale**2, least_spread=LEAST_SPREAD / scale)
+    process = _Process(points, (logs - level) / scale, doubts, least_spread=LEAST_SPREAD / scale)
     ill_fitting = process.fit()
     model = LatencyModel(
         batch=1,
@@ -165,12 +174,12 @@ class _Process:
     """The Gaussian process of `LatencyModel`, whose hyperparameters maximise the posterior.
 
     Rows are weighed by Tukey's biweight of what the others say of them: of a row of weight w the noise has the variance
-    floor / w, so one that is far off hardly counts.
+    floor * doubt / w, so one that is far off hardly counts.
     """
 
-    def __init__(self, points: Floats, values: Floats, variances: Floats, *, least_spread: float = 1e-9) -> None:
+    def __init__(self, points: Floats, values: Floats, doubts: Floats, *, least_spread: float = 1e-9) -> None:
         self.points, self.values, self._least_spread = points, values, least_spread
-        self._variances = variances
+        self._doubts = doubts
         self._weights = np.ones(len(values))
         self._dimensions = points.shape[1]
         self._squares = [np.square(column[:, None] - column) for column in points.T]
@@ -196,7 +205,7 @@ class _Process:
 
     @property
     def noise(self) -> Floats:
-        return self.floor / self._weights + self._variances + 1e-8
+        return self.floor * self._doubts / self._weights + 1e-8
 
     def fit(self) -> tuple[int, ...]:
         """Fits and weighs in turns; the rows that hardly count in the end."""
@@ -234,8 +243,8 @@ class _Process:
         root = np.sqrt(5.0 * sum((s * square for s, square in zip(scales, self._squares, strict=True)), np.zeros(1)))
         decay = np.exp(-root)
         bent = bends * (1.0 + root + root * root / 3.0) * decay
-        own = floor / self._weights
-        whole = bent + slopes * self._product + 1.0 + np.diag(own + self._variances + 1e-8)
+        own = floor * self._doubts / self._weights
+        whole = bent + slopes * self._product + 1.0 + np.diag(own + 1e-8)
         try:
             factor = np.linalg.cholesky(whole)
         except np.linalg.LinAlgError:

@@ -62,9 +62,32 @@ def test_no_row_is_left_out_for_a_difference_smaller_than_machines_make():
     assert fit_latency(features.take(known), imagined(SPACE, known), batch=1, length=64).ill_fitting == ()
 
 
+def test_rows_that_are_all_as_doubtful_count_as_much_as_each_other():
+    """How doubtful they are is seen from how they lie: a loaded machine makes the worst of its own measurements."""
+    known = design(SPACE, 64)
+    features = features_of_columns(SPACE.columns, batch=1, length=64).take(known)
+    latencies = imagined(SPACE, known, noise=0.02)
+    alike = fit_latency(features, latencies, log_variances=np.full(64, 9.0))
+    assert alike.model == fit_latency(features, latencies).model
+
+
+def test_a_row_that_is_more_doubtful_than_the_others_counts_less():
+    known = design(SPACE, 64)
+    features = features_of_columns(SPACE.columns, batch=1, length=64).take(known)
+    latencies = imagined(SPACE, known)
+    latencies[7] *= 1.05
+    variances = np.where(np.arange(64) == 7, 0.25, 1e-4)
+    doubted = fit_latency(features, latencies, log_variances=variances).model
+    believed = fit_latency(features, latencies).model
+    errors = [
+        abs(model.log_latency(features.take([7]))[0][0] - np.log(latencies[7] / 1.05)) for model in (doubted, believed)
+    ]
+    assert errors[0] < errors[1]
+
+
 def test_the_gradient_is_that_of_the_loss():
     generator = np.random.default_rng(0)
-    process = _Process(generator.standard_normal((12, 3)), generator.standard_normal(12), np.full(12, 0.01))
+    process = _Process(generator.standard_normal((12, 3)), generator.standard_normal(12), 1 + generator.random(12))
     for _ in range(5):
         state = process._state + generator.standard_normal(6)
         scale = np.abs(process._loss(state)[1]).max()
@@ -74,7 +97,7 @@ def test_the_gradient_is_that_of_the_loss():
 def test_what_others_say_of_a_row_is_what_a_model_without_it_says():
     """By leaving each row out and solving anew."""
     generator = np.random.default_rng(1)
-    process = _Process(generator.standard_normal((10, 2)), generator.standard_normal(10), np.zeros(10))
+    process = _Process(generator.standard_normal((10, 2)), generator.standard_normal(10), np.ones(10))
     process.fit()
     from search_space.latency_model import covariance
 
