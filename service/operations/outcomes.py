@@ -28,8 +28,8 @@ from service.operations.failures import end_trial, fail_study
 from service.operations.finalists import complete_if_ended
 from service.operations.metrics import known_early, score_variance
 from service.operations.queue import prepared, queue_calibrate, queue_distill, queue_sample
-from service.operations.spaces import baselines, effective_space, references
-from service.operations.trials import add_trial
+from service.operations.spaces import effective_space, references
+from service.operations.trials import begin_search
 from service.store.tables import Evaluation, Job, MeasurementRole, MeasurementRow, Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -121,7 +121,7 @@ def _calibrated(uow: UnitOfWork, study: Study, job: Job, outcome: Calibrated) ->
     if wants_calibration(uow, study, space):
         queue_sample(uow, study, *sample_of(study.spec, space))
         return
-    _search(uow, study)
+    begin_search(uow, study)
 
 
 def _sampled(uow: UnitOfWork, study: Study, work: CalibrateWork, outcome: Calibrated) -> None:
@@ -135,17 +135,7 @@ def _sampled(uow: UnitOfWork, study: Study, work: CalibrateWork, outcome: Calibr
     uow.flush()
     if record.flat:
         study.notes = (*study.notes, record.flat)
-    _search(uow, study)
-
-
-def _search(uow: UnitOfWork, study: Study) -> None:
-    """Begins the search, with the baselines."""
-    facts = prepared(study)
-    study.state = StudyState.SEARCHING
-    named, notes = baselines(study.spec, facts)
-    study.notes = (*study.notes, *notes)
-    for name, architecture in named.items():
-        add_trial(uow, study, architecture, f"baseline: {name}")
+    begin_search(uow, study)
 
 
 def _measured(uow: UnitOfWork, study: Study, trial: Trial, outcome: Measured) -> None:

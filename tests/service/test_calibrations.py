@@ -217,6 +217,19 @@ def test_outcomes_that_do_not_answer_the_sample_are_refused(worker, answers, rec
     assert worker.study().state is StudyState.SEARCHING
 
 
+def test_a_calibration_that_failed_stops_no_study(worker):
+    worker.create(budget=WITH_CALIBRATION)
+    worker.work(JobKind.PREPARE)
+    worker.report(worker.lease(kinds=(JobKind.CALIBRATE,)))
+    for _ in range(worker.settings.max_attempts):
+        assert worker.study().state is StudyState.CALIBRATING
+        worker.fail(worker.lease(kinds=(JobKind.CALIBRATE,)), message="the machine changed")
+    study = worker.study()
+    assert study.state is StudyState.SEARCHING
+    assert "the calibration failed: error: the machine changed" in study.notes[-1]
+    assert [trial.origin for trial in worker.trials()] == ["baseline: half-depth"]
+
+
 def test_a_model_that_cannot_be_used_is_refused(worker, record):
     broken = [
         replace(record.model, length=7),
