@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from client import Client, ProblemError
 from protocol.calibration import CalibrationRecord
 
 FOLDER = "calibrations"
@@ -31,3 +32,13 @@ def kept(home: Path, profile_key: str) -> list[CalibrationRecord]:
         except (OSError, ValidationError):
             continue
     return sorted(found, key=lambda record: record.taken_at, reverse=True)
+
+
+def offer(client: Client, home: Path, profile_key: str) -> None:
+    """Send the service what the home keeps of this device profile; one that it refuses is none for it."""
+    for record in kept(home, profile_key):
+        try:
+            client.calibrations.upload(record)
+        except ProblemError as error:
+            if error.problem.status >= 500:
+                raise

@@ -4,13 +4,15 @@ import csv
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cli.calibrating import CalibrateOptions, calibrate_here
-from cli.calibrations import keep, kept
+from cli.calibrations import keep, kept, offer
 from cli.errors import BadInputError
+from client import Client
 from hardware.values import DeviceProfile, Measurement, Quantile, QuantileName, Source, Verdict
-from protocol.calibration import CalibrationRecord
+from protocol.calibration import CalibrationRecord, view_of
 from search_space import cost
 
 STUDY = """
@@ -152,6 +154,25 @@ def test_files_that_are_no_calibrations_are_left_out(options, study_file):
     (home / "calibrations" / "here" / f"{key}-broken.json").write_text("{")
     assert kept(home, key) == [newer, record]
     assert kept(home, "other") == []
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_service_is_offered_what_the_home_keeps_of_its_target(options, study_file, refuses):
+    calibrate_here(options(study_file=study_file), as_json=True, measure=Device())
+    key, sent = DeviceProfile(length=32).key, []
+
+    def answer(request):
+        record = CalibrationRecord.model_validate_json(request.read())
+        sent.append(record)
+        if refuses:
+            problem = {"title": "", "status": 422, "detail": "no model", "code": "invalid"}
+            return httpx.Response(422, json=problem)
+        return httpx.Response(201, json=view_of(record, record.id).model_dump(mode="json"))
+
+    with Client("http://service:1", wire=httpx.MockTransport(answer)) as client:
+        offer(client, options().home, key)
+        offer(client, options().home, "another")
+    assert sent == kept(options().home, key)
 
 
 @pytest.mark.parametrize(
