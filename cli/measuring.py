@@ -24,6 +24,7 @@ from cli.measurements import (
     single_table,
 )
 from cli.models import Model, find_model
+from cli.target import read_target
 from encoders.values import Head
 from hardware.errors import BusyError, UnsupportedProfileError
 from hardware.grid import BATCHES, LENGTHS, Cell, check_supported, grid, measure_grid
@@ -31,13 +32,9 @@ from hardware.histogram import BUCKETS, Histogram, expectation, histogram
 from hardware.lock import measuring
 from hardware.procedure import measure as measure_profile
 from hardware.values import Device, DeviceProfile, Effort, Measurement, QuantileName
-from protocol.errors import StudyFileError
 from protocol.quantity import format_count
-from protocol.study_file import load_target, parse_target
 from search_space import Architecture, parameter_count
 from search_space.errors import unknown
-
-YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +75,7 @@ def measure(options: MeasureOptions, *, as_json: bool) -> ExitCode:
     effort, quantiles = _effort(options.effort), _quantiles(options.quantiles)
     _check_output(options.output)
     _check_together(options)
-    targets = [_target(text) for text in options.targets]
+    targets = [read_target(text) for text in options.targets]
     _check_supported(targets)  # before a model is read, or texts are
     model = find_model(options.model, options.architecture)
     orders = _orders(options, model, targets or [_default_target(model)])
@@ -212,15 +209,6 @@ def _check_together(options: MeasureOptions) -> None:
         for name in ("columns", "buckets", "tokenizer"):
             if getattr(options, name):
                 raise BadInputError(f"--{name.removesuffix('s') if name == 'columns' else name} belongs to --lengths")
-
-
-def _target(text: str) -> DeviceProfile:
-    try:
-        path = Path(text).expanduser()
-        is_file = path.suffix.lower() in YAML or path.is_file()
-        return load_target(path) if is_file else parse_target(text, origin="--target")
-    except StudyFileError as error:
-        raise BadInputError(str(error)) from error
 
 
 def _default_target(model: Model) -> DeviceProfile:

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from cli.tables import NONE, new_table
 from hardware.values import DeviceProfile
-from protocol.quantity import format_count
+from protocol.quantity import format_count, format_seconds
 from protocol.views import PreviewView
 
 
@@ -20,6 +20,22 @@ def costs_table(view: PreviewView, target: DeviceProfile) -> Table:
     }
     for name, spread in rows.items():
         table.add_row(name, *(format_count(value) for value in (spread.minimum, spread.median, spread.maximum)))
+    return table
+
+
+def latencies_table(view: PreviewView) -> Table:
+    """What is predicted of the latencies, one row for each machine that was calibrated."""
+    table = new_table(
+        "Predicted latencies", "hardware", "fastest", "median", "slowest", "mean error, cross-validated", "calibrated"
+    )
+    for one in view.latencies:
+        found = one.calibration
+        table.add_row(
+            f"{found.hardware_key}  {found.environment.get('cpu', '')}".rstrip(),
+            *(f"{format_seconds(value)} predicted" for value in (one.fastest_s, one.median_s, one.slowest_s)),
+            f"{found.cross_validated.mape:.1%} of {found.architectures}",
+            found.measured_at[:10],
+        )
     return table
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from pydantic import BaseModel
 from rich.console import Console
 
+from cli.calibrations import kept
 from cli.checkpoint_export import ExportOptions, Format, export_checkpoint
 from cli.display import make_console, say
 from cli.errors import BadInputError
 from cli.exports import download_exports
-from cli.previewing import constraints_table, costs_table
+from cli.previewing import constraints_table, costs_table, latencies_table
 from cli.study_source import read_study, refused
 from cli.summary import closing_lines, shown_loading
 from cli.tables import (
@@ -87,11 +88,13 @@ def front(url: str, name: str, *, as_json: bool) -> None:
             say(console, line)
 
 
-def preview(study_file: Path, *, as_json: bool) -> None:
+def preview(study_file: Path, home: Path, *, as_json: bool) -> None:
     spec = read_study(study_file)
+    from service.operations.preview import latency_previews
     from service.operations.preview import preview as preview_of
 
-    view = preview_of(spec)
+    records = [(record.id, record) for record in kept(home, spec.target.key)]
+    view = preview_of(spec, lambda space: latency_previews(records, spec, space))
     if as_json:
         print(json.dumps({"study": _plain(spec), "preview": _plain(view)}, indent=2))
         return
@@ -105,6 +108,8 @@ def preview(study_file: Path, *, as_json: bool) -> None:
     console.print(costs_table(view, spec.target))
     if view.constraints:
         console.print(constraints_table(view))
+    if view.latencies:
+        console.print(latencies_table(view))
     say(
         console,
         f"budget: {spec.budget.trials} trials, {spec.budget.finalists} finalists\ntarget: {spec.target.label}",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cli.calibrations import offer
 from cli.display import Display, say
 from cli.errors import BadInputError, CliError, ExitCode
 from cli.exports import download_exports
@@ -96,6 +97,7 @@ class _Session:
         with closing(Client(self._address, patience_s=0)) as client:
             self._wait_for_service(client)
         with closing(Client(self._address)) as client:
+            offer(client, self._options.home, self._spec.target.key)
             study = created(client, self._spec, self._options)
             say(self._console, f"study {study.name}: {self._address}/studies/{study.name}")
             if study.ended_at is None or self._options.hold:

@@ -128,7 +128,7 @@ def trials_table(study: StudyView, trials: Sequence[TrialView], *, last: int | N
             trial.label,
             str(trial.state),
             NONE if value is None else f"{value:.3f}",
-            latency_text(trial.latency, quantile),
+            _with_prediction(trial, quantile),
             parameters_text(trial),
             "front" if trial.on_front else trial.reason or trial.origin,
         )
@@ -171,6 +171,15 @@ def latency_text(latency: LatencyView | None, quantile: str = "p50") -> str:
         return NONE
     doubt = "" if latency.verdict == "steady" else f", {latency.verdict}"
     return f"{format_seconds(latency_s(latency, quantile))} {latency.source}{doubt}"
+
+
+def _with_prediction(trial: TrialView, quantile: str) -> str:
+    """`3.1 ms measured (2.9 ms predicted)`, where a calibration told it."""
+    predicted = trial.predicted
+    if predicted is None or predicted.quantile != quantile:
+        return latency_text(trial.latency, quantile)
+    told = f"{format_seconds(predicted.latency_s)} predicted"
+    return told if trial.latency is None else f"{latency_text(trial.latency, quantile)} ({told})"
 
 
 def parameters_text(trial: TrialView) -> str:

@@ -11,6 +11,7 @@ import httpx
 
 from client.artefacts import Artefacts
 from client.cache import Cache
+from client.calibrations import Calibrations
 from client.jobs import Jobs
 from client.studies import Studies
 from client.transport import Transport
@@ -42,6 +43,7 @@ class Client:
         self._transport = Transport(base_url, patience_s=patience_s, wire=wire, pause=pause)
         self.studies = Studies(self._transport)
         self.jobs = Jobs(self._transport)
+        self.calibrations = Calibrations(self._transport)
         self.artefacts = Artefacts(self._transport, None if cache is None else Cache(cache))
 
     def healthy(self) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import qmc
 
 from optimization.strategy import StrategyStudy, StrategyTrial, Suggestion
 from optimization.untried import untried
 from search_space import SearchSpace
+from search_space.design import row_at
 
 BLOCK = 64
 """Points drawn at once; a power of two keeps the sequence balanced."""
@@ -44,19 +44,5 @@ def _order(space: SearchSpace, seed: int) -> Iterator[int]:
     sequence = qmc.Sobol(d=len(space.names), scramble=True, rng=generator)
     for _ in range(LONGEST // BLOCK):
         for point in sequence.random(BLOCK):
-            yield _row_at(space, point)
+            yield row_at(space, point)
     yield from generator.permutation(space.size).tolist()
-
-
-def _row_at(space: SearchSpace, point: npt.NDArray[np.float64]) -> int:
-    """The valid point that stands where `point` stands in the unit cube.
-
-    One dimension after the other takes the quantile of its values among the points that agree so far (the Rosenblatt
-    transformation), so a uniform point gives a uniform valid point and none has to be rejected.
-    """
-    low, high = 0, space.size
-    for name, quantile in zip(space.names, point, strict=True):
-        part = space.columns[name][low:high]
-        value = part[int(quantile * len(part))]
-        low, high = low + int(np.searchsorted(part, value)), low + int(np.searchsorted(part, value, side="right"))
-    return low

@@ -21,6 +21,7 @@ from distillation.values import Fidelity, Task, Teacher
 from encoders.values import Head
 from hardware.values import DeviceProfile, Effort, Measurement, QuantileName
 from protocol.artefact import ArtefactId
+from protocol.calibration import MOST_ROWS, CalibrationRecord
 from protocol.metrics import MOST_PARAMETERS
 from protocol.targets import AnyTarget, HardwareKey
 from search_space import Architecture, parameter_count
@@ -92,8 +93,15 @@ Quantiles = Annotated[
 """The quantiles that count: verdict and variance of a measurement are theirs."""
 
 
+# Left out where there is none: older workers know nothing of it.
+Sample = Annotated[tuple[Architecture, ...], Field(max_length=MOST_ROWS, exclude_if=lambda sample: not sample)]
+
+
 class CalibrateWork(Message):
-    """Measures reference architectures by name: the teacher, and the smallest and largest of the space."""
+    """Measures reference architectures by name: the teacher, and the smallest and largest of the space.
+
+    Or a sample of the space named `space_key`, with this effort, and fits a model to it of the first of `quantiles`.
+    """
 
     kind: Literal[JobKind.CALIBRATE] = JobKind.CALIBRATE
     references: dict[str, Reference]
@@ -101,6 +109,9 @@ class CalibrateWork(Message):
     profile: DeviceProfile
     quantiles: Quantiles = _MEDIAN
     seed: int
+    sample: Sample = ()
+    effort: Annotated[Effort, Field(exclude_if=lambda effort: effort is Effort.SEARCH)] = Effort.SEARCH
+    space_key: Annotated[str, Field(exclude_if=lambda key: not key)] = ""
 
 
 class MeasureWork(Message):
@@ -194,8 +205,11 @@ Told = Annotated[Measurement, WrapSerializer(_told)]
 
 
 class Calibrated(Message):
+    """The references' measurements; of a sample its calibration."""
+
     kind: Literal[JobKind.CALIBRATE] = JobKind.CALIBRATE
     measurements: dict[str, Told]
+    calibration: Annotated[CalibrationRecord | None, Field(exclude_if=lambda calibration: calibration is None)] = None
 
 
 class Measured(Message):

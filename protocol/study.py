@@ -16,7 +16,7 @@ from distillation.presets import recipe
 from distillation.recipe import FLASH_FLOOR, Knowledge, Recipe
 from distillation.values import METRICS_OF, Task, Teacher
 from encoders.values import HeadKind
-from hardware.values import DeviceProfile, Effort
+from hardware.values import DeviceProfile, Effort, QuantileName
 from optimization.values import Constraint, Direction, Objective, StrategyName
 from protocol.baseline import ShapeSpec
 from protocol.metrics import METRICS, metric_info
@@ -28,6 +28,9 @@ from search_space.space import FIXED, SEARCHABLE
 
 OF_VOCABULARY = ("parameters", "weight_bytes")
 """The costs that depend on the teacher's vocabulary."""
+
+FEWEST_CALIBRATED, MOST_CALIBRATED = 16, 1_000
+"""Architectures of a calibration."""
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 _BEGINNING = re.compile(r"(?P<condition>the condition of )?(?P<name>\w+):? ")
@@ -225,7 +228,8 @@ class Budget(Strict):
 
     `parallel` trials are kept going at once; a flash distillation takes `flash` of the full steps, and no fewer than
     `flash_floor`; the `finalists` best of the front are distilled in full. Trials and finalists are measured with the
-    efforts named here.
+    efforts named here. Before the search so many architectures of the space are measured for a `calibration`, unless
+    the target has one already; 0 for none.
     """
 
     trials: Annotated[int, Field(ge=1, le=100_000)] = 32
@@ -235,6 +239,13 @@ class Budget(Strict):
     finalists: Annotated[int, Field(ge=1, le=1_000)] = 3
     measuring: Effort = Effort.SEARCH
     final_measuring: Effort = Effort.REPORT
+    calibration: Annotated[int, Field(ge=0, le=MOST_CALIBRATED)] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Budget:
+        if 0 < self.calibration < FEWEST_CALIBRATED:
+            raise ValueError(f"calibration must be 0 or at least {FEWEST_CALIBRATED}, got {self.calibration}")
+        return self
 
 
 class StudySpec(Strict):
@@ -360,6 +371,16 @@ class StudySpec(Strict):
         """The tightest upper bound on `parameters`, if there is one, as an argument of `SearchSpace.bounded`."""
         bounds = [c.bound for c in self.constraints if c.metric == "parameters" and not c.at_least]
         return {"parameters": min(bounds)} if bounds else {}
+
+    @property
+    def judged_quantiles(self) -> tuple[QuantileName, ...]:
+        """The quantiles that decide: those of the objectives, else those of the constraints, else p50."""
+        for judged in (self.objectives, self.constraints):
+            metrics = {each.metric for each in judged}
+            named = tuple(name for name in QuantileName if f"latency_{name}" in metrics)
+            if named:
+                return named
+        return (QuantileName.P50,)
 
     def canonical(self) -> dict[str, Any]:
         """Every setting with its default filled in, as plain JSON values."""

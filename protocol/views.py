@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from distillation.values import Fidelity
+from protocol.calibration import LatencyPreview, PredictedLatency
 from protocol.jobs import CurvePoint, FailureReason, JobKind, JobState, Prepared, Progress, Score
 from protocol.study import StudySpec
 from protocol.targets import AnyTarget
@@ -112,6 +113,8 @@ class TrialView(View):
     on_front: bool
     created_at: datetime
     ended_at: datetime | None
+    predicted: PredictedLatency | None = None
+    """What a calibration of the target said before it was measured; None without one."""
 
 
 class FrontPoint(View):
@@ -198,7 +201,8 @@ class PreviewView(View):
     """What a study would search: `size` architectures of `grid_points` combinations.
 
     Costs are those on the target. They are counted without the token embeddings, which follow from the teacher's
-    vocabulary, and so are the constraints on parameters and weights judged.
+    vocabulary, and so are the constraints on parameters and weights judged. `latencies` are predicted, one for each
+    machine that was calibrated for the target.
     """
 
     grid_points: int
@@ -207,6 +211,7 @@ class PreviewView(View):
     flops: SpreadView
     weight_bytes: SpreadView
     constraints: tuple[ConstraintView, ...]
+    latencies: tuple[LatencyPreview, ...] = ()
 
 
 class DriftView(View):

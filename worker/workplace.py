@@ -41,6 +41,11 @@ def teachers_outputs(home: Path) -> Path:
     return home / "cache" / "teachers"
 
 
+def unfinished_calibrations(home: Path) -> Path:
+    """Measurements of calibrations that have not ended."""
+    return home / "cache" / "calibrating"
+
+
 @contextmanager
 def preparing(home: Path, fingerprint: str) -> Iterator[Path | None]:
     """A folder for a preparation's checkpoints, which outlives a block that raises, and the process.
@@ -76,6 +81,10 @@ class Workplace:
     @property
     def teachers_outputs(self) -> Path:
         return teachers_outputs(self.home)
+
+    @property
+    def calibrations(self) -> Path:
+        return unfinished_calibrations(self.home)
 
     @property
     def work(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Path, Response
 from protocol.views import CreateStudy, FrontView, PreviewView, StudyView, TrialView
 from service.api.dependencies import PartsOf, ReadUnit
 from service.operations import views
+from service.operations.calibrations import preview_latencies
 from service.operations.preview import preview
 from service.operations.studies import create_study, parse_spec
 
@@ -55,6 +57,7 @@ def get_front(name: str, uow: ReadUnit) -> FrontView:
 
 
 @router.post("/preview")
-def preview_study(message: CreateStudy) -> PreviewView:
-    """What a study would search, and who meets its constraints. Nothing is started."""
-    return preview(parse_spec(message.spec))
+def preview_study(message: CreateStudy, uow: ReadUnit) -> PreviewView:
+    """What a study would search, who meets its constraints, and what latencies are predicted. Nothing is started."""
+    spec = parse_spec(message.spec)
+    return preview(spec, partial(preview_latencies, uow, spec))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from protocol.jobs import Failure, FailureReason, JobKind, JobState
+from protocol.jobs import CalibrateWork, Failure, FailureReason, JobKind, JobState
 from protocol.views import FinalistState, StudyState, TrialState
 from service.operations.finalists import complete_if_ended
+from service.operations.trials import begin_search
 from service.store.tables import Job, Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -21,6 +22,11 @@ def job_failed(uow: UnitOfWork, study: Study, job: Job, failure: Failure, max_at
     job.state = JobState.FAILED
     job.ended_at = uow.now
     job.expires_at = None
+    if isinstance(job.work, CalibrateWork) and job.work.sample:
+        # Predictions help a search, which does as well without.
+        study.notes = (*study.notes, f"no latency is predicted, because the calibration failed: {job.error}")
+        begin_search(uow, study)
+        return
     if job.trial_id is None:
         fail_study(uow, study, f"the {job.kind} job failed: {job.error}", failure.reason)
     elif job.is_of_finalist:

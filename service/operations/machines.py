@@ -32,7 +32,7 @@ def can_measure(targets: Sequence[Target], profile: DeviceProfile, study: Study)
 def measurements_of(outcome: Outcome) -> list[Measurement]:
     match outcome:
         case Calibrated():
-            return list(outcome.measurements.values())
+            return list(outcome.measurements.values())  # a sample's are behind its calibration
         case Measured():
             return [outcome.measurement]
         case Finalized():
@@ -45,7 +45,7 @@ def measurements_of(outcome: Outcome) -> list[Measurement]:
 
 def mixed(study: Study, outcome: Outcome) -> str | None:
     """Why the outcome's latencies cannot stand beside each other, and the study's; None where they can."""
-    keys = {measurement.hardware_key for measurement in measurements_of(outcome)}
+    keys = _hardware_keys(outcome)
     if study.hardware_key is not None and keys - {study.hardware_key}:
         other = sorted(keys - {study.hardware_key})[0]
         return f"it was measured on hardware {other}, and the study's latencies are of hardware {study.hardware_key}"
@@ -56,8 +56,14 @@ def mixed(study: Study, outcome: Outcome) -> str | None:
 
 def settle(study: Study, outcome: Outcome) -> None:
     """From its first measurement on, a study stays with that hardware."""
-    for measurement in measurements_of(outcome):
-        study.hardware_key = study.hardware_key or measurement.hardware_key
+    for hardware_key in _hardware_keys(outcome):
+        study.hardware_key = study.hardware_key or hardware_key
+
+
+def _hardware_keys(outcome: Outcome) -> set[str]:
+    keys = {measurement.hardware_key for measurement in measurements_of(outcome)}
+    sample = outcome.calibration if isinstance(outcome, Calibrated) else None
+    return keys if sample is None else keys | {sample.hardware_key}
 
 
 def machine_notes(study: Study, jobs: Sequence[Job], workers: Sequence[Worker]) -> Iterator[str]:

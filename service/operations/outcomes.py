@@ -10,6 +10,7 @@ from hardware.values import Measurement
 from optimization.front import infer_reference
 from protocol.jobs import (
     Calibrated,
+    CalibrateWork,
     Distilled,
     DistillWork,
     FailureReason,
@@ -23,13 +24,14 @@ from protocol.jobs import (
 from protocol.views import FinalistState, StudyState, TrialState
 from search_space import SearchSpaceError, parameter_columns
 from service.errors import InvalidError
+from service.operations.calibrations import sample_of, store_calibration, wants_calibration
 from service.operations.constraints import broken, nobody_meets, too_many_parameters
 from service.operations.failures import end_trial, fail_study
 from service.operations.finalists import complete_if_ended
 from service.operations.metrics import known_early, score_variance
-from service.operations.queue import prepared, queue_calibrate, queue_distill, queue_export_measurement
-from service.operations.spaces import baselines, effective_space, references
-from service.operations.trials import add_trial
+from service.operations.queue import prepared, queue_calibrate, queue_distill, queue_export_measurement, queue_sample
+from service.operations.spaces import effective_space, references
+from service.operations.trials import begin_search
 from service.store.tables import Evaluation, Job, MeasurementRole, MeasurementRow, Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -52,7 +54,7 @@ def follow(uow: UnitOfWork, study: Study, job: Job, outcome: Outcome) -> None:
         case Prepared():
             _prepared(uow, study, outcome)
         case Calibrated():
-            _calibrated(uow, study, outcome)
+            _calibrated(uow, study, job, outcome)
         case Measured():
             _measured(uow, study, job, _trial(uow, job), outcome)
         case Distilled():
@@ -94,7 +96,10 @@ def _prepared(uow: UnitOfWork, study: Study, outcome: Prepared) -> None:
     study.state = StudyState.CALIBRATING
 
 
-def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
+def _calibrated(uow: UnitOfWork, study: Study, job: Job, outcome: Calibrated) -> None:
+    if isinstance(job.work, CalibrateWork) and job.work.sample:
+        _sampled(uow, study, job.work, outcome)
+        return
     facts = prepared(study)
     space = effective_space(study.spec, facts)
     expected = references(study.spec.budget, space, facts.architecture)
@@ -115,11 +120,24 @@ def _calibrated(uow: UnitOfWork, study: Study, outcome: Calibrated) -> None:
             f"latency hardly depends on the search space: its largest architecture takes {ratio:.2f} times as long as "
             "its smallest one, so a search over latency mostly follows noise",
         )
-    study.state = StudyState.SEARCHING
-    named, notes = baselines(study.spec, facts)
-    study.notes = (*study.notes, *notes)
-    for name, architecture in named.items():
-        add_trial(uow, study, architecture, f"baseline: {name}")
+    if wants_calibration(uow, study, space):
+        queue_sample(uow, study, *sample_of(study.spec, space))
+        return
+    begin_search(uow, study)
+
+
+def _sampled(uow: UnitOfWork, study: Study, work: CalibrateWork, outcome: Calibrated) -> None:
+    record = outcome.calibration
+    if record is None:
+        raise InvalidError("a sample was to be measured; the outcome has no calibration")
+    unasked = [row.architecture.label for row in record.rows if row.architecture not in work.sample]
+    if record.profile != work.profile or unasked:
+        raise InvalidError(f"the calibration is of {record.profile.label}{', of ' if unasked else ''}{unasked[:1]}")
+    store_calibration(uow, record)
+    uow.flush()
+    if record.flat:
+        study.notes = (*study.notes, record.flat)
+    begin_search(uow, study)
 
 
 def _measured(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: Measured) -> None:

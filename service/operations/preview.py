@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
 
 import search_space
+from encoders.values import HeadKind
 from optimization.values import Constraint
+from protocol.calibration import CalibrationRecord, LatencyPreview, view_of
 from protocol.metrics import metric_info
 from protocol.study import StudySpec
 from protocol.views import ConstraintView, PreviewView, SpreadView
@@ -23,8 +28,14 @@ AT_ONCE, TOGETHER, WITH_TEACHER, MEASURED, TRAINED = (
 )
 
 
-def preview(spec: StudySpec) -> PreviewView:
-    """What the study would search. A study whose space is empty is none, so there always is something to see."""
+Predicted = Callable[[SearchSpace], tuple[LatencyPreview, ...]]
+
+
+def preview(spec: StudySpec, predicted: Predicted | None = None) -> PreviewView:
+    """What the study would search. A study whose space is empty is none, so there always is something to see.
+
+    `predicted` says what is known of the latencies in a space.
+    """
     space = spec.space()
     seen = search_space.preview(space)
     return PreviewView(
@@ -34,6 +45,37 @@ def preview(spec: StudySpec) -> PreviewView:
         flops=SpreadView.model_validate(seen.flops),
         weight_bytes=SpreadView.model_validate(seen.weight_bytes),
         constraints=tuple(_constraints(spec)),
+        latencies=() if predicted is None else predicted(space),
+    )
+
+
+def latency_previews(
+    records: Iterable[tuple[str, CalibrationRecord]], spec: StudySpec, space: SearchSpace
+) -> tuple[LatencyPreview, ...]:
+    """What the first calibration of each machine that serves the study says of the space; `records` with their ids."""
+    seen: dict[str, LatencyPreview] = {}
+    for identity, record in records:
+        if record.hardware_key in seen or not serves(record, spec, spec.task.kind):
+            continue
+        if record.model.covers(space):
+            seen[record.hardware_key] = _of_space(record, identity, space)
+    return tuple(seen.values())
+
+
+def serves(record: CalibrationRecord, spec: StudySpec, kind: HeadKind) -> bool:
+    """Whether it is of what the study judges, on its target. Heads of one kind take about as long, whatever their
+    classes; a head over all words does not.
+    """
+    return (record.profile, record.quantile, record.head.kind) == (spec.target, spec.judged_quantiles[0], kind)
+
+
+def _of_space(record: CalibrationRecord, identity: str, space: SearchSpace) -> LatencyPreview:
+    fastest, middle, slowest = np.quantile(record.model.predict(space)[0], (0.0, 0.5, 1.0), method="lower")
+    return LatencyPreview(
+        calibration=view_of(record, identity),
+        fastest_s=math.exp(fastest),
+        median_s=math.exp(middle),
+        slowest_s=math.exp(slowest),
     )
 
 

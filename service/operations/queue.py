@@ -8,6 +8,7 @@ from hardware.values import QuantileName
 from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, Prepared, PrepareWork, Reference, Work
 from protocol.study import StudySpec
 from protocol.targets import Need
+from search_space import Architecture
 from service.store.tables import Job, Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -26,6 +27,22 @@ def queue_calibrate(uow: UnitOfWork, study: Study, references: dict[str, Referen
         profile=spec.target,
         quantiles=_quantiles(spec),
         seed=spec.seed,
+    )
+    _add(uow, study, None, work)
+
+
+def queue_sample(uow: UnitOfWork, study: Study, sample: tuple[Architecture, ...], space_key: str) -> None:
+    """A calibration of the target by these architectures."""
+    spec = study.spec
+    work = CalibrateWork(
+        references={},
+        head=prepared(study).head,
+        profile=spec.target,
+        quantiles=_quantiles(spec),
+        seed=spec.seed,
+        sample=sample,
+        effort=spec.budget.measuring,
+        space_key=space_key,
     )
     _add(uow, study, None, work)
 
@@ -97,13 +114,7 @@ def prepared(study: Study) -> Prepared:
 
 
 def _quantiles(spec: StudySpec) -> tuple[QuantileName, ...]:
-    """The quantiles that decide: those of the objectives, else those of the constraints, else p50."""
-    for judged in (spec.objectives, spec.constraints):
-        metrics = {each.metric for each in judged}
-        named = tuple(name for name in QuantileName if f"latency_{name}" in metrics)
-        if named:
-            return named
-    return (QuantileName.P50,)
+    return spec.judged_quantiles
 
 
 def _seed(spec: StudySpec, trial: Trial) -> int:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from protocol.views import TrialState
+from protocol.views import StudyState, TrialState
 from search_space import Architecture
-from service.operations.queue import queue_measure
+from service.operations.calibrations import predicted_latency
+from service.operations.queue import prepared, queue_measure
+from service.operations.spaces import baselines
 from service.store.tables import Study, Trial
 from service.store.unit_of_work import UnitOfWork
+
+
+def begin_search(uow: UnitOfWork, study: Study) -> None:
+    """Begins the search, with the baselines."""
+    named, notes = baselines(study.spec, prepared(study))
+    study.state = StudyState.SEARCHING
+    study.notes = (*study.notes, *notes)
+    for name, architecture in named.items():
+        add_trial(uow, study, architecture, f"baseline: {name}")
 
 
 def add_trial(
@@ -28,6 +39,7 @@ def add_trial(
         origin=origin,
         created_at=uow.now,
         predicted=dict(predicted or {}),
+        predicted_latency=predicted_latency(uow, study, architecture),
     )
     uow.trials.add(trial)
     queue_measure(uow, study, trial)

@@ -160,6 +160,7 @@ def _trial_view(study: Study, trial: Trial, known: _Known, exports: Path, on_fro
         on_front=on_front,
         created_at=trial.created_at,
         ended_at=trial.ended_at,
+        predicted=trial.predicted_latency,
     )
 
 

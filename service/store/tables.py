@@ -14,7 +14,8 @@ from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, UniqueCo
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 from distillation.values import Fidelity
-from hardware.values import Measurement
+from hardware.values import Measurement, QuantileName
+from protocol.calibration import CalibrationRecord, PredictedLatency
 from protocol.jobs import (
     CurvePoint,
     FailureReason,
@@ -72,7 +73,9 @@ class Study(Table):
 
 
 class Trial(Table):
-    """`variances` are of the metrics' observation noise; `predicted` is what the strategy expected."""
+    """`variances` are of the metrics' observation noise; `predicted` is what the strategy expected, and
+    `predicted_latency` what a calibration of the target said.
+    """
 
     __tablename__ = "trials"
     __table_args__ = (
@@ -93,6 +96,7 @@ class Trial(Table):
     metrics: Mapped[dict[str, float]] = mapped_column(Json(dict[str, float]), default_factory=dict)
     variances: Mapped[dict[str, float]] = mapped_column(Json(dict[str, float]), default_factory=dict)
     predicted: Mapped[dict[str, float]] = mapped_column(Json(dict[str, float]), default_factory=dict)
+    predicted_latency: Mapped[PredictedLatency | None] = mapped_column(Json(PredictedLatency), default=None)
     reason: Mapped[str | None] = mapped_column(default=None)
 
 
@@ -191,6 +195,21 @@ class MeasurementRow(Table):
     """Without its samples."""
     samples: Mapped[int]
     samples_s: Mapped[list[list[float]]] = mapped_column(Json(list[list[float]]), deferred=True)
+    created_at: Mapped[datetime]
+
+
+class CalibrationRow(Table):
+    """One calibration; `profile_key`, `hardware_key` and `quantile` are the record's own, to be found by."""
+
+    __tablename__ = "calibrations"
+    __table_args__ = (Index(None, "profile_key", "measured_at"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    profile_key: Mapped[str] = mapped_column(String(64))
+    hardware_key: Mapped[str] = mapped_column(String(64))
+    quantile: Mapped[QuantileName]
+    measured_at: Mapped[datetime]
+    record: Mapped[CalibrationRecord] = mapped_column(Frozen(CalibrationRecord), deferred=True)
     created_at: Mapped[datetime]
 
 

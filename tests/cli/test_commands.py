@@ -49,6 +49,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         "export",
     ):
         assert f"\n  {command} " in done.stdout
+    assert "\n  calibrate " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 
 

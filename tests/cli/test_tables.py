@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from cli.summary import best_within, closing_lines, print_summary
-from cli.tables import difference_text, front_table, latency_text, speed_up
+from cli.tables import difference_text, front_table, latency_text, speed_up, trials_table
+from protocol.calibration import PredictedLatency
 from protocol.study_file import parse_study
 
 
@@ -24,6 +25,16 @@ def test_a_latency_says_where_it_comes_from_and_what_speaks_against_it(latency):
     compiled = latency(3.1).model_copy(update={"source": "compiler"})
     assert latency_text(compiled) == "3.1 ms compiler"
     assert latency_text(None) == "–"
+
+
+def test_a_predicted_latency_stands_beside_the_measured_one_and_says_so(study, trial):
+    said = PredictedLatency(quantile="p50", latency_s=2.9e-3, low_s=2e-3, high_s=4e-3, calibration="c")
+    told = text_of(trials_table(study(), [trial(1, ms=3.1, predicted=said)]))
+    assert "3.1 ms measured, provisional (2.9 ms predicted)" in told
+    waiting = trial(2, state="pending", predicted=said)
+    assert "2.9 ms predicted" in text_of(trials_table(study(), [waiting]))
+    other = said.model_copy(update={"quantile": "p90"})
+    assert "predicted" not in text_of(trials_table(study(), [trial(1, predicted=other)]))
 
 
 def test_latencies_of_different_machines_are_not_compared(study, latency):

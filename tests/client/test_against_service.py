@@ -1,11 +1,16 @@
 """The client and the real service, over a real socket."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 import uvicorn
 
 from client import Client, ProblemError
+from encoders.values import Head
+from hardware.calibration import calibrate
+from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+from protocol.calibration import CalibrationRecord
 from protocol.jobs import (
     PROTOCOL_VERSION,
     Command,
@@ -20,6 +25,7 @@ from protocol.jobs import (
 )
 from protocol.study_file import parse_study
 from protocol.views import StudyState
+from search_space import Architecture
 from service.app import bind, create_app
 from service.settings import Settings
 
@@ -131,3 +137,45 @@ def test_artefacts_travel_by_their_hash(client, tmp_path):
     with pytest.raises(ProblemError):
         client.artefacts.download_file("0" * 64, tmp_path / "c.txt")
     assert not (tmp_path / "c.txt").exists()
+
+
+def test_calibrations_are_kept_once_and_come_back_whole(client):
+    record = calibration()
+    view = client.calibrations.upload(record)
+    assert client.calibrations.upload(record) == view
+    assert client.calibrations.list() == (view,)
+    assert client.calibrations.get(view.id) == record
+    with pytest.raises(ProblemError) as refused:
+        client.calibrations.get("0" * 64)
+    assert refused.value.problem.status == 404
+
+
+def calibration():
+    shape = Architecture(vocabulary_size=100, layers=1, hidden_size=32, heads=2, head_size=16, ffn_size=64)
+    profile = DeviceProfile(length=32)
+
+    def measure(architecture):
+        quantile = Quantile(value_s=1e-3 * architecture.layers, low_s=None, high_s=None)
+        return Measurement(
+            profile=profile,
+            effort=Effort.QUICK,
+            source=Source.MEASURED,
+            verdict=Verdict.STEADY,
+            p50=quantile,
+            p90=quantile,
+            p99=quantile,
+            throughput_per_s=1.0,
+            load_s=0.1,
+            first_call_s=0.1,
+            compile_s=0.0,
+            peak_memory_bytes=1,
+            log_variance=1e-4,
+            hardware_key="k",
+            environment={},
+            samples_s=[[1e-3]],
+            measured_at="2030-01-01T00:00:00+00:00",
+        )
+
+    architectures = [replace(shape, layers=layers) for layers in range(1, 9)]
+    found = calibrate(architectures, profile, Head(classes=2), measure, effort=Effort.QUICK)
+    return CalibrationRecord.model_validate(found)

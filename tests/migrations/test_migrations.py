@@ -144,6 +144,33 @@ def test_recipes_of_weights_become_recipes_of_terms_and_back(database_url):
     assert stored(database_url, "work", "jobs")["recipe"] == old
 
 
+def test_calibrations_come_and_go_with_their_revision_and_the_trials_stay(database_url):
+    migrate.upgrade(database_url, "0003")
+    with connected(database_url) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO studies (id, name, digest, spec, state, created_at, notes, suggester_attempt)"
+                " VALUES (1, 'old', 'd', '{}', 'searching', '2026-01-01 00:00:00+00:00', '[]', 0)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO trials (id, study_id, number, state, architecture, architecture_key, origin, created_at,"
+                " metrics, variances, predicted)"
+                " VALUES (1, 1, 1, 'pending', '{}', 'k', 'sobol', '2026-01-01 00:00:00+00:00', '{}', '{}', '{}')"
+            )
+        )
+    migrate.upgrade(database_url)
+    with connected(database_url) as connection:
+        assert connection.execute(text("SELECT origin, predicted_latency FROM trials")).all() == [("sobol", None)]
+        assert connection.execute(text("SELECT count(*) FROM calibrations")).scalar_one() == 0
+    migrate.downgrade(database_url, "0003")
+    assert "calibrations" not in tables(database_url)
+    with connected(database_url) as connection:
+        assert "predicted_latency" not in {column["name"] for column in inspect(connection).get_columns("trials")}
+        assert connection.execute(text("SELECT origin FROM trials")).scalar_one() == "sobol"
+
+
 def stored(database_url, column, table):
     with connected(database_url) as connection:
         value = connection.execute(text(f"SELECT {column} FROM {table}")).scalar_one()

@@ -126,6 +126,7 @@ def _space(layers: str, hidden_size: int = 8) -> str:
     ("addition", "expected"),
     [
         ("budget:\n  trails: 3\n", "study.yaml:4: budget.trails: unknown key 'trails'; did you mean 'trials'?"),
+        ("budget:\n  calibration: 9\n", "study.yaml:4: budget.calibration: must be 0 or at least 16, got 9"),
         ("buget: 3\n", "study.yaml:3: buget: unknown key 'buget'; did you mean 'budget'?"),
         ("distillation: {terms: {logit: 1}}", "did you mean 'logits'?"),
         ("distillation: minilm2", "distillation: no preset is named 'minilm2'; did you mean 'minilmv2'?"),

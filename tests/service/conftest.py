@@ -19,7 +19,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from encoders.values import Head
+from hardware.calibration import calibrate
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+from protocol.calibration import CalibrationRecord
 from protocol.jobs import (
     PROTOCOL_VERSION,
     Calibrated,
@@ -209,7 +211,7 @@ class Answers:
                     name: measurement(self.latency_s(one.architecture), work.profile, one.effort)
                     for name, one in work.references.items()
                 }
-                return Calibrated(measurements=measured)
+                return Calibrated(measurements=measured, calibration=self.calibration(work) if work.sample else None)
             case MeasureWork():
                 return Measured(measurement=self._measurement(work.architecture, work))
             case DistillWork():
@@ -230,6 +232,18 @@ class Answers:
                     measurement=None if work.profile is None else self._measurement(work.architecture, work),
                     export=artefact("export"),
                 )
+
+    def calibration(self, work: CalibrateWork) -> CalibrationRecord:
+        found = calibrate(
+            work.sample,
+            work.profile,
+            work.head,
+            lambda architecture: measurement(self.latency_s(architecture), work.profile, work.effort),
+            effort=work.effort,
+            quantile=work.quantiles[0],
+            space_key=work.space_key,
+        )
+        return CalibrationRecord.model_validate(found)
 
     def prepared(self) -> Prepared:
         return Prepared(

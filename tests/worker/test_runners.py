@@ -213,6 +213,23 @@ def test_architectures_are_measured_by_name(workplace, recorder, grant, student,
         CalibrateRunner(workplace).run(grant(work), recorder(stop_at=0))
 
 
+def test_a_sample_is_measured_where_it_was_left_and_fitted(workplace, recorder, grant, student, head):
+    sample = tuple(dataclasses.replace(student, ffn_size=8 * number) for number in range(1, 9))
+    work = CalibrateWork(
+        references={}, head=head, profile=PROFILE, seed=0, sample=sample, effort=Effort.QUICK, space_key="space"
+    )
+    with pytest.raises(Interrupted, match="after 3 of 8"):
+        CalibrateRunner(workplace).run(grant(work), recorder(stop_at=2))
+    reporter = recorder()
+    record = CalibrateRunner(workplace).run(grant(work), reporter).calibration
+    assert reporter.stages == [f"measuring {one.label}" for one in sample[3:]]
+    assert tuple(row.architecture for row in record.rows) == sample
+    assert {row.source for row in record.rows} == {"measured"}
+    assert (record.profile, record.head, record.effort, record.space_key) == (PROFILE, head, Effort.QUICK, "space")
+    assert record.model.covers_architecture(sample[4])
+    assert not list(workplace.calibrations.rglob("*.json"))
+
+
 def test_a_profile_that_cannot_be_measured_here_is_invalid(workplace, recorder, grant, student, head):
     work = MeasureWork(
         architecture=student, head=head, profile=DeviceProfile(length=16, threads=1024), effort=Effort.QUICK, seed=0

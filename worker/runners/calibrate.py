@@ -1,26 +1,30 @@
-"""`calibrate`: the latencies of a study's reference architectures."""
+"""`calibrate`: the latencies of a study's reference architectures, or a model of its target from a sample."""
 
 from __future__ import annotations
 
+from functools import partial
+
+from hardware.calibration import calibrate
 from hardware.procedure import measure
+from protocol.calibration import CalibrationRecord
 from protocol.jobs import Calibrated, CalibrateWork, Grant
+from search_space import Architecture
 from worker.errors import Interrupted
 from worker.runner import Reporter, work_of
 from worker.workplace import Workplace
 
 
 class CalibrateRunner:
-    """Stops between two architectures."""
+    """Stops between two architectures; of a sample what was measured is kept in the home, and goes on from there."""
 
     def __init__(self, workplace: Workplace) -> None:
-        del workplace
+        self._workplace = workplace
 
     def run(self, grant: Grant, reporter: Reporter) -> Calibrated:
         work = work_of(grant, CalibrateWork)
         measurements = {}
         for done, (name, reference) in enumerate(work.references.items()):
-            if reporter.should_stop():
-                raise Interrupted(f"stopped after {done} of {len(work.references)} measurements")
+            _check(reporter, done, len(work.references))
             reporter.progress(f"measuring the {name}", done, len(work.references))
             measurements[name] = measure(
                 reference.architecture,
@@ -30,4 +34,38 @@ class CalibrateRunner:
                 quantiles=work.quantiles,
                 seed=work.seed,
             )
-        return Calibrated(measurements=measurements)
+        return Calibrated(measurements=measurements, calibration=self._of_sample(work, reporter))
+
+    def _of_sample(self, work: CalibrateWork, reporter: Reporter) -> CalibrationRecord | None:
+        if not work.sample:
+            return None
+
+        def observe(done: int, total: int, architecture: Architecture) -> None:
+            _check(reporter, done, total)
+            reporter.progress(f"measuring {architecture.label}", done, total)
+
+        calibration = calibrate(
+            work.sample,
+            work.profile,
+            work.head,
+            partial(
+                measure,
+                head=work.head,
+                profile=work.profile,
+                effort=work.effort,
+                quantiles=work.quantiles,
+                seed=work.seed,
+            ),
+            effort=work.effort,
+            quantile=work.quantiles[0],
+            space_key=work.space_key,
+            seed=work.seed,
+            kept=self._workplace.calibrations,
+            observe=observe,
+        )
+        return CalibrationRecord.model_validate(calibration)
+
+
+def _check(reporter: Reporter, done: int, total: int) -> None:
+    if reporter.should_stop():
+        raise Interrupted(f"stopped after {done} of {total} measurements")

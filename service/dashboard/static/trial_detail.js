@@ -5,7 +5,7 @@ import { count, duration, interval, latency, moment, quality, ratio } from "./fo
 import { speedUp } from "./latency.js";
 
 export function trialDetail(trial, study) {
-  const parts = [trialPart(trial), architecturePart(trial)];
+  const parts = [trialPart(trial), architecturePart(trial), ...predictedParts(trial)];
   if (trial.latency) parts.push(latencyPart(trial.latency, study, "Latency"));
   if (trial.evaluation) parts.push(evaluationPart(trial.evaluation, study, "Flash distillation"));
   if (trial.finalist) parts.push(...finalistParts(trial.finalist, study));
@@ -31,6 +31,19 @@ function architecturePart(trial) {
     ["FFN size", shape.ffn_size],
     ["parameters", trial.metrics.parameters === undefined ? null : count(trial.metrics.parameters)],
   ]);
+}
+
+/** What a calibration of the target said before anybody measured. */
+function predictedParts(trial) {
+  const said = trial.predicted;
+  if (!said) return [];
+  return [
+    part("Predicted latency", [
+      [said.quantile, `${latency(said.latency_s)} predicted`],
+      ["", `95 % ${latency(said.low_s)} to ${latency(said.high_s)}`],
+      ["source", `predicted, calibration ${said.calibration.slice(0, 12)}`],
+    ]),
+  ];
 }
 
 function latencyPart(measured, study, title) {

@@ -1,0 +1,36 @@
+"""Calibrations over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from protocol.calibration import CalibrationRecord, CalibrationView, view_of
+from service.api.dependencies import PartsOf, ReadUnit
+from service.operations import calibrations
+
+router = APIRouter(tags=["calibrations"])
+
+Identity = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+
+
+@router.post("/calibrations", status_code=201, responses={200: {"description": "Was there already."}})
+def create(message: CalibrationRecord, parts: PartsOf, response: Response) -> CalibrationView:
+    """Keeps a calibration for every study of its device profile. May be sent any number of times."""
+    with parts.store.write() as uow:
+        identity, new = calibrations.store_calibration(uow, message)
+    response.status_code = 201 if new else 200
+    return view_of(message, identity)
+
+
+@router.get("/calibrations")
+def list_calibrations(uow: ReadUnit) -> tuple[CalibrationView, ...]:
+    """Every calibration, the newest first, without rows and models."""
+    return calibrations.calibration_views(uow)
+
+
+@router.get("/calibrations/{identity}")
+def get_calibration(identity: Identity, uow: ReadUnit) -> CalibrationRecord:
+    """One calibration whole."""
+    return calibrations.get_calibration(uow, identity)

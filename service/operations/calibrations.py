@@ -1,0 +1,134 @@
+"""Calibrations of device profiles: kept, found again for a study, and asked for what they predict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from hardware.values import QuantileName
+from protocol.calibration import CalibrationRecord, CalibrationView, LatencyPreview, PredictedLatency, view_of
+from protocol.jobs import Prepared
+from protocol.mistakes import cut
+from protocol.study import FEWEST_CALIBRATED, StudySpec
+from search_space import Architecture, SearchSpace, SearchSpaceError
+from search_space.design import design, space_key
+from search_space.latency_model import LatencyModel
+from service.errors import InvalidError, NotFoundError
+from service.operations.preview import latency_previews, serves
+from service.operations.queue import prepared
+from service.store.tables import CalibrationRow, Study
+from service.store.unit_of_work import UnitOfWork
+
+_Z95 = 1.96
+_MOST_LOG = 50.0
+"""No forward pass takes e^-50 s or e^50 s."""
+
+
+def store_calibration(uow: UnitOfWork, record: CalibrationRecord) -> tuple[str, bool]:
+    """Keeps the calibration; its id, and whether it was not there before.
+
+    Raises:
+        InvalidError: its model is not of its own profile, or cannot even tell of its own rows.
+    """
+    if (record.model.batch, record.model.length) != (record.profile.batch, record.profile.length):
+        raise InvalidError(
+            f"the calibration is of batch {record.profile.batch} x length {record.profile.length}, its model of "
+            f"{record.model.batch} x {record.model.length}"
+        )
+    try:
+        with np.errstate(all="ignore"):
+            told = np.concatenate(record.model.predict_architectures([row.architecture for row in record.rows]))
+    except (SearchSpaceError, ArithmeticError, np.linalg.LinAlgError) as error:
+        raise InvalidError(f"the calibration's model cannot be used: {error}") from error
+    if not (np.abs(told) < _MOST_LOG).all():
+        raise InvalidError("the calibration's model cannot be used: it predicts what no latency can be")
+    row = CalibrationRow(
+        id=record.id,
+        profile_key=record.profile.key,
+        hardware_key=record.hardware_key,
+        quantile=record.quantile,
+        measured_at=record.taken_at,
+        record=record,
+        created_at=uow.now,
+    )
+    return row.id, uow.calibrations.add(row)
+
+
+def calibration_views(uow: UnitOfWork) -> tuple[CalibrationView, ...]:
+    """Every calibration, the newest first."""
+    return tuple(view_of(row.record, row.id) for row in uow.calibrations.all())
+
+
+def get_calibration(uow: UnitOfWork, identity: str) -> CalibrationRecord:
+    """Raises: NotFoundError."""
+    row = uow.calibrations.find(identity)
+    if row is None:
+        raise NotFoundError(f"there is no calibration {cut(identity)!r}")
+    return row.record
+
+
+def wants_calibration(uow: UnitOfWork, study: Study, space: SearchSpace) -> bool:
+    """Whether the study asks for one, and none that was kept serves the whole space on the machine that measured the
+    study's references. A space of few architectures needs none.
+    """
+    if not study.spec.budget.calibration or space.size < FEWEST_CALIBRATED:
+        return False
+    return not any(record.model.covers(space) for _, record in _of_study(uow, study))
+
+
+def sample_of(spec: StudySpec, space: SearchSpace) -> tuple[tuple[Architecture, ...], str]:
+    """What is measured for a calibration of the study's space, and the key of that."""
+    return tuple(space.architectures(design(space, spec.budget.calibration, spec.seed))), space_key(space)
+
+
+def predictors(uow: UnitOfWork, study: Study, space: SearchSpace) -> dict[str, LatencyModel]:
+    """By the name of its metric, the newest model that says how long each architecture of the space takes; a strategy
+    may ask it. Empty where nothing was calibrated for the study.
+    """
+    models = ((record.quantile, record.model) for _, record in _of_study(uow, study))
+    return {f"latency_{quantile}": model for quantile, model in _first(models, space)}
+
+
+def predicted_latency(uow: UnitOfWork, study: Study, architecture: Architecture) -> PredictedLatency | None:
+    """What the newest calibration that serves the study says of this architecture."""
+    for identity, record in _of_study(uow, study):
+        if record.model.covers_architecture(architecture):
+            means, deviations = record.model.predict_architectures([architecture])
+            mean, spread = float(means[0]), _Z95 * float(deviations[0])
+            return PredictedLatency(
+                quantile=record.quantile,
+                latency_s=math.exp(mean),
+                low_s=math.exp(mean - spread),
+                high_s=math.exp(mean + spread),
+                calibration=identity,
+            )
+    return None
+
+
+def preview_latencies(uow: UnitOfWork, spec: StudySpec, space: SearchSpace) -> tuple[LatencyPreview, ...]:
+    """What the newest calibration of each machine says of the space that the study would search."""
+    rows = uow.calibrations.of(spec.target.key)
+    return latency_previews(((row.id, row.record) for row in rows), spec, space)
+
+
+def _of_study(uow: UnitOfWork, study: Study) -> Iterator[tuple[str, CalibrationRecord]]:
+    """The calibrations of the study's target, on the machine that measured its references, the newest first."""
+    references = uow.studies.references(study.id)
+    if not references:
+        return
+    facts: Prepared = prepared(study)
+    hardware_key = references[-1].measurement.hardware_key
+    for row in uow.calibrations.of(study.spec.target.key, hardware_key):
+        if serves(row.record, study.spec, facts.head.kind):
+            yield row.id, row.record
+
+
+def _first(
+    models: Iterator[tuple[QuantileName, LatencyModel]], space: SearchSpace
+) -> Iterator[tuple[QuantileName, LatencyModel]]:
+    for quantile, model in models:
+        if model.covers(space):
+            yield quantile, model
+            return

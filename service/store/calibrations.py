@@ -1,0 +1,47 @@
+"""Calibrations in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, undefer
+
+from service.store.tables import CalibrationRow
+
+
+class CalibrationRepository:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, row: CalibrationRow) -> bool:
+        """Whether it was added: False where it is there already, also by a transaction that runs at the same time."""
+        if self.find(row.id) is not None:
+            return False
+        try:
+            with self._session.begin_nested():
+                self._session.add(row)
+        except IntegrityError:
+            return False
+        return True
+
+    def find(self, identity: str) -> CalibrationRow | None:
+        return self._session.get(CalibrationRow, identity)
+
+    def all(self) -> Sequence[CalibrationRow]:
+        """Every calibration, the newest first."""
+        return self._session.scalars(
+            select(CalibrationRow)
+            .options(undefer(CalibrationRow.record))
+            .order_by(CalibrationRow.measured_at.desc(), CalibrationRow.id)
+        ).all()
+
+    def of(self, profile_key: str, hardware_key: str | None = None) -> Sequence[CalibrationRow]:
+        """Those of a device profile, the newest first; of one machine, or of all. Their records are read when they
+        are looked at.
+        """
+        statement = select(CalibrationRow).where(CalibrationRow.profile_key == profile_key)
+        if hardware_key is not None:
+            statement = statement.where(CalibrationRow.hardware_key == hardware_key)
+        return self._session.scalars(statement.order_by(CalibrationRow.measured_at.desc(), CalibrationRow.id)).all()
