@@ -68,8 +68,7 @@ class Objective:
             below = strike * ndtr(ratio) - expected * ndtr(ratio - deviation)
             return torch.where(strike > 0, below, 0.0).clamp_min(0.0)
         above = expected * ndtr(deviation - ratio) - strike * ndtr(-ratio)
-        excess = torch.where(strike > 0, above, expected - strike).clamp_min(0.0)
-        return excess
+        return torch.where(strike > 0, above, expected - strike).clamp_min(0.0)
 
 
 def log_nehvi(

@@ -29,7 +29,15 @@ class Deadline:
     def left_s(self) -> float:
         return max(0.0, self.seconds - self.passed_s)
 
+    @property
+    def is_over(self) -> bool:
+        return self.passed_s >= self.seconds
+
     def check(self) -> None:
         """Raises PastDeadlineError once the time is over."""
-        if self.passed_s >= self.seconds:
-            raise PastDeadlineError(f"not ready within {self.seconds:g} s")
+        if self.is_over:
+            raise PastDeadlineError(self.reason)
+
+    @property
+    def reason(self) -> str:
+        return f"not ready within {self.seconds:g} s"

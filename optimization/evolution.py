@@ -91,7 +91,8 @@ def crowding(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     distances = np.zeros(len(values))
     for column in values.T:
         order = np.argsort(column, kind="stable")
-        ordered, width = column[order], np.ptp(column) or 1.0
+        ordered = column[order] / (np.abs(column).max() or 1.0)
+        width = (ordered[-1] - ordered[0]) or 1.0
         distances[order[[0, -1]]] = math.inf
         distances[order[1:-1]] += (ordered[2:] - ordered[:-2]) / width
     return distances

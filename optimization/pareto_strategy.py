@@ -7,13 +7,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from optimization.deadline import Clock, Deadline
+from optimization.deadline import Clock, Deadline, PastDeadlineError
+from optimization.evolution import EvolutionStrategy
 from optimization.sobol import SobolStrategy
 from optimization.start import is_started, start
 from optimization.strategy import StrategyStudy, StrategyTrial, Suggestion
 from optimization.untried import untried
 
 logger = logging.getLogger(__name__)
+
+DEADLINE_S = 30.0
+"""Many times what a suggestion takes: reached where a machine is overloaded, or a study has thousands of trials."""
 
 
 class ParetoStrategy:
@@ -29,20 +33,20 @@ class ParetoStrategy:
             its arguments that the answer depends on.
     """
 
-    def __init__(self, deadline_s: float = 60.0, clock: Clock = time.monotonic) -> None:
+    def __init__(self, deadline_s: float = DEADLINE_S, clock: Clock = time.monotonic) -> None:
         self._deadline_s = deadline_s
         self._clock = clock
 
     def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
-        deadline = Deadline(self._deadline_s, self._clock)
         free = untried(study.space, trials)
         if count < 1 or free.sum() <= count:  # nothing to choose
             return SobolStrategy().suggest(study, trials, count)
         if not is_started(study, trials):
             return start(study, trials, count)
-        try:
-            from optimization.pareto_model import propose
+        from optimization.pareto_search import propose  # takes seconds at the first time, which are no part of a choice
 
+        deadline = Deadline(self._deadline_s, self._clock)
+        try:
             proposals, observations = propose(study, trials, count, free, deadline)
         except Exception as error:
             # Too little time, or whatever breaks inside BoTorch, must not stop a study.
@@ -51,12 +55,12 @@ class ParetoStrategy:
             logger.debug("the model failed", exc_info=error)
             return [
                 replace(suggestion, strategy=f"{suggestion.strategy} (pareto: {reason})", seconds=deadline.passed_s)
-                for suggestion in SobolStrategy().suggest(study, trials, count)
+                for suggestion in EvolutionStrategy().suggest(study, trials, count)
             ]
         return [
             Suggestion(
                 architecture=study.space.architecture(proposal.row),
-                strategy="pareto",
+                strategy=f"pareto (in haste: {deadline.reason})" if proposal.late else "pareto",
                 predicted=proposal.predicted,
                 acquisition=proposal.acquisition,
                 observations=observations,
@@ -67,5 +71,7 @@ class ParetoStrategy:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, PastDeadlineError):
+        return str(error)
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__

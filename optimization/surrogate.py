@@ -29,6 +29,9 @@ with quiet():
 LEAST_NOISE = 1e-5
 """Variance of the noise, of standardised values: keeps matrices positive definite."""
 
+LARGEST = 1e100
+"""Of a value's size: its square must be a number."""
+
 MOST_FITTED = 200
 """Observations that hyperparameters are fitted to: a fit takes the cube of it. Predictions use all of them."""
 
@@ -118,13 +121,14 @@ class GaussianProcess:
         self._two = int(observed.full.sum()) >= FEWEST_FULL
         if not self._two:
             observed = observed.at_flash()
+        largest = float(np.abs(observed.values).max())
+        if largest > LARGEST:
+            raise ArithmeticError(f"a value of {observed.metric} is too large to be modelled: {largest:g}")
         self._unit = float(np.std(observed.values)) or 1.0
-        self._centre = float(np.mean(observed.values[~observed.full])) if observed.count else 0.0
+        self._centre = float(np.mean(observed.values[~observed.full] if (~observed.full).any() else observed.values))
         self._rise = _rise(observed) if self._two else 0.0
         values = (observed.values - self._centre - self._rise * observed.full) / self._unit
         noise = observed.variances / self._unit**2
-        if not (np.isfinite(values).all() and np.isfinite(noise).all()):
-            raise ArithmeticError(f"values of {observed.metric} are too large to be modelled")
         self.points = self._points(observed.rows, observed.full)
         self.values, self._noise = torch.from_numpy(values)[:, None], torch.from_numpy(noise)
         with quiet():
@@ -173,7 +177,7 @@ def _rise(observed: Observations) -> float:
     ]
     if pairs:
         return float(np.mean(pairs))
-    return float(np.mean(observed.values[observed.full]) - np.mean(observed.values[~observed.full]))
+    return float(np.mean(observed.values[observed.full]) - np.mean(observed.values[~observed.full])) if flash else 0.0
 
 
 def _likelihood(noise: Tensor) -> FixedNoiseGaussianLikelihood:

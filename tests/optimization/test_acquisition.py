@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from optimization.acquisition import Objective, log_nehvi
+from optimization.quiet import quiet
 from optimization.surrogate import Belief
 
 UP = Objective(sign=1.0, logarithmic=False, reference=-1.0)
@@ -102,7 +103,7 @@ def test_agrees_with_botorch():
     noise = torch.full((8, 1), 0.01, dtype=torch.float64)
     models = [SingleTaskGP(points, values[:, [k]], noise, outcome_transform=None).eval() for k in (0, 1)]
     model = ModelListGP(*models)
-    with torch.no_grad():
+    with quiet(), torch.no_grad():
         peer = qNoisyExpectedHypervolumeImprovement(
             model,
             ref_point=[-2.0, -1.5],
