@@ -106,8 +106,9 @@ def log_nehvi(
             low, high = lower[part, None, :, place], upper[part, None, :, place]
             side = objective.excess(mean, deviation, low)
             is_open = torch.isinf(high)
-            beyond = objective.excess(mean, deviation, torch.where(is_open, low, high))
-            volume = volume * (side - torch.where(is_open, 0.0, beyond)).clamp_min(0.0)
+            if not is_open.all():  # of two objectives' boxes, all are open on one side
+                side = side - torch.where(is_open, 0.0, objective.excess(mean, deviation, high.where(~is_open, low)))
+            volume = volume * side.clamp_min(0.0)
         total += volume.sum(dim=(0, 2))
     return (total / samples).clamp_min(LEAST).log()
 

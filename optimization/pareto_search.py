@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,10 @@ CLIMBERS = 4
 
 SHORTLIST = 256
 """Candidates that stay in a batch after its first choice: what promised little does not promise more then."""
+
+
+LOOK_AGAIN = 32
+"""Candidates whose value is computed again at once after a choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,18 +126,18 @@ class _Search:
         rows, values = self._climbed(rows, free)
         kept = np.sort(np.argsort(-values, kind="stable")[: SHORTLIST + count])
         rows, values = rows[kept], values[kept]
-        seen = self._seen(rows)
-        left, taken = np.arange(len(rows)), list[int]()
+        seen = self._seen(rows, count)
+        taken: list[int] = []
         chosen: list[_Choice] = []
         while True:
             best = int(np.argmax(values))
-            taken.append(int(left[best]))
-            chosen.append(_Choice(row=int(rows[taken[-1]]), value=float(values[best]), late=self._deadline.is_over))
+            taken.append(best)
+            chosen.append(_Choice(row=int(rows[best]), value=float(values[best]), late=self._deadline.is_over))
             if len(chosen) == count:
                 return chosen
-            left, values = np.delete(left, best), np.delete(values, best)
+            values[best] = -np.inf
             if not self._deadline.is_over:
-                values = seen.values(left, taken)
+                _refresh(values, lambda some: seen.values(some, taken))
 
     def _climbed(self, rows: Rows, free: Booleans) -> tuple[Rows, Values]:
         values = self._values(rows)
@@ -155,7 +159,7 @@ class _Search:
     def _values(self, rows: Rows) -> Values:
         return self._seen(rows).values(np.arange(len(rows)))
 
-    def _seen(self, rows: Rows) -> _Candidates:
+    def _seen(self, rows: Rows, count: int = 1) -> _Candidates:
         judged = np.concatenate([self._judged, self._pending]).astype(np.intp)
         both = np.concatenate([judged, rows])
         return _Candidates(
@@ -164,8 +168,7 @@ class _Search:
             feasible=self._model.log_feasible(both),
             completed=len(self._judged),
             judged=len(judged),
-            samples=self._samples,
-            seed=self._study.seed,
+            base=_normal(len(self._objectives), self._samples, len(judged) + count - 1, self._study.seed),
         )
 
     def _objective(self, metric: str, direction: Direction, reference: Mapping[str, float]) -> Objective:
@@ -202,8 +205,7 @@ class _Candidates:
     feasible: Tensor
     completed: int
     judged: int
-    samples: int
-    seed: int
+    base: Tensor
 
     def values(self, candidates: Rows, chosen: Sequence[int] = ()) -> Values:
         """The acquisition of these candidates, where those that were `chosen` are pending now."""
@@ -211,13 +213,29 @@ class _Candidates:
         order = torch.from_numpy(np.concatenate(places))
         beliefs = [Belief(each.mean[order], each.covariance[order][:, order]) for each in self.beliefs]
         feasible, many = self.feasible[order], self.judged + len(chosen)
-        base = _normal(len(beliefs), self.samples, many, self.seed)
+        samples = self.base.shape[1]
         # A pending trial may turn out infeasible: it counts in so many of the samples.
-        counts = torch.ones(self.samples, many, dtype=torch.bool)
-        share = (torch.arange(self.samples, dtype=torch.float64) + 0.5) / self.samples
+        counts = torch.ones(samples, many, dtype=torch.bool)
+        share = (torch.arange(samples, dtype=torch.float64) + 0.5) / samples
         counts[:, self.completed :] = share[:, None] < feasible[self.completed : many].exp()
-        values = log_nehvi(self.objectives, beliefs, many, counts, base) + feasible[many:]
+        values = log_nehvi(self.objectives, beliefs, many, counts, self.base[:, :, :many]) + feasible[many:]
         return values.numpy()
+
+
+def _refresh(values: Values, again: Callable[[Rows], Values]) -> None:
+    """Looks again at the largest of the values, until the largest of all is one that was looked at.
+
+    A choice can hardly make another more worthwhile, so the values that are not looked at are bounds.
+    """
+    stale = np.flatnonzero(values > -np.inf)
+    stale = stale[np.argsort(-values[stale], kind="stable")]
+    best = -np.inf
+    for begin in range(0, len(stale), LOOK_AGAIN):
+        some = stale[begin : begin + LOOK_AGAIN]
+        if best >= values[some[0]]:
+            return
+        values[some] = again(some)
+        best = max(best, float(values[some].max()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

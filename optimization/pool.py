@@ -45,12 +45,11 @@ def neighbours(space: SearchSpace, row: int) -> Rows:
 
 
 def mutated(space: SearchSpace, rows: npt.ArrayLike, generator: np.random.Generator) -> Rows:
-    """Each row with the values of a random row in one dimension or more: about two on average."""
+    """Each row with the values of a random row in some dimensions: one on average, so a third stay as they are."""
     own = _values(space, rows)
     count, width = own.shape
     other = _values(space, space.sample_rows(count, generator, distinct=False))
     taken = generator.random((count, width)) < 1.0 / width
-    taken[np.arange(count), generator.integers(width, size=count)] = True
     return nearest(space, np.where(taken, other, own))
 
 

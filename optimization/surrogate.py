@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,6 +38,13 @@ LARGEST = 1e100
 MOST_FITTED = 200
 """Observations that hyperparameters are fitted to: a fit takes the cube of it. Predictions use all of them."""
 
+EVERY = 12
+"""Up to so many observations, hyperparameters are fitted to each new one."""
+
+GROWTH = 1.1
+
+MOST_REMEMBERED = 64
+
 MOST_ITERATIONS = 75
 
 FEWEST_FULL = 3
@@ -45,6 +55,12 @@ DOUBT = 3.0
 
 REACH = 0.5
 """Distance of features over which a predictor's errors are alike."""
+
+
+Hyperparameters = dict[str, Tensor]
+
+_fits: dict[bytes, Hyperparameters] = {}
+"""By what they were fitted to: saves time and changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +146,14 @@ class GaussianProcess:
         values = (observed.values - self._centre - self._rise * observed.full) / self._unit
         noise = observed.variances / self._unit**2
         self.points = self._points(observed.rows, observed.full)
-        self.values, self._noise = torch.from_numpy(values)[:, None], torch.from_numpy(noise)
+        self.values = torch.from_numpy(values)[:, None]
+        self.noise = torch.from_numpy(noise).clamp_min(LEAST_NOISE)
+        chosen = _chosen(observed.count, seed)
         with quiet():
-            self.model = self._fitted(_chosen(observed.count, seed), timeout_s)
+            learned = _learned(self.points[chosen], self.values[chosen], self.noise[chosen], self._two, timeout_s)
+            self.model = _unfitted(self.points, self.values, self.noise, self._two)
+            self.model.load_state_dict(learned, strict=False)
+            self.model.eval()
 
     def belief(self, rows: Rows) -> Belief:
         with quiet(), torch.no_grad():
@@ -146,25 +167,39 @@ class GaussianProcess:
         points = torch.from_numpy(self._features.of(rows))
         return torch.cat([points, torch.from_numpy(full.astype(np.float64))[:, None]], dim=1) if self._two else points
 
-    def _fitted(self, chosen: Rows, timeout_s: float | None) -> SingleTaskGP:
-        model = self._unfitted(chosen)
-        options = {"options": {"maxiter": MOST_ITERATIONS}, "timeout_sec": timeout_s}
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs=options)
-        if len(chosen) < len(self.values):
-            whole, learned = self._unfitted(np.arange(len(self.values))), dict(model.named_parameters())
-            for name, value in whole.named_parameters():
-                value.data = learned[name].data
-            model = whole
-        return model.eval()
 
-    def _unfitted(self, chosen: Rows) -> SingleTaskGP:
-        points, values = self.points[chosen], self.values[chosen]
-        likelihood = _likelihood(self._noise[chosen])
-        if self._two:
-            return MultiTaskGP(
-                points, values, task_feature=-1, output_tasks=[1], likelihood=likelihood, outcome_transform=None
-            )
-        return SingleTaskGP(points, values, likelihood=likelihood, outcome_transform=None)
+def _learned(points: Tensor, values: Tensor, noise: Tensor, two: bool, timeout_s: float | None) -> Hyperparameters:
+    """The hyperparameters of largest posterior probability, by L-BFGS; remembered: one fit serves many suggestions."""
+    unit = values.std(correction=0)
+    unit = torch.where(unit > 0, unit, 1.0)
+    values, noise = (values - values.mean()) / unit, noise / unit**2
+    key = b"".join(each.numpy().tobytes() for each in (points, values, noise)) + bytes([two])
+    key = hashlib.sha256(key).digest()
+    if key in _fits:
+        return _fits[key]
+    begin_s = time.monotonic()
+    model = _unfitted(points, values, noise, two)
+    options = {"options": {"maxiter": MOST_ITERATIONS}, "timeout_sec": timeout_s}
+    fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs=options)
+    learned = {name: value.detach().clone() for name, value in model.named_parameters()}
+    if timeout_s is None or time.monotonic() - begin_s < timeout_s:  # else cut short, and good for nothing else
+        while len(_fits) >= MOST_REMEMBERED:
+            del _fits[next(iter(_fits))]
+        _fits[key] = learned
+    return learned
+
+
+def _unfitted(points: Tensor, values: Tensor, noise: Tensor, two: bool) -> SingleTaskGP:
+    likelihood = FixedNoiseGaussianLikelihood(noise=noise, learn_additional_noise=True)
+    learned = likelihood.second_noise_covar
+    learned.register_prior("noise_prior", LogNormalPrior(loc=-5.0, scale=1.5), lambda module: module.noise)
+    learned.register_constraint("raw_noise", GreaterThan(LEAST_NOISE))
+    learned.initialize(noise=0.01)
+    if two:
+        return MultiTaskGP(
+            points, values, task_feature=-1, output_tasks=[1], likelihood=likelihood, outcome_transform=None
+        )
+    return SingleTaskGP(points, values, likelihood=likelihood, outcome_transform=None)
 
 
 def _rise(observed: Observations) -> float:
@@ -180,17 +215,13 @@ def _rise(observed: Observations) -> float:
     return float(np.mean(observed.values[observed.full]) - np.mean(observed.values[~observed.full])) if flash else 0.0
 
 
-def _likelihood(noise: Tensor) -> FixedNoiseGaussianLikelihood:
-    likelihood = FixedNoiseGaussianLikelihood(noise=noise.clamp_min(LEAST_NOISE), learn_additional_noise=True)
-    learned = likelihood.second_noise_covar
-    learned.register_prior("noise_prior", LogNormalPrior(loc=-5.0, scale=1.5), lambda module: module.noise)
-    learned.register_constraint("raw_noise", GreaterThan(LEAST_NOISE))
-    learned.initialize(noise=0.01)
-    return likelihood
-
-
 def _chosen(count: int, seed: int) -> Rows:
-    """At most `MOST_FITTED` of so many observations, ascending."""
-    if count <= MOST_FITTED:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, size=MOST_FITTED, replace=False))
+    """The observations that hyperparameters are fitted to: a number of the first ones that grows by steps of a tenth,
+    so that a fit serves several suggestions and what it is fitted to still depends on the arguments alone."""
+    first = count
+    if count > EVERY:
+        steps = math.floor(math.log(count / EVERY) / math.log(GROWTH) + 1e-9)
+        first = math.floor(EVERY * GROWTH**steps + 1e-9)
+    if first <= MOST_FITTED:
+        return np.arange(first)
+    return np.sort(np.random.default_rng(seed).choice(first, size=MOST_FITTED, replace=False))

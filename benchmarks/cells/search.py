@@ -199,17 +199,28 @@ def problem(name: str, data: Path | None) -> Problem:
     """By name.
 
     `cost`: invented accuracy that follows cost, invented latency. `shape`: invented accuracy that ignores cost, the
-    same latency. `hat-pi`, `hat-gpu`: measured latencies of HAT's tables, invented accuracy that follows cost.
+    same latency. `hat-pi`, `hat-gpu`: measured latencies of HAT's tables below `data`, invented accuracy that follows
+    cost. `docstrings`: real flash accuracies from `data`, invented latency.
     """
-    if name in ("cost", "shape"):
-        space = large_space()
-        columns = _columns(space)
-        accuracy = _by_cost(columns) if name == "cost" else _by_shape(columns)
-        latency = _roofline(columns)
-    else:
-        space = hat_space()
-        columns = _columns(space)
-        accuracy = _by_cost(columns)
-        file = {"hat-pi": "wmt14ende_cpu_raspberrypi_all.csv", "hat-gpu": "iwslt14deen_gpu_titanxp_all.csv"}[name]
-        latency = _hat(columns, data / "hat_latency" / file)
+    if name == "docstrings":
+        return _docstrings(data or Path())
+    space = large_space() if name in ("cost", "shape") else hat_space()
+    columns = _columns(space)
+    accuracy = _by_shape(columns) if name == "shape" else _by_cost(columns)
+    file = {"hat-pi": "wmt14ende_cpu_raspberrypi_all.csv", "hat-gpu": "iwslt14deen_gpu_titanxp_all.csv"}.get(name)
+    latency = _roofline(columns) if file is None else _hat(columns, (data or Path()) / "hat_latency" / file)
     return Problem(name=name, space=space, truth={"accuracy": accuracy, "latency_p50": latency}, noise=NOISE)
+
+
+def _docstrings(folder: Path) -> Problem:
+    """Accuracies are the means of two seeds; the noise is as large as those differ."""
+    from cells.docstrings_space import read
+
+    found = read(folder)
+    first, second = (np.array(values) for values in found.accuracies)
+    return Problem(
+        name="docstrings",
+        space=found.space,
+        truth={"accuracy": (first + second) / 2, "latency_p50": _roofline(_columns(found.space))},
+        noise=NOISE | {"accuracy": float(np.sqrt(np.mean((first - second) ** 2) / 2))},
+    )

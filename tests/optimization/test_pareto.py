@@ -79,6 +79,17 @@ def test_finds_the_front_of_a_small_space(study, metrics):
     assert hypervolume(study.objectives, reached, reference) > 0.97 * most
 
 
+def test_what_a_process_remembers_of_its_fits_changes_nothing(study, trials, metrics):
+    """As after a restart in mid-study."""
+    from optimization import surrogate
+
+    more = [*trials, *completed([study.space.architecture(row) for row in (3, 17, 30)], metrics)]
+    ParetoStrategy().suggest(study, trials, 1)
+    here = ParetoStrategy().suggest(study, more, 2)
+    surrogate._fits.clear()
+    assert ParetoStrategy().suggest(study, more, 2) == here
+
+
 def test_units_of_the_metrics_change_nothing(study, trials):
     scaled = [
         replace(
