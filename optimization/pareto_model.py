@@ -13,10 +13,14 @@ from optimization.observations import Values, is_known, known_values, observe
 from optimization.quiet import quiet
 from optimization.strategy import StrategyStudy, StrategyTrial
 from optimization.surrogate import Belief, Exact, GaussianProcess, Predicted, Surrogate
+from optimization.transfer import Ensemble
 
 with quiet():
     import torch
     from torch import Tensor
+
+FEWEST_RANKED = 3
+"""Observations of which an order says anything."""
 
 
 class ParetoModel:
@@ -90,4 +94,16 @@ class ParetoModel:
                 self._surrogates[metric] = Predicted(self.features, means, deviations, observed)
         elif observed.count:
             self._deadline.check()
-            self._surrogates[metric] = GaussianProcess(self.features, observed, study.seed, self._deadline.left_s)
+            own = GaussianProcess(self.features, observed, study.seed, self._deadline.left_s)
+            sources = self._sources(metric, observed.logarithmic) if observed.count >= FEWEST_RANKED else []
+            self._surrogates[metric] = Ensemble(own, sources, study.seed) if sources else own
+
+    def _sources(self, metric: str, logarithmic: bool) -> list[GaussianProcess]:
+        """A model of each earlier study that has enough of this metric, at the fidelity of a search."""
+        models = []
+        for trials in self._study.sources:
+            observed = observe(self._study, trials, metric).at_flash()
+            if observed.count >= FEWEST_RANKED and observed.logarithmic == logarithmic:
+                self._deadline.check()
+                models.append(GaussianProcess(self.features, observed, self._study.seed, self._deadline.left_s))
+        return models

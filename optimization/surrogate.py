@@ -145,6 +145,7 @@ class GaussianProcess:
         self._rise = _rise(observed) if self._two else 0.0
         values = (observed.values - self._centre - self._rise * observed.full) / self._unit
         noise = observed.variances / self._unit**2
+        self.rows = observed.rows
         self.points = self._points(observed.rows, observed.full)
         self.values = torch.from_numpy(values)[:, None]
         self.noise = torch.from_numpy(noise).clamp_min(LEAST_NOISE)
@@ -156,12 +157,31 @@ class GaussianProcess:
             self.model.eval()
 
     def belief(self, rows: Rows) -> Belief:
+        return self.in_unit(self.standardised(rows))
+
+    def standardised(self, rows: Rows) -> Belief:
         with quiet(), torch.no_grad():
             posterior = self.model.posterior(self._points(rows, np.ones(len(rows), dtype=np.bool_)))
             assert isinstance(posterior, GPyTorchPosterior)
-            normal = posterior.mvn
-            mean = normal.mean * self._unit + self._centre + self._rise
-            return Belief(mean, normal.covariance_matrix * self._unit**2)
+            return Belief(posterior.mvn.mean, posterior.mvn.covariance_matrix)
+
+    def in_unit(self, belief: Belief) -> Belief:
+        return Belief(belief.mean * self._unit + self._centre + self._rise, belief.covariance * self._unit**2)
+
+    def left_out(self) -> tuple[Tensor, Tensor]:
+        """What the model, without each observation in turn, says of it: means and deviations, (observations,).
+
+        References: Rasmussen and Williams 2006, "Gaussian Processes for Machine Learning", eq. 5.12.
+        """
+        with quiet(), torch.no_grad():
+            self.model.train()
+            prior = self.model.forward(self.points)
+            noisy = self.model.likelihood(prior)
+            self.model.eval()
+            inverse = torch.linalg.inv(noisy.covariance_matrix)
+            precision = inverse.diagonal()
+            values = self.values[:, 0]
+            return values - inverse @ (values - prior.mean) / precision, precision.rsqrt()
 
     def _points(self, rows: Rows, full: npt.NDArray[np.bool_]) -> Tensor:
         points = torch.from_numpy(self._features.of(rows))
