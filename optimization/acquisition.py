@@ -113,6 +113,18 @@ def log_nehvi(
     return (total / samples).clamp_min(LEAST).log()
 
 
+def drawn_from(belief: Belief, normal: Tensor) -> Tensor:
+    """Joint samples (samples, points), from standard normal numbers of that shape."""
+    return belief.mean + normal @ _root(belief.covariance).T
+
+
+def _root(covariance: Tensor) -> Tensor:
+    # Below this ratio a covariance is rounding: a metric that is known has none at all.
+    jitter = 1e-8 * covariance.diagonal().mean().clamp_min(1e-12)
+    root: Tensor = psd_safe_cholesky(covariance + jitter * torch.eye(len(covariance), dtype=covariance.dtype))
+    return root
+
+
 def _conditioned(belief: Belief, judged: int, normal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Samples of B (samples, judged); given each, the candidates' means (samples, candidates) and deviations."""
     mean, covariance = belief.mean, belief.covariance
@@ -120,9 +132,7 @@ def _conditioned(belief: Belief, judged: int, normal: Tensor) -> tuple[Tensor, T
     if not judged:
         return normal, mean[None, :].expand(normal.shape[0], -1), variance.clamp_min(1e-20).sqrt()
     inner, cross = covariance[:judged, :judged], covariance[:judged, judged:]
-    # The ratio below which a covariance is rounding: a metric that is known has none at all.
-    jitter = 1e-8 * inner.diagonal().mean().clamp_min(1e-12)
-    root = psd_safe_cholesky(inner + jitter * torch.eye(judged, dtype=inner.dtype))
+    root = _root(inner)
     drawn = mean[:judged] + normal @ root.T
     weights = torch.linalg.solve_triangular(root, cross, upper=False)  # (judged, candidates)
     left = (variance - weights.square().sum(dim=0)).clamp_min(1e-20)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimization.acquisition import Objective, log_nehvi
+from optimization.acquisition import Objective, drawn_from, log_nehvi
 from optimization.deadline import Deadline
 from optimization.feasibility import is_side_of
 from optimization.features import Rows
@@ -45,6 +45,8 @@ SHORTLIST = 256
 """Candidates that stay in a batch after its first choice: what promised little does not promise more then."""
 
 
+SAMPLES_OF_FINALISTS = 128
+
 LOOK_AGAIN = 32
 """Candidates whose value is computed again at once after a choice."""
 
@@ -71,7 +73,7 @@ def propose(
     with quiet(), one_thread(), torch.no_grad():
         with torch.enable_grad():
             model = ParetoModel(study, trials, deadline)
-        search = _Search(study, trials, model, deadline)
+        search = Search(study, trials, model, deadline)
         generator = np.random.default_rng([study.seed, len(trials)])
         rows = allowed(study, pool(study.space, free, search.parents, generator))
         if len(rows) < count:
@@ -99,8 +101,30 @@ def allowed(study: StrategyStudy, rows: Rows) -> Rows:
     return rows
 
 
-class _Search:
-    """The acquisition over rows, given what is judged."""
+def sampled_gains(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> tuple[Rows, Values, Values]:
+    """Samples of what the completed trials that are likely on the front gain, under the posterior.
+
+    Returns rows (points,), gains (samples, points, objectives) and the reference (objectives,); more gain is better.
+    """
+    with quiet(), one_thread(), torch.no_grad():
+        with torch.enable_grad():
+            model = ParetoModel(study, trials, Deadline(math.inf))
+        search = Search(study, trials, model, Deadline(math.inf))
+        rows = search.judged
+        base = normal_numbers(len(study.objectives), SAMPLES_OF_FINALISTS, len(rows), study.seed)
+        drawn = [
+            objective.gain(drawn_from(model.belief(one.metric, rows), normal))
+            for objective, one, normal in zip(search.objectives, study.objectives, base, strict=True)
+        ]
+    reference = np.array([objective.reference for objective in search.objectives])
+    return rows, torch.stack(drawn, dim=-1).numpy(), reference
+
+
+class Search:
+    """The acquisition over rows, given what is judged.
+
+    `judged`: rows of the completed trials that the hypervolume is made of; `parents`: those of the observed front.
+    """
 
     def __init__(
         self, study: StrategyStudy, trials: Sequence[StrategyTrial], model: ParetoModel, deadline: Deadline
@@ -108,14 +132,14 @@ class _Search:
         self._study, self._model, self._deadline = study, model, deadline
         completed = [trial for trial in trials if trial.standing is Standing.COMPLETED and _is_whole(study, trial)]
         reference = study.reference or infer_reference(study.objectives, [trial.metrics for trial in completed])
-        self._objectives = [self._objective(one.metric, one.direction, reference) for one in study.objectives]
+        self.objectives = [self._objective(one.metric, one.direction, reference) for one in study.objectives]
         many = len(study.objectives)
         self._samples = SAMPLES.get(many, SAMPLES_OF_MANY)
         places = front(study.objectives, [trial.metrics for trial in completed])
         self.parents = [
             row for place in places if (row := study.space.index(completed[place].architecture)) is not None
         ]
-        self._judged = self._most_on_front(_rows(study, completed))
+        self.judged = self._most_on_front(_rows(study, completed))
         self._pending = _rows(study, [trial for trial in trials if trial.standing is Standing.PENDING])
 
     def choose(self, rows: Rows, count: int, free: Booleans) -> list[_Choice]:
@@ -160,15 +184,15 @@ class _Search:
         return self._seen(rows).values(np.arange(len(rows)))
 
     def _seen(self, rows: Rows, count: int = 1) -> _Candidates:
-        judged = np.concatenate([self._judged, self._pending]).astype(np.intp)
+        judged = np.concatenate([self.judged, self._pending]).astype(np.intp)
         both = np.concatenate([judged, rows])
         return _Candidates(
-            objectives=self._objectives,
+            objectives=self.objectives,
             beliefs=[self._model.belief(one.metric, both) for one in self._study.objectives],
             feasible=self._model.log_feasible(both),
-            completed=len(self._judged),
+            completed=len(self.judged),
             judged=len(judged),
-            base=_normal(len(self._objectives), self._samples, len(judged) + count - 1, self._study.seed),
+            base=normal_numbers(len(self.objectives), self._samples, len(judged) + count - 1, self._study.seed),
         )
 
     def _objective(self, metric: str, direction: Direction, reference: Mapping[str, float]) -> Objective:
@@ -186,10 +210,10 @@ class _Search:
         if len(rows) <= MOST_JUDGED:
             return rows
         beliefs = [self._model.belief(one.metric, rows) for one in self._study.objectives]
-        normal = _normal(len(beliefs), self._samples, len(rows), self._study.seed)
+        normal = normal_numbers(len(beliefs), self._samples, len(rows), self._study.seed)
         drawn = [
             objective.gain(belief.mean + each * belief.covariance.diagonal().clamp_min(0.0).sqrt())
-            for objective, belief, each in zip(self._objectives, beliefs, normal, strict=True)
+            for objective, belief, each in zip(self.objectives, beliefs, normal, strict=True)
         ]
         points = torch.stack(drawn, dim=-1)
         is_best = torch.stack([is_non_dominated(each) for each in points]).sum(dim=0).numpy()
@@ -254,7 +278,7 @@ def _rows(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> Rows:
     return np.array([row for row in rows if row is not None], dtype=np.intp)
 
 
-def _normal(objectives: int, samples: int, points: int, seed: int) -> Tensor:
+def normal_numbers(objectives: int, samples: int, points: int, seed: int) -> Tensor:
     """Standard normal numbers that cover their space evenly, (objectives, samples, points)."""
     if not points:
         return torch.zeros(objectives, samples, 0, dtype=torch.float64)
