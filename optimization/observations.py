@@ -96,3 +96,12 @@ def is_known(metric: str) -> bool:
 def known_values(space: SearchSpace, metric: str, rows: npt.ArrayLike) -> Values:
     """A known metric of these rows, in its own unit."""
     return np.asarray(space.take(rows)[metric], dtype=np.float64)
+
+
+def allowed(study: StrategyStudy, rows: Rows) -> Rows:
+    """The rows that meet every bound on a metric that is known in closed form."""
+    for constraint in study.constraints:
+        if is_known(constraint.metric):
+            values = known_values(study.space, constraint.metric, rows)
+            rows = rows[values >= constraint.bound if constraint.at_least else values <= constraint.bound]
+    return rows

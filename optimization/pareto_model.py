@@ -10,7 +10,7 @@ from optimization.deadline import Deadline
 from optimization.feasibility import is_side_of, labels, log_probability, log_probability_of_label
 from optimization.features import Features, Rows
 from optimization.observations import Values, is_known, known_values, observe
-from optimization.quiet import quiet
+from optimization.quiet import one_thread, quiet
 from optimization.strategy import StrategyStudy, StrategyTrial
 from optimization.surrogate import Belief, Exact, GaussianProcess, Predicted, Surrogate
 from optimization.transfer import Ensemble
@@ -24,9 +24,16 @@ FEWEST_RANKED = 3
 
 
 class ParetoModel:
-    """One model of every metric that the study names, from all of its trials."""
+    """One model of every metric that the study names, or of its constraints alone, from all of its trials."""
 
-    def __init__(self, study: StrategyStudy, trials: Sequence[StrategyTrial], deadline: Deadline) -> None:
+    def __init__(
+        self,
+        study: StrategyStudy,
+        trials: Sequence[StrategyTrial],
+        deadline: Deadline,
+        *,
+        constraints_alone: bool = False,
+    ) -> None:
         self._study, self._trials = study, trials
         self.features = Features(study.space)
         self.logarithmic: dict[str, bool] = {}
@@ -34,7 +41,8 @@ class ParetoModel:
         self._surrogates: dict[str, Surrogate] = {}
         self._deadline = deadline
         self._labels: Surrogate | None = None
-        for metric in dict.fromkeys([*(o.metric for o in study.objectives), *(c.metric for c in study.constraints)]):
+        objectives = () if constraints_alone else study.objectives
+        for metric in dict.fromkeys([*(o.metric for o in objectives), *(c.metric for c in study.constraints)]):
             self._learn(metric)
         found = labels(study, trials)
         if found is not None:
@@ -107,3 +115,11 @@ class ParetoModel:
                 self._deadline.check()
                 models.append(GaussianProcess(self.features, observed, self._study.seed, self._deadline.left_s))
         return models
+
+
+def log_feasible_alone(study: StrategyStudy, trials: Sequence[StrategyTrial], rows: Rows, deadline: Deadline) -> Values:
+    """Log probability of meeting all constraints, without a model of anything else; (rows,)."""
+    with quiet(), one_thread():
+        model = ParetoModel(study, trials, deadline, constraints_alone=True)
+        with torch.no_grad():
+            return model.log_bounded(rows).numpy()

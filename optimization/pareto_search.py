@@ -13,7 +13,7 @@ from optimization.deadline import Deadline
 from optimization.feasibility import is_side_of
 from optimization.features import Rows
 from optimization.front import front, infer_reference
-from optimization.observations import Values, is_known, known_values
+from optimization.observations import Values, allowed
 from optimization.pareto_model import ParetoModel
 from optimization.pool import Booleans, neighbours, pool
 from optimization.quiet import one_thread, quiet
@@ -90,15 +90,6 @@ def propose(
         for place, choice in enumerate(chosen)
     ]
     return proposals, model.observations
-
-
-def allowed(study: StrategyStudy, rows: Rows) -> Rows:
-    """The rows that meet every bound on a metric that is known in closed form."""
-    for constraint in study.constraints:
-        if is_known(constraint.metric):
-            values = known_values(study.space, constraint.metric, rows)
-            rows = rows[values >= constraint.bound if constraint.at_least else values <= constraint.bound]
-    return rows
 
 
 def sampled_gains(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> tuple[Rows, Values, Values]:

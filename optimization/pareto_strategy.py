@@ -42,7 +42,7 @@ class ParetoStrategy:
         if count < 1 or free.sum() <= count:  # nothing to choose
             return SobolStrategy().suggest(study, trials, count)
         if not is_started(study, trials):
-            return start(study, trials, count)
+            return start(study, trials, count, Deadline(self._deadline_s, self._clock))
         from optimization.pareto_search import propose  # takes seconds at the first time, which are no part of a choice
 
         deadline = Deadline(self._deadline_s, self._clock)

@@ -53,6 +53,40 @@ def test_starts_with_the_sobol_sequence(study, metrics):
     assert ParetoStrategy().suggest(study, begun, 1) == SobolStrategy().suggest(study, [], 5)[4:]
 
 
+def test_starts_within_what_is_known_or_predicted_to_be_feasible(study, metrics):
+    bound = 0.0006  # met by one architecture of six
+    tight = replace(study, constraints=(Constraint(metric="latency_p50", bound=bound),))
+    informed = replace(tight, predictors={"latency_p50": Known(metrics, 0.02)})
+    first = ParetoStrategy().suggest(informed, [], 5)
+    assert all(metrics(shape)["latency_p50"] < 1.1 * bound for shape in shapes(first))
+    assert {suggestion.strategy for suggestion in first} == {"sobol (of what is likely feasible)"}
+    small = replace(study, constraints=(Constraint(metric="parameters", bound=100_000),))
+    assert all(cost(shape).parameters <= 100_000 for shape in shapes(ParetoStrategy().suggest(small, [], 5)))
+
+
+def test_a_start_that_finds_little_feasible_learns_where_to_look(study, metrics):
+    bound = 0.0006
+    tight = replace(study, constraints=(Constraint(metric="latency_p50", bound=bound),))
+    slow = sorted(
+        study.space.sample(study.space.size, np.random.default_rng(0)), key=lambda shape: metrics(shape)["latency_p50"]
+    )[14::3]
+    trials = [
+        StrategyTrial(
+            architecture=shape,
+            standing=Standing.INFEASIBLE,
+            metrics={"latency_p50": metrics(shape)["latency_p50"]},
+        )
+        for shape in slow
+    ]
+    found = shapes(ParetoStrategy().suggest(tight, trials, 4))
+    blind = shapes(SobolStrategy().suggest(tight, trials, 4))
+
+    def feasible(architectures) -> int:
+        return sum(metrics(shape)["latency_p50"] <= bound for shape in architectures)
+
+    assert feasible(found) >= 3 > feasible(blind)
+
+
 def test_predicts_what_the_trials_show_and_says_from_how_many(study, trials, metrics):
     (suggestion,) = ParetoStrategy().suggest(study, trials, 1)
     assert suggestion.strategy == "pareto"
