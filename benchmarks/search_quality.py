@@ -27,6 +27,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
@@ -120,6 +121,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1, help="of one thread each")
     parser.add_argument("--quick", action="store_true", help="one seed, 20 trials, no Ax, two invented problems")
     options = parser.parse_args()
+    if find_spec("optuna") is None:
+        print("Optuna is not installed (extra `bench`): its samplers are left out")
+        options.peers = [peer for peer in options.peers if peer not in OPTUNA]
     if options.quick:
         options.seeds, options.trials, options.problems = 1, 20, options.problems or ["cost", "shape"]
         options.peers = [peer for peer in options.peers if peer != "ax"]

@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,9 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="up to 100 trials, one at once, two objectives, no Ax")
     options = parser.parse_args()
+    if find_spec("optuna") is None:
+        print("Optuna is not installed (extra `bench`): its sampler is left out")
+        options.peers = [peer for peer in options.peers if not peer.startswith("optuna")]
     trials, counts, kinds, peers = TRIALS, COUNTS, (2, 1), options.peers
     if options.quick:
         trials, counts, kinds, peers = TRIALS[:2], COUNTS[:1], (2,), [peer for peer in peers if peer != "ax"]

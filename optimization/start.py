@@ -26,9 +26,9 @@ FEWEST_COMPLETED = 2
 
 
 def start_size(study: StrategyStudy) -> int:
-    """One more than the dimensions that vary; fewer where earlier studies tell the rest."""
+    """One more than the dimensions that vary, whatever earlier studies say: their worth is judged by these trials."""
     varying = sum(len(dimension.values) > 1 for dimension in study.space.dimensions.values())
-    return FEWEST_TRIALS if study.sources else max(FEWEST_TRIALS, varying + 1)
+    return max(FEWEST_TRIALS, varying + 1)
 
 
 def is_started(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> bool:
