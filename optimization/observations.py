@@ -65,8 +65,10 @@ def observe(study: StrategyStudy, trials: Sequence[StrategyTrial], metric: str) 
             if math.isfinite(value):
                 found.append((row, value, variance if 0 < variance < math.inf else 0.0, full))
     table = np.array(found, dtype=np.float64).reshape(-1, 4)
+    logarithmic = is_logarithmic(study, metric, table[:, 1])
+    if logarithmic:
+        table = table[table[:, 1] > 0]  # what is always positive was measured wrongly
     values, variances = table[:, 1], table[:, 2]
-    logarithmic = is_logarithmic(study, metric, values)
     if logarithmic:
         variances = variances / values**2  # delta method
         values = np.log(values)
