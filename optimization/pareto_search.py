@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import moocore  # type: ignore[import-untyped]
 import numpy as np
 
 from optimization.acquisition import Objective, drawn_from, log_nehvi
@@ -23,7 +24,6 @@ from optimization.values import Direction
 
 with quiet():
     import torch
-    from botorch.utils.multi_objective.pareto import is_non_dominated
     from scipy.stats import qmc
     from torch import Tensor
 
@@ -207,7 +207,7 @@ class Search:
             for objective, belief, each in zip(self.objectives, beliefs, normal, strict=True)
         ]
         points = torch.stack(drawn, dim=-1)
-        is_best = torch.stack([is_non_dominated(each) for each in points]).sum(dim=0).numpy()
+        is_best = np.sum([moocore.is_nondominated(-each, keep_weakly=True) for each in points.numpy()], axis=0)
         return rows[np.sort(np.argsort(-is_best, kind="stable")[:MOST_JUDGED])]
 
 
