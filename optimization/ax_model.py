@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from optimization.coordinates import Coordinates, Points
+from optimization.quiet import quiet
 from optimization.strategy import Standing, StrategyStudy, StrategyTrial
 from optimization.values import Constraint, Direction
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Holds back warnings and log records below ERROR, of the whole process: Ax writes several lines per trial."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
 
 with quiet():
     import botorch.acquisition.multi_objective.logei as logei

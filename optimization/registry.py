@@ -11,7 +11,7 @@ from optimization.values import StrategyName
 
 
 def strategy(name: StrategyName | str) -> Strategy:
-    """The strategy of this name. Ax is imported (some seconds) when its strategy first fits a model.
+    """The strategy of this name. Ax or BoTorch is imported (some seconds) when a model is first fitted.
 
     Raises:
         OptimizationError: unknown name; the message suggests the nearest.
@@ -29,6 +29,14 @@ def strategy(name: StrategyName | str) -> Strategy:
             from optimization.ax_strategy import AxStrategy
 
             return AxStrategy()
+        case StrategyName.EVOLUTION:
+            from optimization.evolution import EvolutionStrategy
+
+            return EvolutionStrategy()
+        case StrategyName.PARETO:
+            from optimization.pareto_strategy import ParetoStrategy
+
+            return ParetoStrategy()
         case unreachable:
             assert_never(unreachable)
 

@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from optimization.values import Constraint, Objective
 from search_space import Architecture, SearchSpace
+
+Values = npt.NDArray[np.float64]
 
 
 class Standing(StrEnum):
@@ -25,12 +30,24 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyTrial:
-    """One trial as a strategy sees it. `variances` are of the metrics' observation noise, where known."""
+    """One trial as a strategy sees it. `variances` are of the metrics' observation noise, where known.
+
+    `metrics` are those of the search (flash fidelity), `full` those that were taken again at full fidelity, if any.
+    """
 
     architecture: Architecture
     standing: Standing
     metrics: Mapping[str, float] = field(default_factory=dict)
     variances: Mapping[str, float] = field(default_factory=dict)
+    full: Mapping[str, float] = field(default_factory=dict)
+
+
+class Predictor(Protocol):
+    """What is known of a metric of every architecture before any trial, such as a calibrated latency."""
+
+    def predict(self, space: SearchSpace) -> tuple[Values, Values]:
+        """Natural logarithms' means and standard deviations, each (space.size,); a deviation of 0 is exact."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +55,41 @@ class StrategyStudy:
     """One study as a strategy sees it.
 
     `space` already leaves out what is known to break a constraint on parameters. Metrics are in their own units;
-    a strategy scales them itself.
+    a strategy scales them itself. The costs of `search_space` (`parameters`, `flops`, ...) are known in closed form.
+
+    Args:
+        reference: what hypervolume is counted from; inferred from the trials where there is none yet.
+        predictors: by metric.
+        sources: the trials of earlier studies of this space, on another device or task.
     """
 
     space: SearchSpace
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
     seed: int = 0
+    reference: Mapping[str, float] | None = None
+    predictors: Mapping[str, Predictor] = field(default_factory=dict)
+    sources: tuple[tuple[StrategyTrial, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """An architecture to try next. `strategy` names what chose it; `predicted` holds posterior means, if any."""
+    """An architecture to try next, and why.
+
+    Args:
+        strategy: what chose it.
+        predicted: the metrics that a model expects, if one was asked.
+        acquisition: what the model expects of trying it, as the logarithm of the hypervolume gained.
+        observations: how many values of each metric the model had.
+        seconds: what choosing it took; no part of what is chosen, so suggestions are compared without it.
+    """
 
     architecture: Architecture
     strategy: str
     predicted: Mapping[str, float] = field(default_factory=dict)
+    acquisition: float | None = None
+    observations: Mapping[str, int] = field(default_factory=dict)
+    seconds: float | None = field(default=None, compare=False)
 
 
 class Strategy(Protocol):

@@ -17,6 +17,8 @@ class StrategyName(StrEnum):
     RANDOM = "random"
     SOBOL = "sobol"
     AX = "ax"
+    EVOLUTION = "evolution"
+    PARETO = "pareto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

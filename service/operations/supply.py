@@ -47,7 +47,13 @@ def read_supply(uow: UnitOfWork, study: Study, space: SearchSpace) -> Supply:
     inside = [trial for trial in uow.trials.of(study.id) if trial.architecture in space]
     untried = space.size - len(inside)
     return Supply(
-        study=StrategyStudy(space=space, objectives=spec.objectives, constraints=spec.constraints, seed=spec.seed),
+        study=StrategyStudy(
+            space=space,
+            objectives=spec.objectives,
+            constraints=spec.constraints,
+            seed=spec.seed,
+            reference=study.reference,
+        ),
         trials=tuple(_strategy_trial(trial) for trial in inside),
         count=min(untried, wanted_now(spec.budget, counts)),
         ended=open_trials(counts) == 0 and (untried == 0 or still_to_suggest(spec.budget, counts) == 0),

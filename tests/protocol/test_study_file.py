@@ -237,7 +237,10 @@ def _space(layers: str, hidden_size: int = 8) -> str:
         (_space("1e4", 100_000), "search_space: reaches 4e+14 parameters"),
         ("trails: 3", "unknown key 'trails'; did you mean 'budget.trials'?"),
         ("budget: [1]", "study.yaml:3: budget: must be a mapping with some of the keys trials, parallel"),
-        ("strategy: sobl", "must be 'random', 'sobol' or 'ax', got 'sobl'; did you mean 'sobol'?"),
+        (
+            "strategy: sobl",
+            "must be 'random', 'sobol', 'ax', 'evolution' or 'pareto', got 'sobl'; did you mean 'sobol'?",
+        ),
         (f"name: {'a' * 999}", "begin with a letter or a digit, got 'aaaaaaaa"),
         ("seed: \x07", "study.yaml:3: not YAML"),
         ("budget: [", "study.yaml:3: not YAML"),

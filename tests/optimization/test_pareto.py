@@ -1,0 +1,314 @@
+"""What `ParetoStrategy` adds to the contract of all strategies."""
+
+from __future__ import annotations
+
+import logging
+import math
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from optimization.pareto_strategy import ParetoStrategy
+from optimization.sobol import SobolStrategy
+from optimization.strategy import Standing, StrategyTrial
+from optimization.values import Constraint, Direction, Objective
+from search_space import cost, preset
+
+
+def completed(architectures, metrics) -> list[StrategyTrial]:
+    return [
+        StrategyTrial(architecture=shape, standing=Standing.COMPLETED, metrics=metrics(shape))
+        for shape in architectures
+    ]
+
+
+def shapes(suggestions) -> list:
+    return [suggestion.architecture for suggestion in suggestions]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A predictor that knows the latencies up to a deviation of their logarithm, all too high by a factor."""
+
+    metrics: object
+    deviation: float
+    factor: float = 1.0
+
+    def predict(self, space):
+        rows = [self.metrics(space.architecture(row))["latency_p50"] * self.factor for row in range(space.size)]
+        return np.log(rows), np.full(space.size, self.deviation)
+
+
+@pytest.fixture
+def trials(study, metrics) -> list[StrategyTrial]:
+    return completed(study.space.sample(12, np.random.default_rng(2)), metrics)
+
+
+def test_starts_with_the_sobol_sequence(study, metrics):
+    begun = completed(shapes(SobolStrategy().suggest(study, [], 4)), metrics)
+    assert ParetoStrategy().suggest(study, begun, 1) == SobolStrategy().suggest(study, [], 5)[4:]
+
+
+def test_starts_within_what_is_known_or_predicted_to_be_feasible(study, metrics):
+    bound = 0.0006  # met by one architecture of six
+    tight = replace(study, constraints=(Constraint(metric="latency_p50", bound=bound),))
+    informed = replace(tight, predictors={"latency_p50": Known(metrics, 0.02)})
+    first = ParetoStrategy().suggest(informed, [], 5)
+    assert all(metrics(shape)["latency_p50"] < 1.1 * bound for shape in shapes(first))
+    assert {suggestion.strategy for suggestion in first} == {"sobol (of what is likely feasible)"}
+    small = replace(study, constraints=(Constraint(metric="parameters", bound=100_000),))
+    assert all(cost(shape).parameters <= 100_000 for shape in shapes(ParetoStrategy().suggest(small, [], 5)))
+
+
+def test_a_start_that_finds_little_feasible_learns_where_to_look(study, metrics):
+    bound = 0.0006
+    tight = replace(study, constraints=(Constraint(metric="latency_p50", bound=bound),))
+    slow = sorted(
+        study.space.sample(study.space.size, np.random.default_rng(0)), key=lambda shape: metrics(shape)["latency_p50"]
+    )[14::3]
+    trials = [
+        StrategyTrial(
+            architecture=shape,
+            standing=Standing.INFEASIBLE,
+            metrics={"latency_p50": metrics(shape)["latency_p50"]},
+        )
+        for shape in slow
+    ]
+    found = shapes(ParetoStrategy().suggest(tight, trials, 4))
+    blind = shapes(SobolStrategy().suggest(tight, trials, 4))
+
+    def feasible(architectures) -> int:
+        return sum(metrics(shape)["latency_p50"] <= bound for shape in architectures)
+
+    assert feasible(found) >= 3 > feasible(blind)
+
+
+def test_predicts_what_the_trials_show_and_says_from_how_many(study, trials, metrics):
+    (suggestion,) = ParetoStrategy().suggest(study, trials, 1)
+    assert suggestion.strategy == "pareto"
+    truth = metrics(suggestion.architecture)
+    assert suggestion.predicted["accuracy"] == pytest.approx(truth["accuracy"], abs=0.02)  # of a range of 0.16
+    assert suggestion.predicted["latency_p50"] == pytest.approx(truth["latency_p50"], rel=0.15)
+    assert suggestion.predicted["parameters"] == cost(suggestion.architecture).parameters
+    assert suggestion.observations == {"accuracy": 12, "latency_p50": 12}
+    assert math.isfinite(suggestion.acquisition)
+    assert suggestion.seconds > 0
+
+
+def test_finds_the_front_of_a_small_space(study, metrics):
+    from optimization.front import front, hypervolume
+
+    rows = [metrics(study.space.architecture(row)) for row in range(study.space.size)]
+    feasible = [row for row in rows if row["latency_p50"] <= 0.004]
+    reference = {"accuracy": 0.4, "latency_p50": 0.004}
+    most = hypervolume(study.objectives, [feasible[place] for place in front(study.objectives, feasible)], reference)
+    found: list[StrategyTrial] = []
+    while len(found) < 16:
+        found += completed(shapes(ParetoStrategy().suggest(study, found, 1)), metrics)
+    reached = [trial.metrics for trial in found if trial.metrics["latency_p50"] <= 0.004]
+    assert hypervolume(study.objectives, reached, reference) > 0.97 * most
+
+
+def test_what_a_process_remembers_of_its_fits_changes_nothing(study, trials, metrics):
+    """As after a restart in mid-study."""
+    from optimization import surrogate
+
+    more = [*trials, *completed([study.space.architecture(row) for row in (3, 17, 30)], metrics)]
+    ParetoStrategy().suggest(study, trials, 1)
+    here = ParetoStrategy().suggest(study, more, 2)
+    surrogate._fits.clear()
+    assert ParetoStrategy().suggest(study, more, 2) == here
+
+
+def test_units_of_the_metrics_change_nothing(study, trials):
+    scaled = [
+        replace(
+            trial,
+            metrics={
+                "accuracy": 100 * trial.metrics["accuracy"],
+                "latency_p50": 1000 * trial.metrics["latency_p50"],
+                "parameters": trial.metrics["parameters"],
+            },
+        )
+        for trial in trials
+    ]
+    bounds = (replace(study.constraints[0], bound=4.0), study.constraints[1])
+    (here,) = ParetoStrategy().suggest(study, trials, 1)
+    (there,) = ParetoStrategy().suggest(replace(study, constraints=bounds), scaled, 1)
+    assert here.architecture == there.architecture
+    assert there.predicted["latency_p50"] == pytest.approx(1000 * here.predicted["latency_p50"], rel=1e-3)
+
+
+def test_a_pending_trial_changes_what_is_suggested(study, trials):
+    (first,) = ParetoStrategy().suggest(study, trials, 1)
+    pending = StrategyTrial(architecture=first.architecture, standing=Standing.PENDING)
+    (second,) = ParetoStrategy().suggest(study, [*trials, pending], 1)
+    assert second.architecture != first.architecture
+    one_after_the_other = ParetoStrategy().suggest(study, trials, 2)
+    assert shapes(one_after_the_other)[0] == first.architecture
+    # What is next to a pending trial promises less than before.
+    assert one_after_the_other[1].acquisition < first.acquisition
+
+
+def test_latencies_of_unfinished_trials_are_learned_from(study, trials, metrics):
+    tried = {trial.architecture for trial in trials}
+    others = [shape for shape in study.space.sample(40, np.random.default_rng(7)) if shape not in tried][:3]
+    early = [
+        StrategyTrial(architecture=shape, standing=standing, metrics={"latency_p50": metrics(shape)["latency_p50"]})
+        for shape, standing in zip(others, (Standing.PENDING, Standing.INFEASIBLE, Standing.FAILED), strict=True)
+    ]
+    (suggestion,) = ParetoStrategy().suggest(study, [*trials, *early], 1)
+    assert suggestion.observations == {"accuracy": 12, "latency_p50": 15}
+
+
+def test_what_is_known_to_break_a_bound_comes_last(study, metrics):
+    limit = float(np.median([cost(study.space.architecture(row)).flops for row in range(study.space.size)]))
+    bounded = replace(study, constraints=(Constraint(metric="flops", bound=limit),))
+    begun = completed(study.space.sample(8, np.random.default_rng(0)), metrics)
+    inside = sum(cost(study.space.architecture(row)).flops <= limit for row in range(study.space.size))
+    left = inside - sum(cost(trial.architecture).flops <= limit for trial in begun)
+    suggestions = ParetoStrategy().suggest(bounded, begun, left)
+    assert {suggestion.strategy for suggestion in suggestions} == {"pareto"}
+    assert all(cost(shape).flops <= limit for shape in shapes(suggestions))
+    more = ParetoStrategy().suggest(bounded, begun, left + 2)
+    assert len({shape.key for shape in shapes(more)}) == left + 2
+
+
+def test_a_predicted_latency_needs_no_measurement(study, trials, metrics):
+    unmeasured = [
+        replace(trial, metrics={name: value for name, value in trial.metrics.items() if name == "accuracy"})
+        if place % 2
+        else trial
+        for place, trial in enumerate(trials)
+    ]
+    for deviation in (0.0, 0.02):
+        informed = replace(study, predictors={"latency_p50": Known(metrics, deviation)})
+        (suggestion,) = ParetoStrategy().suggest(informed, unmeasured, 1)
+        assert suggestion.strategy == "pareto"
+        truth = metrics(suggestion.architecture)["latency_p50"]
+        assert suggestion.predicted["latency_p50"] == pytest.approx(truth, rel=1e-3)
+
+
+def test_a_predictor_that_is_far_off_is_corrected(study, trials, metrics):
+    misled = replace(study, predictors={"latency_p50": Known(metrics, 0.02, factor=2.0)})
+    (suggestion,) = ParetoStrategy().suggest(misled, trials, 1)
+    truth = metrics(suggestion.architecture)["latency_p50"]
+    assert suggestion.predicted["latency_p50"] == pytest.approx(truth, rel=0.5)
+    assert suggestion.predicted["latency_p50"] < 1.8 * truth
+
+
+def test_stays_away_from_where_trials_ran_out_of_memory(study, metrics):
+    """Infeasible without breaking a bound: all of the widest."""
+    tried = study.space.sample(20, np.random.default_rng(1))
+    trials = [
+        StrategyTrial(architecture=shape, standing=Standing.INFEASIBLE)
+        if shape.hidden_size == 96
+        else completed([shape], metrics)[0]
+        for shape in tried
+    ]
+    assert sum(trial.standing is Standing.INFEASIBLE for trial in trials) >= 4
+    suggestions = ParetoStrategy().suggest(study, trials, 5)
+    assert {suggestion.strategy for suggestion in suggestions} == {"pareto"}
+    assert all(shape.hidden_size < 96 for shape in shapes(suggestions))
+    ignorant = [trial for trial in trials if trial.standing is Standing.COMPLETED]
+    assert any(shape.hidden_size == 96 for shape in shapes(ParetoStrategy().suggest(study, ignorant, 5)))
+
+
+@pytest.mark.parametrize("many", [1, 3])
+def test_one_or_three_objectives(study, trials, metrics, many):
+    size = Objective(metric="parameters", direction=Direction.MINIMIZE)
+    objectives = (*study.objectives, size)[:many]
+    suggestions = ParetoStrategy().suggest(replace(study, objectives=objectives), trials, 2)
+    assert {suggestion.strategy for suggestion in suggestions} == {"pareto"}
+    assert len({shape.key for shape in shapes(suggestions)}) == 2
+
+
+def test_values_that_tell_nothing_are_no_obstacle(study, trials):
+    def suggested(changed, study=study):
+        (suggestion,) = ParetoStrategy().suggest(study, changed, 1)
+        return suggestion.strategy
+
+    def with_accuracy(value, where) -> list[StrategyTrial]:
+        return [
+            replace(trial, metrics=trial.metrics | {"accuracy": value}) if where(place) else trial
+            for place, trial in enumerate(trials)
+        ]
+
+    assert suggested(with_accuracy(0.5, lambda place: True)) == "pareto"
+    assert suggested(with_accuracy(math.nan, lambda place: place in (1, 4))) == "pareto"
+    assert suggested(with_accuracy(math.nan, lambda place: place > 0)) == "sobol"
+    unknown = replace(study, constraints=(Constraint(metric="energy_j", bound=1.0),))
+    assert suggested(trials, unknown) == "pareto"
+
+
+def test_noise_that_the_trials_tell_is_believed(study, trials):
+    """An outlier with a large variance moves no prediction; without a variance it does."""
+    high = trials[0].metrics | {"accuracy": 3.0}
+    known = [replace(trial, variances={"accuracy": 1e-6}) for trial in trials]
+    expected = ParetoStrategy().suggest(study, known, 1)[0].predicted["accuracy"]
+    noisy = [replace(known[0], metrics=high, variances={"accuracy": 100.0}), *known[1:]]
+    assert ParetoStrategy().suggest(study, noisy, 1)[0].predicted["accuracy"] == pytest.approx(expected, abs=0.15)
+
+
+def test_after_its_deadline_it_makes_a_cheaper_choice_and_says_so(study, trials):
+    seconds = iter(range(0, 10_000, 7))
+    suggestions = ParetoStrategy(deadline_s=5.0, clock=lambda: float(next(seconds))).suggest(study, trials, 2)
+    assert len({shape.key for shape in shapes(suggestions)}) == 2
+    assert not {trial.architecture for trial in trials} & set(shapes(suggestions))
+    assert all(
+        suggestion.strategy.endswith("(pareto: not ready within 5 s)") and suggestion.seconds > 5
+        for suggestion in suggestions
+    )
+
+
+def test_when_the_model_fails_the_suggestion_says_why(study, trials):
+    beyond = [
+        replace(trial, metrics=trial.metrics | {"accuracy": 1e308 * (-1) ** place})
+        for place, trial in enumerate(trials)
+    ]
+    (suggestion,) = ParetoStrategy().suggest(study, beyond, 1)
+    assert "(pareto: " in suggestion.strategy
+    assert suggestion.architecture in study.space
+
+
+def test_says_nothing_and_leaves_logging_warnings_and_threads_as_they_were(study, trials, capfd, caplog):
+    import torch
+
+    before = (list(warnings.filters), logging.root.manager.disable, torch.get_num_threads())
+    ParetoStrategy().suggest(study, trials, 1)
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+    assert (list(warnings.filters), logging.root.manager.disable, torch.get_num_threads()) == before
+
+
+def test_no_duplicates_until_a_space_of_576_ends(study):
+    space = preset("autodistill")
+
+    def measured(shape) -> dict[str, float]:
+        size = shape.layers * shape.hidden_size * shape.ffn_size * shape.ffn_stacks
+        return {"accuracy": 0.9 - 30.0 / size**0.25, "latency_p50": 1e-11 * size + 1e-5 * shape.heads}
+
+    whole = replace(study, space=space, constraints=())
+    trials: list[StrategyTrial] = []
+    names = set()
+    strategy = ParetoStrategy(deadline_s=math.inf)
+    while found := strategy.suggest(whole, trials, 72):
+        names |= {suggestion.strategy for suggestion in found}
+        trials += completed(shapes(found), measured)
+    assert len(trials) == len({trial.architecture.key for trial in trials}) == 576
+    assert names == {"sobol", "pareto"}
+
+
+def test_neither_botorch_nor_torch_is_imported_before_it_is_needed():
+    code = (
+        "import sys\n"
+        "from optimization.registry import strategy\n"
+        "strategy('pareto'), strategy('evolution')\n"
+        "assert not {'torch', 'botorch', 'gpytorch', 'ax'} & set(sys.modules)\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
