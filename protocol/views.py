@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from distillation.values import Fidelity
+from protocol.early_stop import EarlyStop
 from protocol.jobs import CurvePoint, FailureReason, JobKind, JobState, Prepared, Progress, Score
 from protocol.study import StudySpec
 from search_space import Architecture
@@ -109,6 +110,8 @@ class TrialView(View):
     on_front: bool
     created_at: datetime
     ended_at: datetime | None
+    early_stop: EarlyStop | None = None
+    """Also of a trial that was completed because it was faster than the decision."""
 
 
 class FrontPoint(View):
@@ -160,6 +163,8 @@ class StudyView(View):
     error: str | None
     failure: FailureReason | None = None
     """Why it failed; None also where an older service did not tell."""
+    saved_steps: int = 0
+    """Steps of distillation that early stopping left out."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -20,6 +20,7 @@ from protocol.views import (
     WorkerView,
 )
 from service.errors import NotFoundError
+from service.operations.early_stopping import saved_steps
 from service.operations.front import front_hypervolume, front_numbers, view_front
 from service.operations.remaining import remaining_s
 from service.operations.studies import get_study
@@ -95,6 +96,7 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         notes=study.notes,
         error=study.error,
         failure=study.failure,
+        saved_steps=saved_steps(trials),
     )
 
 
@@ -148,6 +150,7 @@ def _trial_view(study: Study, trial: Trial, known: _Known, exports: Path, on_fro
         on_front=on_front,
         created_at=trial.created_at,
         ended_at=trial.ended_at,
+        early_stop=trial.early_stop,
     )
 
 
