@@ -51,6 +51,16 @@ def test_why_a_trial_ended_is_told(study, trial):
     assert list(events.look(study(), [slow]))[-1] == "trial 2  2x96 a3x32 f384  infeasible: latency_p50 41 ms > 40 ms"
 
 
+def test_saved_steps_are_told_where_there_are_any(study):
+    def shown(**changes):
+        console = Console(file=io.StringIO(), width=200)
+        console.print(page(study(StudyState.SEARCHING, **changes), [], []))
+        return console.file.getvalue()
+
+    assert "saved 1.2k steps" in shown(saved_steps=1200)
+    assert "saved" not in shown()
+
+
 def test_finalists_are_told_with_their_report(study, trial, finalist):
     events = Events()
     lines = list(events.look(study(), [trial(2, finalist=finalist(report=0.72, ms=4.0))]))

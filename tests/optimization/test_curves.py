@@ -127,9 +127,7 @@ def test_what_was_never_seen_is_less_sure():
 
 
 def test_other_steps_than_those_of_the_ended_curves_lie_between_them():
-    ended = [
-        Curve(shares=(0.5, 1.0), values=(0.5 + 0.01 * k, 0.7 + 0.01 * k), final=0.7 + 0.01 * k) for k in range(10)
-    ]
+    ended = [Curve(shares=(0.5, 1.0), values=(0.5 + 0.01 * k, 0.7 + 0.01 * k), final=0.7 + 0.01 * k) for k in range(10)]
     found = forecast(ended, Curve(shares=(0.75,), values=(0.645,)))
     assert found.expected == pytest.approx(0.745)
 
