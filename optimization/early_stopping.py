@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from optimization.curves import Curve, Forecast, forecast
 from optimization.errors import OptimizationError
@@ -76,6 +77,12 @@ class Decision:
         return self.dominated_by is not None or self.broken is not None
 
 
+class Forecaster(Protocol):
+    """`optimization.curves.forecast`, or what it is compared with."""
+
+    def __call__(self, ended: Sequence[Curve], running: Curve, *, noise: float) -> Forecast | None: ...
+
+
 def decide(
     objectives: Sequence[Objective],
     constraints: Sequence[Constraint],
@@ -83,6 +90,8 @@ def decide(
     completed: Sequence[KnownTrial],
     ended: Sequence[KnownTrial],
     running: KnownTrial,
+    *,
+    forecaster: Forecaster = forecast,
 ) -> Decision | None:
     """Whether the running trial shall go on; None where nothing can be said, which means that it shall.
 
@@ -101,7 +110,7 @@ def decide(
     others = [objective for objective in objectives if objective.metric != learnt.metric]
     if any(not _is_known(running, objective.metric) for objective in others):
         return None
-    found = _forecast(learnt, ended, running)
+    found = _forecast(learnt, ended, running, forecaster)
     if found is None:
         return None
     expected, best = learnt.value(found.expected), learnt.value(found.optimistic)
@@ -120,12 +129,14 @@ def decide(
     )
 
 
-def _forecast(learnt: Learnt, ended: Sequence[KnownTrial], running: KnownTrial) -> Forecast | None:
+def _forecast(
+    learnt: Learnt, ended: Sequence[KnownTrial], running: KnownTrial, forecaster: Forecaster
+) -> Forecast | None:
     if running.curve is None:
         return None
     known = [trial for trial in ended if trial.curve is not None and _is_known(trial, learnt.metric)]
     noises = sorted(learnt.noise(trial) for trial in known)
-    return forecast(
+    return forecaster(
         [_as_goodness(learnt, trial.curve) for trial in known if trial.curve is not None],
         _as_goodness(learnt, running.curve),
         noise=noises[len(noises) // 2] if noises else 0.0,
