@@ -3,7 +3,8 @@
 Trials are gone through in their order, one at a time; a rule may end each at the points of its curve. Shown for each:
 steps saved, stopped trials, how many of these were wrong (on the front when nobody is stopped), hypervolume lost at
 equal trials, and (where there are more trials than the budget) gained at equal steps. The rules: never; the product's
-(stop what is dominated even at the optimistic end of its forecast), with its own forecast and with three others; median
+(stop what is dominated even at the optimistic end of its forecast), with its own forecast, with that at less
+confidence, with three others, and by an oracle that knows each end, which bounds what the rule can save; median
 stopping; MO-ASHA. The second table says how often curves ended below the stated 95 % end, each judged by those before.
 What a strategy would have suggested instead is not replayed: the order of the trials is given.
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -38,6 +40,7 @@ from cells.replays import (
     last_value,
     mo_asha,
     never,
+    oracle,
     power_law,
     quantile_of_gains,
     replay,
@@ -55,6 +58,8 @@ FORECASTS: dict[str, Forecaster] = {
 }
 POLICIES: dict[str, Policy] = {
     "never": never,
+    "dominated: oracle": oracle,
+    "dominated: regression, at 80 %": dominated(partial(forecast, confidence=0.8)),
     **{f"dominated: {name}": dominated(forecaster) for name, forecaster in FORECASTS.items()},
     "median stopping": below_median,
     "MO-ASHA": mo_asha,

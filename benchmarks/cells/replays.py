@@ -99,6 +99,20 @@ def dominated(forecaster: Forecaster) -> Policy:
     return policy
 
 
+def oracle(problem: Problem, seen: Sequence[KnownTrial], running: KnownTrial) -> bool:
+    """The product's rule by somebody who knows where each curve ends: as many curves cannot save more by it."""
+    learnt, values = problem.learnt, _curve(running).values
+    trial = next(one for one in problem.trials if _curve(one).values[: len(values)] == values)
+    final = learnt.goodness(trial.metrics[learnt.metric])
+
+    def known(ended: Sequence[Curve], running: Curve, *, noise: float) -> Forecast | None:
+        del running, noise
+        told = len(ended) >= FEWEST_CURVES
+        return Forecast(expected=final, variance=0.0, optimistic=final, curves=len(ended)) if told else None
+
+    return dominated(known)(problem, seen, running)
+
+
 def below_median(problem: Problem, seen: Sequence[KnownTrial], running: KnownTrial) -> bool:
     """The best value so far is below the median of the ended trials' mean values up to the same step; five trials are
     waited for. Knows of no other objective.
