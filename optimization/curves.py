@@ -24,6 +24,9 @@ CONFIDENCE = 0.95
 SHRINKAGE = 1.0
 """Ended curves that the prior is worth: it says that nothing but their mean gain can be told from the curves."""
 
+ROUNDING = 1e-9
+"""Features that spread by a smaller share of their size are all alike: they tell nothing, and have no unit."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -107,7 +110,7 @@ def _predictive(features: Floats, gains: Floats, present: Floats, noise: float) 
     """Location, scale and degrees of freedom of the gain at `present`."""
     count, middle = len(gains), features.mean(axis=0)
     spread = features.std(axis=0)
-    unit = np.where(spread > 0, spread, 1.0)
+    unit = np.where(spread > ROUNDING * (1 + np.abs(middle)), spread, 1.0)
     standard, point = (features - middle) / unit, (present - middle) / unit
     moments = standard.T @ standard
     inverse = np.linalg.inv(moments + SHRINKAGE * np.eye(len(point)))

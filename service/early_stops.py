@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from protocol.views import StudyState, TrialState
-from service.operations.early_judgement import judge
+from protocol.early_stop import EarlyStop
+from protocol.views import StudyState
+from service.operations.early_judgement import ENDED, Evidence, evidence, judge
 from service.operations.early_stopping import Watched, decide_stop, watched
-from service.store.unit_of_work import Store
+from service.store.unit_of_work import Store, UnitOfWork
 
 logger = logging.getLogger(__name__)
 
@@ -33,30 +35,36 @@ class EarlyStops:
 
     def step(self) -> int:
         """How many trials it decided to stop."""
+        seen: dict[int, _Seen] = {}
+        fresh: dict[int, list[Watched]] = defaultdict(list)
         with self._store.read() as uow:
-            found: list[tuple[Watched, _Seen]] = []
             for study in uow.studies.in_states(StudyState.SEARCHING):
                 if running := watched(uow, study):
                     counts = uow.trials.counts(study.id)
-                    ended = counts.get(TrialState.COMPLETED, 0) + counts.get(TrialState.INFEASIBLE, 0)
-                    found += [(one, (one.curve[-1].step, ended)) for one in running]
-        fresh = [one for one, seen in found if self._seen.get(one.job) != seen]
-        self._seen = {one.job: seen for one, seen in found}
-        return sum(self._stop(one) for one in fresh)
+                    ended = sum(counts.get(state, 0) for state in ENDED)
+                    seen |= {one.job: (one.curve[-1].step, ended) for one in running}
+                    fresh[study.id] = [one for one in running if self._seen.get(one.job) != seen[one.job]]
+        self._seen = seen
+        return sum(self._look(study, running) for study, running in fresh.items() if running)
 
-    def _stop(self, one: Watched) -> bool:
+    def _look(self, identity: int, running: Sequence[Watched]) -> int:
+        """How many of the study's distillations it decided to stop."""
         with self._guard(), self._store.read() as uow:
-            study = uow.studies.get(one.study)
-            try:
-                stop = judge(uow, study, one)
-            except (ArithmeticError, ValueError):
-                # A trial that cannot be judged goes on: nothing is lost but steps.
-                logger.exception("job %d cannot be judged", one.job)
-                return False
-        if stop is None:
-            return False
-        with self._store.write() as uow:
-            decided = decide_stop(uow, one.study, one.job, stop)
-        if decided:
-            logger.info("study %s: trial %d is stopped: %s", study.name, one.trial, stop.reason)
-        return decided
+            told = evidence(uow, uow.studies.get(identity))
+            found = [(one, self._judged(uow, told, one)) for one in running]
+        stopped = 0
+        for one, stop in found:
+            if stop is not None:
+                with self._store.write() as uow:
+                    stopped += decide_stop(uow, identity, one.job, stop)
+                logger.info("job %d shall stop: %s", one.job, stop.reason)
+        return stopped
+
+    @staticmethod
+    def _judged(uow: UnitOfWork, told: Evidence, one: Watched) -> EarlyStop | None:
+        try:
+            return judge(uow, told, one)
+        except (ArithmeticError, ValueError):
+            # A trial that cannot be judged goes on: nothing is lost but steps.
+            logger.exception("job %d cannot be judged", one.job)
+            return None

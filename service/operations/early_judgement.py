@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from distillation.values import Fidelity
 from optimization.curves import Curve
@@ -15,7 +16,7 @@ from protocol.quantity import format_count
 from protocol.study import StudySpec
 from protocol.views import TrialState
 from service.operations.constraints import described, written
-from service.operations.early_stopping import Watched, steps_of
+from service.operations.early_stopping import Watched
 from service.store.tables import Evaluation, Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -23,41 +24,53 @@ ENDED = (TrialState.COMPLETED, TrialState.INFEASIBLE)
 """Trials that may have a whole curve."""
 
 
-def judge(uow: UnitOfWork, study: Study, watched: Watched) -> EarlyStop | None:
-    """The decision to stop this distillation, if it is that; reads alone."""
-    job = uow.jobs.get(watched.job)
-    if job is None:
-        return None
-    spec, steps, trial = study.spec, steps_of(job), uow.trials.get(watched.trial)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the study's ended trials tell. `rivals` are the completed ones, `completed` what is known of each."""
+
+    spec: StudySpec
+    rivals: tuple[Trial, ...]
+    completed: tuple[KnownTrial, ...]
+    ended: tuple[KnownTrial, ...]
+
+
+def evidence(uow: UnitOfWork, study: Study) -> Evidence:
     evaluations = {row.trial_id: row for row in uow.trials.evaluations(study.id) if row.fidelity is Fidelity.FLASH}
     trials = [one for one in uow.trials.of(study.id, *ENDED) if one.id in evaluations]
-    completed = [one for one in trials if one.state is TrialState.COMPLETED]
-    ended = {one.id: _ended(spec, one, evaluations[one.id]) for one in trials}
-    running = KnownTrial(
-        metrics=trial.metrics, variances=trial.variances, curve=_curve(watched.curve, steps, final=None)
+    rivals = tuple(one for one in trials if one.state is TrialState.COMPLETED)
+    known = {one.id: _ended(study.spec, one, evaluations[one.id]) for one in trials}
+    return Evidence(
+        spec=study.spec,
+        rivals=rivals,
+        completed=tuple(known[one.id] for one in rivals),
+        ended=tuple(known.values()),
     )
-    decision = decide(
-        spec.objectives,
-        spec.constraints,
-        _learnt(spec),
-        [ended[one.id] for one in completed],
-        list(ended.values()),
-        running,
-    )
+
+
+def judge(uow: UnitOfWork, told: Evidence, watched: Watched) -> EarlyStop | None:
+    """The decision to stop this distillation, if it is that.
+
+    Raises:
+        ValueError, ArithmeticError: values that nothing can be computed from.
+    """
+    spec, trial = told.spec, uow.trials.get(watched.trial)
+    curve = _curve(watched.curve, watched.steps, final=None)
+    running = KnownTrial(metrics=trial.metrics, variances=trial.variances, curve=curve)
+    decision = decide(spec.objectives, spec.constraints, _learnt(spec), told.completed, told.ended, running)
     if decision is None or not decision.stops:
         return None
     point = watched.curve[-1]
-    rival = None if decision.dominated_by is None else completed[decision.dominated_by]
+    rival = None if decision.dominated_by is None else told.rivals[decision.dominated_by]
     return EarlyStop(
         step=point.step,
-        steps=steps,
+        steps=watched.steps,
         current=point.value,
         expected=decision.expected,
         variance=decision.variance,
         optimistic=decision.optimistic,
         curves=decision.curves,
         dominated_by=None if rival is None else rival.number,
-        reason=_reason(spec, decision, point, steps, rival),
+        reason=_reason(spec, decision, point, watched.steps, rival),
         decided_at=uow.now,
     )
 

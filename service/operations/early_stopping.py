@@ -22,11 +22,12 @@ BASELINE = "baseline"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """A distillation that may be stopped. `curve` is what is known of it so far."""
+    """A distillation of so many steps that may be stopped. `curve` is what is known of it so far."""
 
     study: int
     job: int
     trial: int
+    steps: int
     curve: tuple[CurvePoint, ...]
 
 
@@ -35,9 +36,9 @@ def watched(uow: UnitOfWork, study: Study) -> list[Watched]:
     if not study.spec.early_stopping:
         return []
     return [
-        Watched(study=study.id, job=job.id, trial=trial.id, curve=job.curve)
+        Watched(study=study.id, job=job.id, trial=trial.id, steps=job.work.steps, curve=job.curve)
         for job in uow.jobs.open(study.id)
-        if job.curve and (trial := _stoppable(uow, job)) is not None
+        if job.curve and isinstance(job.work, DistillWork) and (trial := _stoppable(uow, job)) is not None
     ]
 
 
@@ -105,10 +106,3 @@ def _steps_done(job: Job, steps: int) -> int:
     """As far as the progress tells: its total is that of the training, or of something else."""
     is_training = job.progress is not None and job.progress.total == steps
     return job.progress.done if job.progress is not None and is_training else 0
-
-
-def steps_of(job: Job) -> int:
-    """Steps of the distillation that the job is."""
-    if not isinstance(job.work, DistillWork):
-        raise TypeError(f"job {job.id} does not distil")
-    return job.work.steps

@@ -147,3 +147,15 @@ def test_other_steps_than_those_of_the_ended_curves_lie_between_them():
 def test_what_is_no_curve_is_refused(shares, values, final):
     with pytest.raises(OptimizationError):
         Curve(shares=shares, values=values, final=final)
+
+
+def test_what_differs_by_rounding_alone_is_alike():
+    """All rise by 0.1 in a quarter, as far as floating point goes: to rise by 0.11 is not 10^15 deviations away."""
+    ended = [
+        curve(*(0.3 + 0.01 * k + 0.1 * quarter for quarter in range(1, 5)), final=0.7 + 0.01 * k) for k in range(12)
+    ]
+    increments = np.diff([one.values[:2] for one in ended])
+    assert 0 < np.std(increments) < 1e-15
+    found = forecast(ended, curve(0.4, 0.51))
+    assert found.expected == pytest.approx(0.71)
+    assert found.optimistic < 0.75
