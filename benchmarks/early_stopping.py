@@ -87,7 +87,7 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=40, help="of a study")
-    parser.add_argument("--seeds", type=int, default=20, help="simulated studies, orders of recorded ones")
+    parser.add_argument("--seeds", type=int, default=8, help="simulated studies, orders of recorded ones")
     parser.add_argument("--no-simulation", action="store_true")
     parser.add_argument("--store", action="append", default=[], help="address of a database, sqlite:///PATH")
     parser.add_argument("--record", action="store_true", help="distil on this machine what is not recorded yet")

@@ -101,9 +101,9 @@ def dominated(forecaster: Forecaster) -> Policy:
 
 def oracle(problem: Problem, seen: Sequence[KnownTrial], running: KnownTrial) -> bool:
     """The product's rule by somebody who knows where each curve ends: as many curves cannot save more by it."""
-    learnt, values = problem.learnt, _curve(running).values
-    trial = next(one for one in problem.trials if _curve(one).values[: len(values)] == values)
-    final = learnt.goodness(trial.metrics[learnt.metric])
+    # Curves may begin alike; the variances are those of the trial that runs, the object itself.
+    trial = next(one for one in problem.trials if one.variances is running.variances)
+    final = problem.learnt.goodness(trial.metrics[problem.learnt.metric])
 
     def known(ended: Sequence[Curve], running: Curve, *, noise: float) -> Forecast | None:
         del running, noise

@@ -22,7 +22,7 @@ from worker.shutdown import Shutdown
 
 STEPS, POINTS = 200, (50, 100, 150, 200)
 BAD = 10
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Bench:
