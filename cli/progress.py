@@ -85,6 +85,8 @@ def page(study: StudyView, trials: Sequence[TrialView], news: Sequence[str]) -> 
         f"trials {study.spent_trials}/{study.spec.budget.trials}   front {study.front_size}"
         f"   hypervolume {hypervolume_text(study.hypervolume)}   remaining {remaining_text(study)}"
     )
+    if study.saved_steps:
+        counts += f"   saved {format_count(study.saved_steps)} steps"
     jobs = [Text(_job_line(job)) for job in study.jobs if job.state is JobState.LEASED]
     rest = []
     if any(job.kind in _MEASURING for job in study.jobs if job.state is JobState.LEASED):

@@ -21,7 +21,8 @@ from cli.tables import (
 from encoders.loading import loading_lines
 from encoders.values import HeadKind
 from protocol.metrics import metric_info, shortfall
-from protocol.views import StudyView, TrialView
+from protocol.quantity import format_count
+from protocol.views import StudyView, TrialState, TrialView
 
 POINTS = (3, 8)
 """How many points below the teacher the two closing lines allow; per cent where the metric is no share."""
@@ -62,7 +63,7 @@ def print_summary(
     for table in (front_table(study, trials), finalists_table(study, trials, shown), baselines_table(study, trials)):
         console.print(table)
         console.print()
-    for line in (*(f"note: {note}" for note in study.notes), *closing_lines(study, trials)):
+    for line in (*(f"note: {note}" for note in study.notes), *_stopped_lines(study), *closing_lines(study, trials)):
         say(console, line)
     say(console, f"\ndashboard: {address}/studies/{study.name}")
     if folders:
@@ -84,6 +85,13 @@ def closing_lines(study: StudyView, trials: Sequence[TrialView]) -> Iterator[str
             f" {metric} {best.value:.3f} against {study.prepared.teacher_report.value:.3f} on the report split,"
             f" {latency_text(finalist.latency if finalist else None)})"
         )
+
+
+def _stopped_lines(study: StudyView) -> Iterator[str]:
+    if study.saved_steps:
+        count = study.trials.get(TrialState.STOPPED, 0)
+        trials = "1 trial" if count == 1 else f"{count} trials"
+        yield f"stopped early: {trials}, which saved {format_count(study.saved_steps)} steps of flash distillation"
 
 
 def shown_loading(folder: Path, kind: HeadKind, *, trusted: bool = True) -> str:

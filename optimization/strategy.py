@@ -24,6 +24,9 @@ class Standing(StrEnum):
     COMPLETED = "completed"
     INFEASIBLE = "infeasible"
     """Evaluated and out of bounds; the metrics that were taken are there."""
+    STOPPED = "stopped"
+    """Ended early, because it would not have come to the front. Of the metric that training changes there is the
+    forecast, with its variance: an estimate, and no place on the front."""
     FAILED = "failed"
     """The evaluation broke: tells nothing but not to try it again."""
 

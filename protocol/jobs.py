@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -63,6 +65,23 @@ class CurvePoint(Message):
 
     step: int
     value: float
+
+
+def _rising(curve: tuple[CurvePoint, ...]) -> tuple[CurvePoint, ...]:
+    steps = [0, *(point.step for point in curve), MOST_STEPS]
+    if any(later <= earlier for earlier, later in pairwise(steps)):
+        raise ValueError(f"the steps of a curve rise, and lie above 0 and below {MOST_STEPS:.0e}")
+    if not all(math.isfinite(point.value) for point in curve):
+        raise ValueError("the values of a curve must be finite")
+    return curve
+
+
+# Left out while there is none: older services understand the rest.
+RunningCurve = Annotated[
+    tuple[CurvePoint, ...],
+    Field(max_length=1000, exclude_if=lambda value: not value),
+    AfterValidator(_rising),
+]
 
 
 # --- what a job asks for
@@ -325,17 +344,28 @@ class Progress(Message):
         return self
 
 
+class Stopped(Message):
+    """The training ended early, as it was told to; `progress` says where."""
+
+    kind: Literal["stopped"] = "stopped"
+    progress: Progress | None = None
+
+
 class Renewal(Message):
-    """Keeps a lease; what is new since the last renewal comes along."""
+    """Keeps a lease; what is new since the last renewal comes along, and all that this attempt knows of the curve."""
 
     attempt: int
     progress: Progress | None = None
     checkpoint: ArtefactId | None = None
+    curve: RunningCurve = ()
 
 
 class Command(StrEnum):
     CONTINUE = "continue"
     CANCEL = "cancel"
+    """Drop the job: nothing is reported of it."""
+    STOP = "stop"
+    """End the training and report `Stopped`; who has the outcome by then reports that."""
 
 
 class Renewed(Message):
@@ -345,7 +375,7 @@ class Renewed(Message):
 
 class Report(Message):
     attempt: int
-    result: Annotated[Outcome | Failure, Field(discriminator="kind")]
+    result: Annotated[Outcome | Failure | Stopped, Field(discriminator="kind")]
 
 
 class Release(Message):

@@ -249,7 +249,10 @@ class Budget(Strict):
 
 
 class StudySpec(Strict):
-    """One search. Only teacher and task have no default."""
+    """One search. Only teacher and task have no default.
+
+    With `early_stopping`, a distillation whose result would be dominated even at best is ended early.
+    """
 
     name: Name
     teacher: TeacherSpec
@@ -264,6 +267,7 @@ class StudySpec(Strict):
     budget: Budget = Budget()
     baselines: dict[str, Shape] = Field(default_factory=dict)
     strategy: StrategyName = StrategyName.AX
+    early_stopping: bool = False
     seed: Seed = 0
 
     @model_validator(mode="before")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from distillation.values import Fidelity
 from protocol.calibration import LatencyPreview, PredictedLatency
+from protocol.early_stop import EarlyStop
 from protocol.jobs import CurvePoint, FailureReason, JobKind, JobState, Prepared, Progress, Score
 from protocol.study import StudySpec
 from protocol.targets import AnyTarget
@@ -115,6 +116,8 @@ class TrialView(View):
     ended_at: datetime | None
     predicted: PredictedLatency | None = None
     """What a calibration of the target said before it was measured; None without one."""
+    early_stop: EarlyStop | None = None
+    """Also of a trial that was completed because it was faster than the decision."""
 
 
 class FrontPoint(View):
@@ -170,6 +173,8 @@ class StudyView(View):
     """Of the machines that all its latencies are from; None until the first was measured."""
     machines: tuple[str, ...] = ()
     """What people should know of the machines that measure it: that none is there, or that some are left out."""
+    saved_steps: int = 0
+    """Steps of distillation that early stopping left out."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -12,8 +12,8 @@ import platform
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from optimization.registry import strategy
 from optimization.values import StrategyName
 from protocol.views import StudyState
 from search_space import SearchSpace
+from service.early_stops import EarlyStops, Guard
 from service.errors import StoreUnavailableError
 from service.operations.supply import (
     Supply,
@@ -44,10 +45,6 @@ LEASE_S = 10.0
 """How long a study waits for a suggester that died; one that computes renews its lease all along."""
 
 BEFORE_SEARCHING = (StudyState.PREPARING, StudyState.CALIBRATING)
-
-Guard = Callable[[], AbstractContextManager[object]]
-"""What computing happens inside of: the composition root passes the lock that keeps measurements undisturbed."""
-
 
 _Started = tuple[int, datetime]
 """Which study, and which start of it."""
@@ -91,9 +88,11 @@ class Suggester:
         self._guard = guard
         self._name = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._spaces: dict[_Started, SearchSpace] = {}
+        self._early_stops = EarlyStops(store, guard)
 
     def step(self) -> bool:
-        """Gives each study that needs it what it needs; whether any did."""
+        """Stops what can be stopped and gives each study that needs it what it needs; whether any did."""
+        stopped = self._early_stops.step()  # first: the training that it would spare goes on meanwhile
         with self._store.read() as uow:
             needy = [study.id for study in uow.studies.in_states(StudyState.SEARCHING) if has_need(uow, study)]
             coming = uow.studies.in_states(*BEFORE_SEARCHING, StudyState.SEARCHING)
@@ -103,7 +102,7 @@ class Suggester:
         if not needy:
             self._warm_up(strategies)
         served = [self._supply(identity) for identity in needy]
-        return any(served)
+        return any(served) or stopped > 0
 
     def _supply(self, identity: int) -> bool:
         with self._store.write() as uow:

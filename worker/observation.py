@@ -27,7 +27,7 @@ class Observation:
         self._reporter.progress(self._stage, step, steps)
 
     def evaluated(self, step: int, value: float) -> None:
-        """The curve comes with the outcome."""
+        self._reporter.evaluated(step, value)
 
     def checkpointed(self, folder: Path) -> None:
         if self._resumable:

@@ -18,6 +18,10 @@ class Reporter(Protocol):
         """`done` of `total` steps of this stage; the newest is sent with the next renewal."""
         ...
 
+    def evaluated(self, step: int, value: float) -> None:
+        """A point of the learning curve; sent with the next renewal."""
+        ...
+
     def checkpoint(self, folder: Path) -> None:
         """This folder is where the job can be resumed; it is copied before the call returns and sent later."""
         ...

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from client import ClientError, ProblemError
 from protocol.jobs import (
     Command,
+    CurvePoint,
     Failure,
     FailureReason,
     Grant,
@@ -23,6 +25,7 @@ from protocol.jobs import (
     Renewal,
     Renewed,
     Report,
+    Stopped,
 )
 from protocol.problem import LEASE_LOST
 from worker.checkpoints import Checkpoints
@@ -42,6 +45,10 @@ TICK_S = 0.5
 
 FULL_SERVICE_S = 1.0
 """How often a service without room is told again how a job ended: soon, for its lease is over when there is room."""
+
+
+_News = tuple[Progress | None, str | None, tuple[CurvePoint, ...]]
+"""What a renewal tells: progress, checkpoint, curve."""
 
 
 class JobsPort(Protocol):
@@ -73,14 +80,23 @@ class _Reporter:
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.latest: Progress | None = None
+        self.curve: tuple[CurvePoint, ...] = ()
         self.stop = False
+        self.is_over = False
+        """Nobody will go on with this job: its checkpoints are of no use."""
         self._checkpoints = checkpoints
 
     def progress(self, stage: str, done: int = 0, total: int = 0) -> None:
         self.latest = Progress(stage=stage, done=done, total=total)
 
+    def evaluated(self, step: int, value: float) -> None:
+        if math.isfinite(value):
+            earlier = (point for point in self.curve if point.step < step)
+            self.curve = (*earlier, CurvePoint(step=step, value=value))
+
     def checkpoint(self, folder: Path) -> None:
-        self._checkpoints.offer(folder)
+        if not self.is_over:
+            self._checkpoints.offer(folder)
 
     def should_stop(self) -> bool:
         return self.stop
@@ -108,12 +124,12 @@ class Tenure:
         self._checkpoints, self._shutdown, self._room, self._work = checkpoints, shutdown, room, work
         self._reporter = _Reporter(checkpoints)
         self._thread = threading.Thread(target=self._run, name=f"job-{grant.job}", daemon=True)
-        self._result: Outcome | Failure | None = None
+        self._result: Outcome | Failure | Stopped | None = None
         self._lack: str | None = None
         self._lost = False
         self._interval_s = grant.lease_s / 3
         self._renewed_s = time.monotonic()
-        self._told: tuple[Progress | None, str | None] = (None, None)
+        self._told: _News = (None, None, ())
 
     def hold(self) -> Ending:
         """Run the job and keep its lease until it ends, is lost, or the worker shall end.
@@ -141,7 +157,8 @@ class Tenure:
         try:
             self._result = self._runner.run(self._grant, self._reporter)
         except Interrupted:
-            self._result = None
+            # What ends because it was stopped has an answer, what ends for any other reason is given back.
+            self._result = Stopped(progress=self._reporter.latest) if self._reporter.is_over else None
         except Exception as error:  # the job boundary: whatever a job raises is its failure, not the worker's
             log.exception("job %d failed", self._grant.job)
             failure = failure_of(error)
@@ -156,14 +173,14 @@ class Tenure:
     def _keep(self) -> None:
         """Send checkpoints on; renew the lease when it is time, and sooner where there is news."""
         self._checkpoints.advance()
-        news = (self._reporter.latest, self._checkpoints.newest)
+        news = (self._reporter.latest, self._checkpoints.newest, self._reporter.curve)
         wait_s = self._interval_s if news == self._told else min(self._interval_s, NEWS_S)
         if not self._lost and time.monotonic() >= self._renewed_s + wait_s:
             self._renewed_s, self._told = time.monotonic(), news
             self._renew(*news)
 
-    def _renew(self, progress: Progress | None, checkpoint: str | None) -> None:
-        renewal = Renewal(attempt=self._grant.attempt, progress=progress, checkpoint=checkpoint)
+    def _renew(self, progress: Progress | None, checkpoint: str | None, curve: tuple[CurvePoint, ...]) -> None:
+        renewal = Renewal(attempt=self._grant.attempt, progress=progress, checkpoint=checkpoint, curve=curve)
         try:
             renewed = self._jobs.renew(self._grant.job, renewal)
         except ProblemError as error:
@@ -175,8 +192,15 @@ class Tenure:
             # The lease may outlive the outage; if not, the service says so when it answers again.
             log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
         else:
-            if renewed.command is Command.CANCEL:
-                self._abandon("it was cancelled")
+            match renewed.command:
+                case Command.CONTINUE:
+                    pass
+                case Command.CANCEL:
+                    self._abandon("it was cancelled")
+                case Command.STOP:
+                    self._reporter.is_over = self._reporter.stop = True
+                case unreachable:
+                    assert_never(unreachable)
 
     def _abandon(self, why: str) -> None:
         log.warning("job %d is abandoned: %s", self._grant.job, why)

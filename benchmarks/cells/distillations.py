@@ -13,7 +13,7 @@ from cells.ledger import Row
 
 from distillation.cache import Cache
 from distillation.data import PreparedData, read_data, read_report
-from distillation.distil import distil, report
+from distillation.distil import Distilled, distil, report
 from distillation.errors import DivergedError
 from distillation.observer import Unobserved
 from distillation.prepare import DATA, TEACHER, fingerprint, prepare
@@ -68,13 +68,14 @@ def distilled(cell: Cell) -> Row:
         previous = None
         if cell.previous is not None:
             before = replace(cell.recipe, initialisation=Initialisation.LOWER)
-            previous, _, _ = _student(data, teacher, cell.previous, before, cell.seed, None, cache)
-        model, selection, seconds = _student(data, teacher, cell.architecture, cell.recipe, cell.seed, previous, cache)
+            previous = _student(data, teacher, cell.previous, before, cell.seed, None, cache).model
+        made = _student(data, teacher, cell.architecture, cell.recipe, cell.seed, previous, cache)
     except DivergedError as error:
         return row | {"diverged": str(error)}
-    row |= {"selection": asdict(selection), "seconds": round(seconds, 2)}
+    row |= {"selection": asdict(made.selection), "seconds": round(made.seconds, 2)}
+    row["curve"] = [[point.step, point.value] for point in made.curve]
     if cell.is_published:
-        row["report"] = asdict(report(model, read_report(cell.folder / DATA), cell.recipe))
+        row["report"] = asdict(report(made.model, read_report(cell.folder / DATA), cell.recipe))
     return row
 
 
@@ -110,9 +111,9 @@ def _student(
     seed: int,
     previous: StillhouseTaskModel | None,
     cache: Cache,
-) -> tuple[StillhouseTaskModel, Estimate, float]:
+) -> Distilled:
     with tempfile.TemporaryDirectory() as scratch:
-        made = distil(
+        return distil(
             data,
             teacher,
             architecture,
@@ -123,7 +124,6 @@ def _student(
             previous=previous,
             cache=cache,
         )
-    return made.model, made.selection, made.seconds
 
 
 @lru_cache(maxsize=1)

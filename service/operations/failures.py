@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from protocol.jobs import CalibrateWork, Failure, FailureReason, JobKind, JobState
 from protocol.views import FinalistState, StudyState, TrialState
+from service.operations.early_stopping import carry_out
 from service.operations.finalists import complete_if_ended
 from service.operations.trials import begin_search
 from service.store.tables import Job, Study, Trial
@@ -16,6 +17,8 @@ FEWEST_FAILED = 5
 def job_failed(uow: UnitOfWork, study: Study, job: Job, failure: Failure, max_attempts: int) -> None:
     """Queues the job again while that may help, else ends it and what depends on it. The study must be locked."""
     job.error = f"{failure.reason}: {failure.message}"
+    if failure.retriable and carry_out(uow, job):
+        return
     if failure.retriable and job.attempt - job.released < max_attempts:
         requeue(uow, job)
         return
@@ -40,7 +43,9 @@ def job_failed(uow: UnitOfWork, study: Study, job: Job, failure: Failure, max_at
 
 
 def requeue(uow: UnitOfWork, job: Job) -> None:
-    """Puts a leased job back in the queue; its checkpoint stays with it."""
+    """Puts a leased job back in the queue, unless it is to be stopped; its checkpoint stays with it."""
+    if carry_out(uow, job):
+        return
     job.state = JobState.QUEUED
     job.worker = job.expires_at = job.progress = None
     if job.kind is JobKind.MEASURE and job.trial_id is not None and not job.is_of_finalist:
@@ -68,7 +73,7 @@ def fail_study(uow: UnitOfWork, study: Study, error: str, reason: FailureReason)
 def _give_up_if_hopeless(uow: UnitOfWork, study: Study, error: str, reason: FailureReason) -> None:
     counts = uow.trials.counts(study.id)
     failed = counts.get(TrialState.FAILED, 0)
-    evaluated = counts.get(TrialState.COMPLETED, 0) + counts.get(TrialState.INFEASIBLE, 0)
+    evaluated = sum(counts.get(state, 0) for state in (TrialState.COMPLETED, TrialState.INFEASIBLE, TrialState.STOPPED))
     if failed >= FEWEST_FAILED and failed > evaluated and study.state is StudyState.SEARCHING:
         message = f"{failed} trials failed and only {evaluated} did not; the last one: {error}"
         fail_study(uow, study, message, reason)

@@ -27,6 +27,7 @@ from protocol.jobs import (
     Renewal,
     Renewed,
     Report,
+    Stopped,
     Work,
 )
 from protocol.views import TrialState
@@ -37,6 +38,7 @@ from service.errors import (
     UnknownArtefactError,
     UpgradeNeededError,
 )
+from service.operations.early_stopping import carry_out, command, merged
 from service.operations.failures import job_failed, requeue
 from service.operations.machines import can_measure, mixed, settle
 from service.operations.outcomes import artefacts_of, follow
@@ -95,8 +97,10 @@ def renew(uow: UnitOfWork, settings: Settings, identity: int, renewal: Renewal) 
     _store_checkpoint(uow, job, renewal.checkpoint)
     if renewal.progress is not None:
         job.progress = renewal.progress
+    if renewal.curve:
+        job.curve = merged(job.curve, renewal.curve)
     job.expires_at = uow.now + timedelta(seconds=settings.lease_s)
-    return Renewed(expires_at=job.expires_at, command=Command.CONTINUE)
+    return Renewed(expires_at=job.expires_at, command=command(uow, job))
 
 
 def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) -> None:
@@ -105,8 +109,8 @@ def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) 
     The same report of the same attempt may come any number of times.
 
     Raises:
-        NotFoundError, LeaseLostError; InvalidError: the outcome does not answer this job; UnknownArtefactError: it
-        names an artefact that was never uploaded.
+        NotFoundError, LeaseLostError; InvalidError: the outcome does not answer this job, or nobody told it to stop;
+        UnknownArtefactError: it names an artefact that was never uploaded.
     """
     digest = _digest(message)
     study = uow.studies.lock(_find(uow, identity).study_id)
@@ -117,6 +121,11 @@ def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) 
     job.reported_attempt, job.reported_digest = message.attempt, digest
     if isinstance(message.result, Failure):
         job_failed(uow, study, job, message.result, settings.max_attempts)
+        return
+    if isinstance(message.result, Stopped):
+        job.progress = message.result.progress or job.progress
+        if not carry_out(uow, job):
+            raise InvalidError(f"nobody told job {job.id} to stop")
         return
     mixture = mixed(study, message.result)
     if mixture is not None:

@@ -11,6 +11,7 @@ from protocol.jobs import FailureReason
 from protocol.views import StudyState, TrialState
 from search_space import SearchSpace
 from service.operations.budget import open_trials, still_to_suggest, wanted_now
+from service.operations.calibrations import predictors
 from service.operations.failures import fail_study
 from service.operations.finalists import start_finalizing
 from service.operations.queue import prepared
@@ -53,8 +54,9 @@ def read_supply(uow: UnitOfWork, study: Study, space: SearchSpace) -> Supply:
             constraints=spec.constraints,
             seed=spec.seed,
             reference=study.reference,
+            predictors=predictors(uow, study, space),
         ),
-        trials=tuple(_strategy_trial(trial) for trial in inside),
+        trials=tuple(_strategy_trial(trial, str(spec.task.metric)) for trial in inside),
         count=min(untried, wanted_now(spec.budget, counts)),
         ended=open_trials(counts) == 0 and (untried == 0 or still_to_suggest(spec.budget, counts) == 0),
     )
@@ -80,7 +82,7 @@ def end_search(uow: UnitOfWork, identity: int, attempt: int) -> None:
         return
     if not start_finalizing(uow, study):
         trials = uow.trials.of(study.id)
-        infeasible = any(trial.state is TrialState.INFEASIBLE for trial in trials)
+        infeasible = any(trial.state in (TrialState.INFEASIBLE, TrialState.STOPPED) for trial in trials)
         reason = FailureReason.INVALID if infeasible else FailureReason.ERROR
         fail_study(uow, study, _nothing_feasible(trials), reason)
 
@@ -92,12 +94,13 @@ def give_up(uow: UnitOfWork, identity: int, attempt: int, reason: str) -> None:
         fail_study(uow, study, reason, FailureReason.ERROR)
 
 
-def _strategy_trial(trial: Trial) -> StrategyTrial:
+def _strategy_trial(trial: Trial, metric: str) -> StrategyTrial:
+    early = trial.early_stop if trial.state is TrialState.STOPPED else None
     return StrategyTrial(
         architecture=trial.architecture,
-        standing=_standing(trial.state),
-        metrics=trial.metrics,
-        variances=trial.variances,
+        standing=Standing.STOPPED if early is not None else _standing(trial.state),
+        metrics=trial.metrics if early is None else {**trial.metrics, metric: early.expected},
+        variances=trial.variances if early is None else {**trial.variances, metric: early.variance},
     )
 
 
@@ -117,8 +120,11 @@ def _standing(state: TrialState) -> Standing:
 
 def _nothing_feasible(trials: Sequence[Trial]) -> str:
     infeasible = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]
+    stopped = [trial for trial in trials if trial.state is TrialState.STOPPED]
     failed = [trial for trial in trials if trial.state is TrialState.FAILED]
     parts = [f"none of {len(trials)} trials was completed: {len(infeasible)} infeasible, {len(failed)} failed"]
+    if stopped:
+        parts.append(f"{len(stopped)} stopped, the last one: {stopped[-1].reason}")
     if infeasible:
         parts.append(f"the last infeasible one: {infeasible[-1].reason}")
     if failed:

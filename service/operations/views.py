@@ -19,6 +19,7 @@ from protocol.views import (
     WorkerView,
 )
 from service.errors import NotFoundError
+from service.operations.early_stopping import saved_steps
 from service.operations.front import front_hypervolume, front_numbers, view_front
 from service.operations.machines import alive_workers, machine_notes
 from service.operations.readings import drift_note, drifts_of
@@ -107,6 +108,7 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         failure=study.failure,
         hardware_key=study.hardware_key,
         machines=() if study.ended_at is not None else tuple(machine_notes(study, jobs, alive)),
+        saved_steps=saved_steps(trials),
     )
 
 
@@ -161,6 +163,7 @@ def _trial_view(study: Study, trial: Trial, known: _Known, exports: Path, on_fro
         created_at=trial.created_at,
         ended_at=trial.ended_at,
         predicted=trial.predicted_latency,
+        early_stop=trial.early_stop,
     )
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_co
 from distillation.values import Fidelity
 from hardware.values import Measurement, QuantileName
 from protocol.calibration import CalibrationRecord, PredictedLatency
+from protocol.early_stop import EarlyStop
 from protocol.jobs import (
     CurvePoint,
     FailureReason,
@@ -98,6 +99,8 @@ class Trial(Table):
     predicted: Mapped[dict[str, float]] = mapped_column(Json(dict[str, float]), default_factory=dict)
     predicted_latency: Mapped[PredictedLatency | None] = mapped_column(Json(PredictedLatency), default=None)
     reason: Mapped[str | None] = mapped_column(default=None)
+    early_stop: Mapped[EarlyStop | None] = mapped_column(Json(EarlyStop), default=None)
+    """The decision to stop it, once there is one; see `service.operations.early_stopping`."""
 
 
 class Finalist(Table):
@@ -144,6 +147,8 @@ class Job(Table):
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
     progress: Mapped[Progress | None] = mapped_column(Json(Progress), default=None)
     checkpoint: Mapped[str | None] = mapped_column(String(64), default=None)
+    curve: Mapped[tuple[CurvePoint, ...] | None] = mapped_column(Json(tuple[CurvePoint, ...]), default=None)
+    """The learning curve so far, of all attempts."""
     error: Mapped[str | None] = mapped_column(default=None)
     reported_attempt: Mapped[int | None] = mapped_column(default=None)
     reported_digest: Mapped[str | None] = mapped_column(String(64), default=None)

@@ -60,6 +60,16 @@ def test_what_a_study_waits_for_is_told_once(study):
     assert list(events.look(study(StudyState.CALIBRATING, machines=(waiting,)), [])) == [f"note: {waiting}"]
 
 
+def test_saved_steps_are_told_where_there_are_any(study):
+    def shown(**changes):
+        console = Console(file=io.StringIO(), width=200)
+        console.print(page(study(StudyState.SEARCHING, **changes), [], []))
+        return console.file.getvalue()
+
+    assert "saved 1.2k steps" in shown(saved_steps=1200)
+    assert "saved" not in shown()
+
+
 def test_finalists_are_told_with_their_report(study, trial, finalist):
     events = Events()
     lines = list(events.look(study(), [trial(2, finalist=finalist(report=0.72, ms=4.0))]))

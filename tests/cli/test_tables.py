@@ -131,3 +131,14 @@ def test_the_summary_tells_everything_once(study, trial, finalist, tmp_path):
     ):
         assert part in text
     assert Path(tmp_path).name in text
+
+
+def test_the_summary_tells_what_early_stopping_saved(study, tmp_path):
+    def told(**changes):
+        console = Console(file=io.StringIO(), width=200)
+        print_summary(console, study(**changes), [], {}, "http://127.0.0.1:8787")
+        return console.file.getvalue()
+
+    assert "stopped early: 1 trial, which saved 150 steps" in told(trials={"stopped": 1}, saved_steps=150)
+    assert "stopped early: 12 trials, which saved 1.8k steps" in told(trials={"stopped": 12}, saved_steps=1800)
+    assert "stopped early" not in told()

@@ -177,6 +177,38 @@ def stored(database_url, column, table):
     return json.loads(value) if isinstance(value, str) else value
 
 
+def test_decisions_to_stop_come_and_go_with_their_revision_and_the_rows_stay(database_url):
+    shape = {"layers": 1, "hidden_size": 8, "heads": 1, "head_size": 8, "ffn_size": 8, "vocabulary_size": 10}
+    migrate.upgrade(database_url, "0003")
+    with connected(database_url) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO studies (id, name, digest, spec, state, created_at, notes, suggester_attempt)"
+                " VALUES (1, 'old', 'd', '{}', 'searching', '2026-01-01 00:00:00+00:00', '[]', 0)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO trials (id, study_id, number, state, architecture, architecture_key, origin, created_at,"
+                " metrics, variances, predicted)"
+                " VALUES (1, 1, 1, 'distilling', :shape, 'k', 'sobol', '2026-01-01 00:00:00+00:00', '{}', '{}', '{}')"
+            ),
+            {"shape": json.dumps(shape)},
+        )
+    migrate.upgrade(database_url)
+    store = Store(database_url)
+    with store.read() as uow:
+        assert uow.trials.get(1).early_stop is None
+    store.close()
+    migrate.downgrade(database_url, "0003")
+    with connected(database_url) as connection:
+        columns = {column["name"] for table in ("jobs", "trials") for column in inspect(connection).get_columns(table)}
+        assert columns.isdisjoint({"early_stop", "curve"})
+        assert connection.execute(text("SELECT state FROM trials")).all() == [("distilling",)]
+    migrate.upgrade(database_url)
+    assert migrate.difference(database_url) == []
+
+
 def test_migrations_lead_to_the_tables_in_the_code(database_url):
     migrate.upgrade(database_url)
     assert migrate.difference(database_url) == []

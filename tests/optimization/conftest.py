@@ -58,18 +58,24 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def history(metrics) -> Callable[[Iterable[Architecture]], list[StrategyTrial]]:
-    """Trials of these architectures: of every six, four completed, one infeasible without accuracy, one failed."""
+    """Trials of these architectures: of every six, three completed, one infeasible without accuracy, one stopped with
+    a forecast of it, one failed.
+    """
 
     def made(architectures: Iterable[Architecture]) -> list[StrategyTrial]:
         trials = []
         for place, architecture in enumerate(architectures):
             values = metrics(architecture)
-            standing = {3: Standing.INFEASIBLE, 5: Standing.FAILED}.get(place % 6, Standing.COMPLETED)
+            ends = {3: Standing.INFEASIBLE, 4: Standing.STOPPED, 5: Standing.FAILED}
+            standing = ends.get(place % 6, Standing.COMPLETED)
             if standing is Standing.INFEASIBLE:
                 values = {"latency_p50": 0.005, "parameters": values["parameters"]}
             if standing is Standing.FAILED:
                 values = {}
-            trials.append(StrategyTrial(architecture=architecture, standing=standing, metrics=values))
+            variances = {"accuracy": 1e-4} if standing is Standing.STOPPED else {}
+            trials.append(
+                StrategyTrial(architecture=architecture, standing=standing, metrics=values, variances=variances)
+            )
         return trials
 
     return made

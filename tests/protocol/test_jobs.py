@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,18 @@ from distillation.recipe import Recipe
 from distillation.values import Dataset, Task, Teacher
 from encoders.values import Head
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
-from protocol.jobs import Failure, FailureReason, JobKind, Measured, MeasureWork, PrepareWork, Report, Work
+from protocol.jobs import (
+    CurvePoint,
+    Failure,
+    FailureReason,
+    JobKind,
+    Measured,
+    MeasureWork,
+    PrepareWork,
+    Renewal,
+    Report,
+    Work,
+)
 from search_space import Architecture
 
 
@@ -51,6 +63,23 @@ def test_quantiles_are_told_where_others_than_the_median_count():
         assert TypeAdapter(Work).validate_json(work.model_dump_json()) == work
     with pytest.raises(ValidationError):
         measure_work(quantiles=())
+
+
+def test_a_curve_is_told_where_there_is_one():
+    """Older services, which know of none, understand the rest."""
+    assert "curve" not in json.loads(Renewal(attempt=1).model_dump_json())
+    renewal = Renewal(attempt=1, curve=(CurvePoint(step=10, value=0.5), CurvePoint(step=20, value=0.4)))
+    assert Renewal.model_validate_json(renewal.model_dump_json()) == renewal
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[(20, 0.5), (10, 0.5)], [(10, 0.5), (10, 0.5)], [(0, 0.5)], [(10, math.nan)], [(10, math.inf)], [(10**12, 0.5)]],
+)
+def test_what_is_no_curve_is_refused(points):
+    curve = [{"step": step, "value": value} for step, value in points]
+    with pytest.raises(ValidationError):
+        Renewal.model_validate({"attempt": 1, "curve": curve})
 
 
 @pytest.mark.parametrize(("calls", "is_told"), [(None, False), (9, True)])

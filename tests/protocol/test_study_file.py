@@ -101,6 +101,13 @@ def test_constraints_carry_units():
     )
 
 
+def test_early_stopping_is_off_and_can_be_switched_on():
+    assert parse(SMALLEST).early_stopping is False
+    assert parse(SMALLEST + "early_stopping: true").early_stopping is True
+    with pytest.raises(StudyFileError, match="early_stopping"):
+        parse(SMALLEST + "early_stopping: often")
+
+
 def test_a_study_survives_the_wire():
     text = (
         SMALLEST

@@ -57,13 +57,16 @@ class Recorder:
     """A reporter that keeps everything, and asks to stop once the job has come so far."""
 
     def __init__(self, stop_at=None):
-        self.stages, self.checkpoints, self.done = [], [], 0
+        self.stages, self.checkpoints, self.curve, self.done = [], [], [], 0
         self._stop_at = stop_at
 
     def progress(self, stage, done=0, total=0):
         self.done = done
         if not self.stages or self.stages[-1] != stage:
             self.stages.append(stage)
+
+    def evaluated(self, step, value):
+        self.curve.append((step, value))
 
     def checkpoint(self, folder):
         self.checkpoints.append({path.name: path.read_bytes() for path in folder.iterdir()})

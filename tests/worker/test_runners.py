@@ -103,6 +103,16 @@ def test_an_interrupted_distillation_resumes_elsewhere_to_the_same_student(
     assert resumed.curve == whole.curve
 
 
+def test_the_learning_curve_is_told_as_it_comes(workplace, distill_work, recorder, grant):
+    reporter = recorder()
+    outcome = DistillRunner(workplace).run(grant(distill_work()), reporter)
+    assert reporter.curve == [(point.step, point.value) for point in outcome.curve]
+    stopped = recorder(stop_at=20)
+    with pytest.raises(Interrupted):
+        DistillRunner(workplace).run(grant(distill_work()), stopped)
+    assert stopped.curve == reporter.curve[:2]
+
+
 def test_a_checkpoint_of_another_training_is_not_resumed_but_costs_no_job(
     workplace, distill_work, recorder, grant, tmp_path
 ):

@@ -17,12 +17,14 @@ from hardware.values import DeviceProfile
 from protocol.jobs import (
     Calibrated,
     Command,
+    CurvePoint,
     FailureReason,
     Grant,
     JobKind,
     PrepareWork,
     Progress,
     Renewed,
+    Stopped,
 )
 from protocol.problem import Problem
 from protocol.targets import Target
@@ -335,6 +337,85 @@ def test_a_cancelled_job_stops(hold):
     api = Api(on_renew=lambda renewal: Command.CANCEL)
     assert hold(api, until_stopped) is Ending.LOST
     assert (api.reports, api.releases) == ([], [])
+
+
+def stopping_once_seen(points):
+    """A service that says stop when it has heard of so many points of the curve."""
+    return lambda renewal: Command.STOP if len(renewal.curve) >= points else Command.CONTINUE
+
+
+def test_points_of_the_curve_ride_with_the_renewals(hold):
+    seen = threading.Event()
+
+    def on_renew(renewal):
+        if len(renewal.curve) == 2:
+            seen.set()
+        return Command.CONTINUE
+
+    def body(reporter):
+        reporter.evaluated(10, 0.5)
+        reporter.evaluated(20, 0.7)
+        reporter.evaluated(20, 0.6)  # training that began anew at an earlier step
+        reporter.evaluated(30, float("nan"))
+        assert seen.wait(SOON_S)
+        return OUTCOME
+
+    api = Api(on_renew=on_renew)
+    assert hold(api, body) is Ending.REPORTED
+    assert api.renewals[-1].curve == (CurvePoint(step=10, value=0.5), CurvePoint(step=20, value=0.6))
+
+
+def test_a_job_that_is_told_to_stop_ends_at_its_next_step_and_reports_where(hold, tmp_path):
+    steps = itertools.count(1)
+    uploaded = []
+
+    def body(reporter):
+        for step in steps:
+            reporter.progress("distilling", step, 10**6)
+            reporter.evaluated(step, 0.5)
+            if reporter.should_stop():
+                reporter.checkpoint(write(tmp_path / "half-done"))
+                raise Interrupted("asked to")
+            threading.Event().wait(0.002)
+        raise AssertionError
+
+    api = Api(on_renew=stopping_once_seen(3))
+    assert hold(api, body, upload=lambda folder: uploaded.append(folder) or "d" * 64) is Ending.REPORTED
+    ((_, report),) = api.reports
+    assert report.result == Stopped(progress=Progress(stage="distilling", done=next(steps) - 1, total=10**6))
+    assert (api.releases, uploaded) == ([], [])
+
+
+def test_who_is_done_when_told_to_stop_reports_the_outcome(hold):
+    told = threading.Event()
+
+    def on_renew(renewal):
+        told.set()
+        return Command.STOP
+
+    def body(reporter):
+        reporter.evaluated(1, 0.5)
+        assert told.wait(SOON_S)
+        return OUTCOME
+
+    api = Api(on_renew=on_renew)
+    assert hold(api, body) is Ending.REPORTED
+    assert api.reports[0][1].result == OUTCOME
+
+
+def test_a_worker_is_ready_for_the_next_job_after_a_stop(loop, shutdown):
+    api = Api([grant(1), grant(2)], on_renew=stopping_once_seen(1), when_idle=shutdown.ask)
+    begun = []
+
+    def body(reporter):
+        begun.append(None)
+        if len(begun) == 2:
+            return OUTCOME
+        reporter.evaluated(1, 0.5)
+        return until_stopped(reporter)
+
+    assert loop(api, body).run() is Ending.REPORTED
+    assert [(job, report.result.kind) for job, report in api.reports] == [(1, "stopped"), (2, "calibrate")]
 
 
 def test_an_outage_does_not_stop_the_job(hold):

@@ -1,6 +1,6 @@
 // What a study's header says: how far it is, what is being done, and what was found so far.
 
-import { NONE, duration, interval, latency, quality, volume } from "./format.js";
+import { NONE, count, duration, interval, latency, quality, volume } from "./format.js";
 import { seconds } from "./latency.js";
 import { setText } from "./dom.js";
 
@@ -85,7 +85,9 @@ function showStages(study) {
 
 function trialsAside(study) {
   const parts = ["infeasible", "failed", "stopped"].filter((state) => study.trials[state]);
-  return parts.map((state) => `${study.trials[state]} ${state}`).join(", ");
+  const lines = parts.map((state) => `${study.trials[state]} ${state}`);
+  if (study.saved_steps) lines.push(`${count(study.saved_steps)} steps saved`);
+  return lines.join(", ");
 }
 
 function teacherAside(study) {

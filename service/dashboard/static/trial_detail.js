@@ -8,6 +8,7 @@ export function trialDetail(trial, study) {
   const parts = [trialPart(trial), architecturePart(trial), ...predictedParts(trial)];
   if (trial.latency) parts.push(latencyPart(trial.latency, study, "Latency"));
   if (trial.evaluation) parts.push(evaluationPart(trial.evaluation, study, "Flash distillation"));
+  if (trial.early_stop) parts.push(earlyStopPart(trial.early_stop, study));
   if (trial.finalist) parts.push(...finalistParts(trial.finalist, study));
   return element("div", { class: "detail-grid" }, ...parts);
 }
@@ -72,6 +73,18 @@ function evaluationPart(evaluation, study, title) {
   ]);
   if (evaluation.curve.length > 1) made.append(curve(evaluation.curve, metric));
   return made;
+}
+
+/** Why the training was ended before its last step. */
+function earlyStopPart(stop, study) {
+  const rival = stop.dominated_by;
+  return part("Early stop", [
+    [study.spec.task.metric, `${quality(stop.current)} after ${count(stop.step)} of ${count(stop.steps)} steps`],
+    ["forecast", `${quality(stop.expected)}, at best ${quality(stop.optimistic)}`],
+    ["learnt from", `${stop.curves} curves`],
+    ["dominated by", rival === null ? null : `trial ${rival}`],
+    ["saved", stop.saved_steps ? `${count(stop.saved_steps)} steps` : null],
+  ]);
 }
 
 function finalistParts(finalist, study) {
