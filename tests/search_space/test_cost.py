@@ -2,7 +2,16 @@ from dataclasses import replace
 
 import pytest
 
-from search_space import KNOWN, Architecture, SearchSpaceError, block_cost, cost, parameter_columns, parameter_count, preset
+from search_space import (
+    KNOWN,
+    Architecture,
+    SearchSpaceError,
+    block_cost,
+    cost,
+    parameter_columns,
+    parameter_count,
+    preset,
+)
 
 TINY = Architecture(
     vocabulary_size=101, layers=2, hidden_size=20, heads=3, head_size=16, ffn_size=7, max_positions=9, token_types=1

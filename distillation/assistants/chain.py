@@ -1,0 +1,484 @@
+"""A distillation by its recipe's schedule: from the teacher over assistants to the student, stage by stage.
+
+`minidisc`: the teacher's slices learn together; one of them becomes the assistant (see `tradeoff.py`) and teaches the
+student, which starts from the same shared weights, together with what is smaller than the assistant. A student that is
+no slice of the teacher starts from these weights as the recipe says and learns alone. `maxidisc`: every assistant
+learns alone and teaches a student alone; the best student is kept. Every stage has as many steps as the recipe.
+
+References: arXiv:2205.14570.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar, assert_never
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from torch import Tensor, nn
+
+from distillation.assistants.grid import candidate, hull, is_slice, share_of
+from distillation.assistants.importance import gradient_importance
+from distillation.assistants.journal import Journal, StageObserver
+from distillation.assistants.slices import extract, supernet_of
+from distillation.assistants.stage import Learned, Stage, train_slices
+from distillation.assistants.tradeoff import TARGET, Assistance, Point, Round, best, check_metric, merit, tradeoff
+from distillation.batches import Encoded
+from distillation.cache import Cache
+from distillation.checkpoint import training_name, weights_hash
+from distillation.data import PreparedData
+from distillation.described import described
+from distillation.distil import Distilled, Origin, check, distil, importance_of
+from distillation.errors import TeacherError
+from distillation.observer import Observer, Unobserved
+from distillation.recipe import FROM_TEACHER, RELATIONS, Knowledge, Recipe
+from distillation.schedule import ScheduleKind
+from distillation.trainer import CHECKPOINT_EVERY_S, move
+from distillation.values import Estimate
+from encoders.build import architecture_of, build, head_of, labels_of
+from encoders.importance import Importance
+from encoders.modeling_stillhouse import StillhouseTaskModel
+from encoders.values import HeadKind, Pooling
+from search_space import Architecture, Pooler, block_cost
+
+T = TypeVar("T")
+
+
+def distil_by_schedule(
+    data: PreparedData,
+    teacher: StillhouseTaskModel,
+    architecture: Architecture,
+    recipe: Recipe,
+    *,
+    steps: int,
+    seed: int,
+    folder: Path,
+    resume: Path | None = None,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    observer: Observer | None = None,
+    device: str = "cpu",
+    previous: StillhouseTaskModel | None = None,
+    cache: Cache | None = None,
+) -> Distilled:
+    """Distils a student of this architecture by the recipe's schedule, every stage in so many steps.
+
+    The arguments are those of `distil`, and so is the promise: equal arguments give equal weights on the CPU with equal
+    threads, however often the work was stopped and resumed, in whatever stage. The cache is the teacher's alone:
+    what assistants say is needed once.
+
+    Raises:
+        TeacherError: as `distil`; no candidate for assistant is larger than the student, or the task's metric is none
+            to choose by.
+        InitialisationError, Interrupted, DivergedError, CheckpointError, SaveError: as `distil`.
+    """
+    if recipe.schedule.kind is ScheduleKind.DIRECT:
+        return distil(
+            data,
+            teacher,
+            architecture,
+            recipe,
+            steps=steps,
+            seed=seed,
+            folder=folder,
+            resume=resume,
+            checkpoint_every_s=checkpoint_every_s,
+            observer=observer,
+            device=device,
+            previous=previous,
+            cache=cache,
+        )
+    check(data, teacher, architecture, recipe, previous)
+    check_metric(data.task.metric)
+    place = torch.device(device)
+    models = nn.ModuleList([teacher] if previous is None else [teacher, previous])
+    parts = (data.content_hash, architecture.key, asdict(recipe), steps, seed)
+    told = observer or Unobserved()
+    is_first = Accelerator(cpu=place.type == "cpu").is_main_process
+    journal = Journal(folder, training_name(models, *parts), resume, told, is_first=is_first)
+    watched = StageObserver(told, journal)
+    stage = Stage(
+        data=data,
+        recipe=recipe,
+        steps=steps,
+        seed=seed,
+        device=place,
+        observer=watched,
+        checkpoint_every_s=checkpoint_every_s,
+    )
+    return _Chain(
+        stage=stage,
+        observer=watched,
+        journal=journal,
+        teacher=teacher,
+        target=architecture,
+        previous=previous,
+        cache=cache,
+    ).run()
+
+
+def candidates(whole: Architecture, importance: Importance, recipe: Recipe) -> tuple[tuple[float, Architecture], ...]:
+    """Sparsity and shape of every point of the recipe's grid, the largest first.
+
+    Where heads are taught every layer keeps one.
+    """
+    schedule = recipe.schedule
+    taught = {term.knowledge for stage in recipe.stages for term in stage.terms if not term.is_off}
+    least = int(bool(taught & {Knowledge.ATTENTION, *RELATIONS}))
+    return tuple(
+        (sparsity, candidate(whole, importance, sparsity, ranking=schedule.ranking, least_heads=least))
+        for sparsity in schedule.sparsities
+    )
+
+
+def importance_by_labels(data: PreparedData, teacher: StillhouseTaskModel, recipe: Recipe, device: str) -> Importance:
+    """The importance that schedules cut by: of heads and neurons, and of hidden units where the task is the language.
+
+    Raises:
+        TeacherError: as `gradient_importance`.
+    """
+    place, kind = torch.device(device), data.task.kind
+    texts = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length, kind=kind)
+    move(teacher, place)
+    found = gradient_importance(teacher, texts, device=place, hidden=kind is HeadKind.MASKED_LM)
+    move(teacher, torch.device("cpu"))
+    return found
+
+
+def whole_of(teacher: StillhouseTaskModel, pooler: Pooler = Pooler.NONE) -> Architecture:
+    """The shape that slices are cut from: the teacher's; a pooler that the head does not read only where asked for."""
+    shape = architecture_of(teacher.config)
+    if head_of(teacher.config).pooling is Pooling.CLS or shape.pooler is pooler:
+        return shape
+    return replace(shape, pooler=Pooler.NONE)
+
+
+Points = tuple[tuple[float, Architecture], ...]
+"""Sparsities and shapes, the largest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chain:
+    """One distillation: what it is of, and what its stages have left in the journal."""
+
+    stage: Stage
+    observer: StageObserver
+    journal: Journal
+    teacher: StillhouseTaskModel
+    target: Architecture
+    previous: StillhouseTaskModel | None
+    cache: Cache | None
+
+    def run(self) -> Distilled:
+        kind = self.stage.recipe.schedule.kind
+        match kind:
+            case ScheduleKind.MINIDISC:
+                return self._minidisc()
+            case ScheduleKind.MAXIDISC:
+                return self._maxidisc()
+            case ScheduleKind.DIRECT:
+                raise AssertionError("the teacher alone needs no chain")
+            case _:
+                assert_never(kind)
+
+    # --- minidisc: one assistant after the other, each found in one trial
+
+    def _minidisc(self) -> Distilled:
+        supernet = self._supernet(self._smaller_than(self._whole))
+        initial = weights_hash(extract(supernet, self.target)) if self._is_slice else ""
+        teacher, largest, rounds = self.teacher, self._whole, list[Round]()
+        for number in range(self.stage.recipe.schedule.iterations):
+            points = self._smaller_than(largest)
+            if not any(self._may_assist(shape) for _, shape in points):
+                break  # nothing lies between the assistant before and the student
+            found, learned = self._round(f"round-{number}", supernet, points, teacher)
+            rounds.append(found)
+            if found.chosen is None:
+                own = [point.architecture for point in found.points].index(self.target)
+                kept = replace(learned, best=learned.best[own : own + 1])
+                return self._distilled(extract(supernet, self.target), kept, initial, Assistance(rounds=tuple(rounds)))
+            largest = found.points[found.chosen].architecture
+            teacher = extract(supernet, largest)
+        points = self._smaller_than(largest) if self._is_slice else ()
+        initial, learned, student = self._student(supernet, teacher, points)
+        assistance = Assistance(rounds=tuple(rounds), together=tuple(shape for _, shape in points))
+        return self._distilled(student, learned, initial, assistance)
+
+    def _round(
+        self, key: str, supernet: StillhouseTaskModel, points: Points, teacher: StillhouseTaskModel
+    ) -> tuple[Round, Learned]:
+        """The candidates, learned together and judged; the supernet ends with the weights that were kept."""
+        noted = self.journal.note(key)
+        if noted is None:
+            self._tell(f"looking for an assistant among {len(points)} slices")
+            learned = self._train(supernet, points, teacher, lambda found: self._merit(points, found))
+            judged = self._judged(points, learned.best)
+            place = best(judged, self._may_be_chosen(points))
+            made = Round(
+                points=judged,
+                chosen=None if points[place][1] == self.target else place,
+                steps=self.stage.steps,
+                seconds=learned.seconds,
+            )
+            self.journal.keep(key, {"round": asdict(made), "learned": asdict(learned)})
+            self.journal.keep("supernet", True, supernet.state_dict())
+            self.journal.next()
+            noted = self.journal.note(key)
+        else:
+            supernet.load_state_dict(self.journal.tensors("supernet"))
+        return _described(Round, noted["round"]), _described(Learned, noted["learned"])
+
+    # --- maxidisc: every assistant, and a student of each
+
+    def _maxidisc(self) -> Distilled:
+        assistants = tuple(point for point in self._candidates if self._may_assist(point[1]))
+        rounds = [self._pair(number, point) for number, point in enumerate(assistants)]
+        place = self._winner(len(rounds))
+        noted = self.journal.note(f"student-{place}")
+        student = build(self.target, head_of(self.teacher.config), labels_of(self.teacher.config))
+        student.load_state_dict(self.journal.tensors("student"))
+        learned = replace(_described(Learned, noted["learned"]), seconds=0.0)
+        return self._distilled(student, learned, noted["initial"], Assistance(rounds=tuple(rounds)))
+
+    def _pair(self, number: int, point: tuple[float, Architecture]) -> Round:
+        """An assistant and its student, of which the best so far is kept."""
+        noted = self.journal.note(f"student-{number}")
+        if noted is not None:
+            return _described(Round, noted["round"])
+        supernet = self._supernet((point,))
+        found = self._assistant(number, supernet, point)
+        initial, learned, student = self._student(supernet, extract(supernet, point[1]), ((TARGET, self.target),))
+        own = replace(found.points[0], student=learned.best[0])
+        made = replace(found, points=(own,), seconds=found.seconds + learned.seconds)
+        values = {"round": asdict(made), "learned": asdict(learned), "initial": initial}
+        self.journal.keep(f"student-{number}", values)
+        if self._winner(number + 1) == number:
+            self.journal.keep("student", True, student.state_dict())
+        self.journal.forget("supernet")
+        self.journal.next()
+        return made
+
+    def _assistant(self, number: int, supernet: StillhouseTaskModel, point: tuple[float, Architecture]) -> Round:
+        key, points = f"assistant-{number}", (point,)
+        noted = self.journal.note(key)
+        if noted is not None:
+            supernet.load_state_dict(self.journal.tensors("supernet"))
+            return _described(Round, noted["round"])
+        self._tell(f"distilling the assistant {point[1].label} ({share_of(point[1], self._whole):.0%} of the teacher)")
+        learned = self._train(supernet, points, self.teacher, lambda found: found[0])
+        judged = self._judged(points, learned.best)
+        made = Round(points=judged, chosen=0, steps=self.stage.steps, seconds=learned.seconds)
+        self.journal.keep(key, {"round": asdict(made), "learned": asdict(learned)})
+        self.journal.keep("supernet", True, supernet.state_dict())
+        self.journal.next()
+        return made
+
+    def _winner(self, count: int) -> int:
+        """Of so many students the first that is as good as the best."""
+        notes = [self.journal.note(f"student-{number}") for number in range(count)]
+        values = [note["learned"]["best"][0]["value"] for note in notes]
+        return values.index(max(values))
+
+    # --- what both do
+
+    def _student(
+        self, supernet: StillhouseTaskModel, teacher: StillhouseTaskModel, points: Points
+    ) -> tuple[str, Learned, StillhouseTaskModel]:
+        """Hash before the first step, how it learned, and the student; of a slice together with the other points."""
+        if not self._is_slice:
+            return self._other_student(supernet, teacher)
+        self._tell("distilling the student from its assistant")
+        part = extract(supernet, hull(shape for _, shape in points))
+        place = [shape for _, shape in points].index(self.target)
+        initial = weights_hash(extract(part, self.target))
+        learned = self._train(part, points, teacher, lambda found: found[place])
+        return initial, replace(learned, best=learned.best[place : place + 1]), extract(part, self.target)
+
+    def _other_student(
+        self, supernet: StillhouseTaskModel, teacher: StillhouseTaskModel
+    ) -> tuple[str, Learned, StillhouseTaskModel]:
+        """One that is no slice of the teacher: it starts from the leading heads and neurons, the most important ones,
+        and learns alone.
+        """
+        stage, recipe = self.stage, self.stage.recipe
+        self.observer.shown = None
+        made = distil(
+            stage.data,
+            teacher,
+            self.target,
+            recipe,
+            steps=stage.steps,
+            seed=stage.seed,
+            folder=self.journal.training(),
+            resume=self.journal.resumed(),
+            checkpoint_every_s=stage.checkpoint_every_s,
+            observer=stage.observer,
+            device=str(stage.device),
+            previous=self.previous,
+            origin=Origin(model=supernet, importance=Importance(hidden=self._hidden_importance())),
+        )
+        learned = Learned(best=(made.selection,), curve=made.curve, seconds=made.seconds, is_cached=False)
+        return made.initial_weights, learned, made.model
+
+    def _train(
+        self,
+        supernet: StillhouseTaskModel,
+        points: Points,
+        teacher: StillhouseTaskModel,
+        merit_of: Callable[[Sequence[Estimate]], Estimate],
+    ) -> Learned:
+        return train_slices(
+            self.stage,
+            supernet,
+            [shape for _, shape in points],
+            teacher,
+            merit=merit_of,
+            folder=self.journal.training(),
+            resume=self.journal.resumed(),
+            cache=self.cache if teacher is self.teacher else None,
+        )
+
+    def _distilled(
+        self, student: StillhouseTaskModel, learned: Learned, initial: str, assistance: Assistance
+    ) -> Distilled:
+        return Distilled(
+            model=student,
+            selection=learned.best[0],
+            curve=learned.curve,
+            steps=self.stage.steps,
+            seconds=learned.seconds + sum(each.seconds for each in assistance.rounds),
+            initial_weights=initial,
+            is_cached=learned.is_cached or self._was_cached(len(assistance.rounds)),
+            assistance=assistance,
+        )
+
+    def _was_cached(self, rounds: int) -> bool:
+        """Whether any assistant learned from kept outputs of the teacher."""
+        keys = [f"{name}-{number}" for name in ("round", "assistant") for number in range(rounds)]
+        return any(note["learned"]["is_cached"] for note in map(self.journal.note, keys) if note is not None)
+
+    def _tell(self, name: str) -> None:
+        self.observer.shown = None
+        self.stage.observer.stage(name)
+
+    # --- candidates
+
+    @cached_property
+    def _whole(self) -> Architecture:
+        return whole_of(self.teacher, self.target.pooler)
+
+    @cached_property
+    def _hides(self) -> bool:
+        """Whether hidden units are cut as well."""
+        return self.stage.data.task.kind is HeadKind.MASKED_LM
+
+    @cached_property
+    def _is_slice(self) -> bool:
+        """Whether the student is a part of the teacher, and starts as one."""
+        starts = self.stage.recipe.initialisation in FROM_TEACHER
+        return starts and is_slice(self.target, self._whole, hidden=self._hides)
+
+    @cached_property
+    def _importance(self) -> Importance:
+        """Computed once: elsewhere it might come out in another order."""
+        if self.journal.note("importance") is None:
+            self._tell("importance of the teacher's units")
+            found = importance_by_labels(self.stage.data, self.teacher, self.stage.recipe, str(self.stage.device))
+            self.journal.keep("importance", True, _tensors(found))
+        return _importance(self.journal.tensors("importance"))
+
+    @cached_property
+    def _candidates(self) -> Points:
+        """All of the grid that are smaller than the teacher.
+
+        Raises:
+            TeacherError: none of them is larger than the student.
+        """
+        found = {shape: sparsity for sparsity, shape in candidates(self._whole, self._importance, self.stage.recipe)}
+        found.pop(self._whole, None)
+        if not any(map(self._may_assist, found)):
+            sizes = [_size(shape) for shape in found]
+            raise TeacherError(
+                f"the student's {_size(self.target):,} encoder parameters leave no room for an assistant: the largest"
+                f" candidate has {max(sizes, default=0):,}; name smaller distillation.schedule.sparsities, or write"
+                " `schedule: direct`"
+            )
+        return tuple((sparsity, shape) for shape, sparsity in found.items())
+
+    def _smaller_than(self, largest: Architecture) -> Points:
+        """The candidates below this one; of a student that is no slice down to the one nearest above it."""
+        below = [point for point in self._candidates if _size(point[1]) < _size(largest)]
+        if not self._is_slice:
+            return tuple(point for point in below if self._may_assist(point[1]))
+        if all(shape != self.target for _, shape in below):
+            below.append((TARGET, self.target))
+        return tuple(sorted(below, key=lambda point: -_size(point[1])))
+
+    def _may_assist(self, shape: Architecture) -> bool:
+        return _size(shape) > _size(self.target)
+
+    def _may_be_chosen(self, points: Points) -> tuple[int, ...]:
+        return tuple(i for i, (_, shape) in enumerate(points) if self._may_assist(shape) or shape == self.target)
+
+    def _judged(self, points: Points, estimates: Sequence[Estimate]) -> tuple[Point, ...]:
+        lambda_ = self.stage.recipe.schedule.lambda_
+        made = []
+        for (sparsity, shape), estimate in zip(points, estimates, strict=True):
+            share = share_of(shape, self._whole)
+            value = tradeoff(estimate.value, share, lambda_)
+            made.append(Point(sparsity=sparsity, architecture=shape, share=share, selection=estimate, tradeoff=value))
+        return tuple(made)
+
+    def _merit(self, points: Points, estimates: Sequence[Estimate]) -> Estimate:
+        judged = self._judged(points, estimates)
+        place = best(judged, self._may_be_chosen(points))
+        self.observer.shown = judged[place].selection.value
+        return merit(judged[place])
+
+    def _supernet(self, points: Points) -> StillhouseTaskModel:
+        """The teacher with its units sorted, as far as these slices and the student need it."""
+        whole = supernet_of(self.teacher, self._whole, self._importance)
+        if not self._is_slice:
+            return whole
+        return extract(whole, hull([self.target, *(shape for _, shape in points)]))
+
+    def _hidden_importance(self) -> Tensor | None:
+        """Of the teacher's hidden units, by which a narrower student takes them; None for the leading ones."""
+        if self._hides:
+            return None  # they are sorted already
+        stage, recipe = self.stage, self.stage.recipe
+        if recipe.initialisation not in FROM_TEACHER:
+            return None
+        kind = stage.data.task.kind
+        texts = Encoded(stage.data.selection, stage.data.tokenizer, max_length=recipe.max_length, kind=kind)
+        move(self.teacher, stage.device)
+        found = importance_of(self.teacher, recipe.units, texts, stage.device)
+        move(self.teacher, torch.device("cpu"))
+        return None if found is None else found.hidden
+
+
+def _size(shape: Architecture) -> int:
+    return block_cost(shape).parameters
+
+
+def _described(kind: type[T], values: Any) -> T:
+    # As it comes back from a file, also where it has just been made.
+    made: T = described(kind, json.loads(json.dumps(values)))
+    return made
+
+
+def _tensors(importance: Importance) -> dict[str, Tensor]:
+    found = {} if importance.hidden is None else {"hidden": importance.hidden}
+    for name, layers in (("heads", importance.heads), ("neurons", importance.neurons)):
+        found |= {f"{name}.{index:04d}": layer for index, layer in enumerate(layers or ())}
+    return found
+
+
+def _importance(tensors: Mapping[str, Tensor]) -> Importance:
+    def layers(kind: str) -> tuple[Tensor, ...]:
+        return tuple(tensors[name] for name in sorted(tensors) if name.startswith(f"{kind}."))
+
+    return Importance(hidden=tensors.get("hidden"), heads=layers("heads"), neurons=layers("neurons"))
