@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from distillation.assistants.chain import distil_by_schedule
 from distillation.cache import Cache
 from distillation.data import PreparedData, read_data
 from distillation.distil import Distilled, distil
@@ -55,7 +56,9 @@ def train_student(
 
     def attempt(resume: Path | None) -> Distilled:
         with computing_in_turns() as turns:
-            return distil(
+            # Trials are told apart by the teacher alone; the schedule is the finalists'.
+            distilling = distil_by_schedule if isinstance(work, jobs.FinalizeWork) else distil
+            return distilling(
                 data,
                 teacher,
                 work.architecture,

@@ -47,6 +47,9 @@ from search_space import Architecture, Pooler, block_cost
 
 T = TypeVar("T")
 
+Points = tuple[tuple[float, Architecture], ...]
+"""Sparsities and shapes."""
+
 
 def distil_by_schedule(
     data: PreparedData,
@@ -120,18 +123,22 @@ def distil_by_schedule(
     ).run()
 
 
-def candidates(whole: Architecture, importance: Importance, recipe: Recipe) -> tuple[tuple[float, Architecture], ...]:
-    """Sparsity and shape of every point of the recipe's grid, the largest first.
+def candidates(whole: Architecture, importance: Importance, recipe: Recipe) -> Points:
+    """Every point of the recipe's grid, the largest first."""
+    return tuple((sparsity, slice_at(whole, importance, recipe, sparsity)) for sparsity in recipe.schedule.sparsities)
 
-    Where heads are taught every layer keeps one.
+
+def slice_at(whole: Architecture, importance: Importance, recipe: Recipe, sparsity: float) -> Architecture:
+    """The slice that lacks this share of its units, as the recipe ranks them.
+
+    Where the recipe teaches heads every layer keeps one.
+
+    Raises:
+        InitialisationError: the importance is not of a model of this shape.
     """
-    schedule = recipe.schedule
     taught = {term.knowledge for stage in recipe.stages for term in stage.terms if not term.is_off}
     least = int(bool(taught & {Knowledge.ATTENTION, *RELATIONS}))
-    return tuple(
-        (sparsity, candidate(whole, importance, sparsity, ranking=schedule.ranking, least_heads=least))
-        for sparsity in schedule.sparsities
-    )
+    return candidate(whole, importance, sparsity, ranking=recipe.schedule.ranking, least_heads=least)
 
 
 def importance_by_labels(data: PreparedData, teacher: StillhouseTaskModel, recipe: Recipe, device: str) -> Importance:
@@ -154,10 +161,6 @@ def whole_of(teacher: StillhouseTaskModel, pooler: Pooler = Pooler.NONE) -> Arch
     if head_of(teacher.config).pooling is Pooling.CLS or shape.pooler is pooler:
         return shape
     return replace(shape, pooler=Pooler.NONE)
-
-
-Points = tuple[tuple[float, Architecture], ...]
-"""Sparsities and shapes, the largest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +201,7 @@ class _Chain:
             rounds.append(found)
             if found.chosen is None:
                 own = [point.architecture for point in found.points].index(self.target)
-                kept = replace(learned, best=learned.best[own : own + 1])
+                kept = replace(learned, best=learned.best[own : own + 1], seconds=0.0)
                 return self._distilled(extract(supernet, self.target), kept, initial, Assistance(rounds=tuple(rounds)))
             largest = found.points[found.chosen].architecture
             teacher = extract(supernet, largest)
@@ -217,12 +220,7 @@ class _Chain:
             learned = self._train(supernet, points, teacher, lambda found: self._merit(points, found))
             judged = self._judged(points, learned.best)
             place = best(judged, self._may_be_chosen(points))
-            made = Round(
-                points=judged,
-                chosen=None if points[place][1] == self.target else place,
-                steps=self.stage.steps,
-                seconds=learned.seconds,
-            )
+            made = Round(points=judged, chosen=None if points[place][1] == self.target else place)
             self.journal.keep(key, {"round": asdict(made), "learned": asdict(learned)})
             self.journal.keep("supernet", True, supernet.state_dict())
             self.journal.next()
@@ -252,7 +250,7 @@ class _Chain:
         found = self._assistant(number, supernet, point)
         initial, learned, student = self._student(supernet, extract(supernet, point[1]), ((TARGET, self.target),))
         own = replace(found.points[0], student=learned.best[0])
-        made = replace(found, points=(own,), seconds=found.seconds + learned.seconds)
+        made = replace(found, points=(own,))
         values = {"round": asdict(made), "learned": asdict(learned), "initial": initial}
         self.journal.keep(f"student-{number}", values)
         if self._winner(number + 1) == number:
@@ -270,7 +268,7 @@ class _Chain:
         self._tell(f"distilling the assistant {point[1].label} ({share_of(point[1], self._whole):.0%} of the teacher)")
         learned = self._train(supernet, points, self.teacher, lambda found: found[0])
         judged = self._judged(points, learned.best)
-        made = Round(points=judged, chosen=0, steps=self.stage.steps, seconds=learned.seconds)
+        made = Round(points=judged, chosen=0)
         self.journal.keep(key, {"round": asdict(made), "learned": asdict(learned)})
         self.journal.keep("supernet", True, supernet.state_dict())
         self.journal.next()
@@ -344,21 +342,23 @@ class _Chain:
     def _distilled(
         self, student: StillhouseTaskModel, learned: Learned, initial: str, assistance: Assistance
     ) -> Distilled:
+        ended = self._ended(len(assistance.rounds))
         return Distilled(
             model=student,
             selection=learned.best[0],
             curve=learned.curve,
             steps=self.stage.steps,
-            seconds=learned.seconds + sum(each.seconds for each in assistance.rounds),
+            seconds=learned.seconds + sum(each.seconds for each in ended),
             initial_weights=initial,
-            is_cached=learned.is_cached or self._was_cached(len(assistance.rounds)),
+            is_cached=learned.is_cached or any(each.is_cached for each in ended),
             assistance=assistance,
         )
 
-    def _was_cached(self, rounds: int) -> bool:
-        """Whether any assistant learned from kept outputs of the teacher."""
-        keys = [f"{name}-{number}" for name in ("round", "assistant") for number in range(rounds)]
-        return any(note["learned"]["is_cached"] for note in map(self.journal.note, keys) if note is not None)
+    def _ended(self, rounds: int) -> list[Learned]:
+        """How the stages went that the journal has."""
+        keys = [f"{name}-{number}" for name in ("round", "assistant", "student") for number in range(rounds)]
+        notes = [note for note in map(self.journal.note, keys) if note is not None]
+        return [_described(Learned, note["learned"]) for note in notes]
 
     def _tell(self, name: str) -> None:
         self.observer.shown = None

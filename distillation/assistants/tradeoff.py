@@ -50,8 +50,6 @@ class Round:
 
     points: tuple[Point, ...]
     chosen: int | None
-    steps: int
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,8 +136,7 @@ def test_a_schedule_stopped_in_any_stage_ends_with_the_same_bits(
     assert equal(weights(resumed), weights(whole))
     assert (resumed.curve, resumed.selection) == (whole.curve, whole.selection)
     assert resumed.initial_weights == whole.initial_weights
-    timeless = [replace(each, seconds=0.0) for each in whole.assistance.rounds]
-    assert [replace(each, seconds=0.0) for each in resumed.assistance.rounds] == timeless
+    assert resumed.assistance == whole.assistance
 
 
 def test_stages_that_ended_are_not_done_again(run, minidisc, recorder, tmp_path):
@@ -158,7 +157,6 @@ def test_every_assistant_teaches_a_student_and_the_best_is_kept(run, minidisc, t
     assert [[point.sparsity for point in each.points] for each in found] == [[0.3], [0.6]]
     assert made.selection.value == max(each.points[0].student.value for each in found)
     assert architecture_of(made.model.config) == target
-    assert made.seconds == pytest.approx(sum(each.seconds for each in found))
 
 
 def test_a_student_that_is_no_slice_starts_from_the_shared_weights(run, minidisc, shape, teacher):
