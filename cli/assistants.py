@@ -27,16 +27,9 @@ def assistants_tables(assistance: Assistance, metric: str) -> Iterator[Table]:
 
 
 def _table(title: str, points: list[tuple[Point, str]], metric: str) -> Table:
-    table = new_table(
-        title,
-        "sparsity",
-        "architecture",
-        "share of the blocks",
-        f"{metric}, selection split",
-        "trade-off",
-        "student",
-        "",
-    )
+    columns = ("sparsity", "architecture", "share of the blocks", f"{metric}, selection split", "trade-off")
+    taught = any(point.student is not None for point, _ in points)
+    table = new_table(title, *columns, "its student" if taught else "")
     for point, mark in points:
         table.add_row(
             NONE if point.sparsity < 0 else f"{point.sparsity:g}",
@@ -44,8 +37,7 @@ def _table(title: str, points: list[tuple[Point, str]], metric: str) -> Table:
             f"{point.share:.3f}",
             _text(point.selection),
             f"{point.tradeoff:.4f}",
-            NONE if point.student is None else _text(point.student),
-            mark,
+            mark if point.student is None else _text(point.student),
         )
     return table
 

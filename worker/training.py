@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from distillation.assistants.chain import distil_by_schedule
+from distillation.assistants.chain import distil_by_schedule, has_room
 from distillation.cache import Cache
 from distillation.data import PreparedData, read_data
 from distillation.distil import Distilled, distil
@@ -56,9 +56,10 @@ def train_student(
 
     def attempt(resume: Path | None) -> Distilled:
         with computing_in_turns() as turns:
-            # Trials are told apart by the teacher alone; the schedule is the finalists'.
-            distilling = distil_by_schedule if isinstance(work, jobs.FinalizeWork) else distil
-            return distilling(
+            # Trials are told apart by the teacher alone; the schedule is the finalists', where they leave it room.
+            is_last = isinstance(work, jobs.FinalizeWork)
+            by_schedule = is_last and has_room(teacher, work.architecture, work.recipe)
+            return (distil_by_schedule if by_schedule else distil)(
                 data,
                 teacher,
                 work.architecture,

@@ -25,7 +25,7 @@ from distillation.assistants.grid import candidate, hull, is_slice, share_of
 from distillation.assistants.importance import gradient_importance
 from distillation.assistants.journal import Journal, StageObserver
 from distillation.assistants.slices import extract, supernet_of
-from distillation.assistants.stage import Learned, Stage, train_slices
+from distillation.assistants.stage import Learned, Settings, train_slices
 from distillation.assistants.tradeoff import TARGET, Assistance, Point, Round, best, check_metric, merit, tradeoff
 from distillation.batches import Encoded
 from distillation.cache import Cache
@@ -103,7 +103,7 @@ def distil_by_schedule(
     is_first = Accelerator(cpu=place.type == "cpu").is_main_process
     journal = Journal(folder, training_name(models, *parts), resume, told, is_first=is_first)
     watched = StageObserver(told, journal)
-    stage = Stage(
+    settings = Settings(
         data=data,
         recipe=recipe,
         steps=steps,
@@ -113,7 +113,7 @@ def distil_by_schedule(
         checkpoint_every_s=checkpoint_every_s,
     )
     return _Chain(
-        stage=stage,
+        settings=settings,
         observer=watched,
         journal=journal,
         teacher=teacher,
@@ -163,11 +163,22 @@ def whole_of(teacher: StillhouseTaskModel, pooler: Pooler = Pooler.NONE) -> Arch
     return replace(shape, pooler=Pooler.NONE)
 
 
+def has_room(teacher: StillhouseTaskModel, architecture: Architecture, recipe: Recipe) -> bool:
+    """Whether some candidate for assistant lies between teacher and student, as far as sizes tell before importance
+    does: which units are dropped hardly matters to how many weights are left.
+    """
+    whole = whole_of(teacher, architecture.pooler)
+    hides = head_of(teacher.config).kind is HeadKind.MASKED_LM
+    equal = Importance(hidden=torch.ones(whole.hidden_size) if hides else None)
+    found = [shape for _, shape in candidates(whole, equal, recipe) if shape != whole]
+    return any(_size(shape) > _size(architecture) for shape in found)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Chain:
     """One distillation: what it is of, and what its stages have left in the journal."""
 
-    stage: Stage
+    settings: Settings
     observer: StageObserver
     journal: Journal
     teacher: StillhouseTaskModel
@@ -176,7 +187,7 @@ class _Chain:
     cache: Cache | None
 
     def run(self) -> Distilled:
-        kind = self.stage.recipe.schedule.kind
+        kind = self.settings.recipe.schedule.kind
         match kind:
             case ScheduleKind.MINIDISC:
                 return self._minidisc()
@@ -193,7 +204,7 @@ class _Chain:
         supernet = self._supernet(self._smaller_than(self._whole))
         initial = weights_hash(extract(supernet, self.target)) if self._is_slice else ""
         teacher, largest, rounds = self.teacher, self._whole, list[Round]()
-        for number in range(self.stage.recipe.schedule.iterations):
+        for number in range(self.settings.recipe.schedule.iterations):
             points = self._smaller_than(largest)
             if not any(self._may_assist(shape) for _, shape in points):
                 break  # nothing lies between the assistant before and the student
@@ -298,25 +309,25 @@ class _Chain:
     def _other_student(
         self, supernet: StillhouseTaskModel, teacher: StillhouseTaskModel
     ) -> tuple[str, Learned, StillhouseTaskModel]:
-        """One that is no slice of the teacher: it starts from the leading heads and neurons, the most important ones,
+        """One that is no slice of the teacher: it starts from the most important heads and neurons, the leading ones,
         and learns alone.
         """
-        stage, recipe = self.stage, self.stage.recipe
+        settings, recipe = self.settings, self.settings.recipe
         self.observer.shown = None
         made = distil(
-            stage.data,
+            settings.data,
             teacher,
             self.target,
             recipe,
-            steps=stage.steps,
-            seed=stage.seed,
+            steps=settings.steps,
+            seed=settings.seed,
             folder=self.journal.training(),
             resume=self.journal.resumed(),
-            checkpoint_every_s=stage.checkpoint_every_s,
-            observer=stage.observer,
-            device=str(stage.device),
+            checkpoint_every_s=settings.checkpoint_every_s,
+            observer=settings.observer,
+            device=str(settings.device),
             previous=self.previous,
-            origin=Origin(model=supernet, importance=Importance(hidden=self._hidden_importance())),
+            origin=Origin(model=supernet, importance=self._sorted_importance()),
         )
         learned = Learned(best=(made.selection,), curve=made.curve, seconds=made.seconds, is_cached=False)
         return made.initial_weights, learned, made.model
@@ -329,7 +340,7 @@ class _Chain:
         merit_of: Callable[[Sequence[Estimate]], Estimate],
     ) -> Learned:
         return train_slices(
-            self.stage,
+            self.settings,
             supernet,
             [shape for _, shape in points],
             teacher,
@@ -347,7 +358,7 @@ class _Chain:
             model=student,
             selection=learned.best[0],
             curve=learned.curve,
-            steps=self.stage.steps,
+            steps=self.settings.steps,
             seconds=learned.seconds + sum(each.seconds for each in ended),
             initial_weights=initial,
             is_cached=learned.is_cached or any(each.is_cached for each in ended),
@@ -362,7 +373,7 @@ class _Chain:
 
     def _tell(self, name: str) -> None:
         self.observer.shown = None
-        self.stage.observer.stage(name)
+        self.settings.observer.stage(name)
 
     # --- candidates
 
@@ -373,12 +384,12 @@ class _Chain:
     @cached_property
     def _hides(self) -> bool:
         """Whether hidden units are cut as well."""
-        return self.stage.data.task.kind is HeadKind.MASKED_LM
+        return self.settings.data.task.kind is HeadKind.MASKED_LM
 
     @cached_property
     def _is_slice(self) -> bool:
         """Whether the student is a part of the teacher, and starts as one."""
-        starts = self.stage.recipe.initialisation in FROM_TEACHER
+        starts = self.settings.recipe.initialisation in FROM_TEACHER
         return starts and is_slice(self.target, self._whole, hidden=self._hides)
 
     @cached_property
@@ -386,7 +397,9 @@ class _Chain:
         """Computed once: elsewhere it might come out in another order."""
         if self.journal.note("importance") is None:
             self._tell("importance of the teacher's units")
-            found = importance_by_labels(self.stage.data, self.teacher, self.stage.recipe, str(self.stage.device))
+            found = importance_by_labels(
+                self.settings.data, self.teacher, self.settings.recipe, str(self.settings.device)
+            )
             self.journal.keep("importance", True, _tensors(found))
         return _importance(self.journal.tensors("importance"))
 
@@ -397,7 +410,7 @@ class _Chain:
         Raises:
             TeacherError: none of them is larger than the student.
         """
-        found = {shape: sparsity for sparsity, shape in candidates(self._whole, self._importance, self.stage.recipe)}
+        found = {shape: sparsity for sparsity, shape in candidates(self._whole, self._importance, self.settings.recipe)}
         found.pop(self._whole, None)
         if not any(map(self._may_assist, found)):
             sizes = [_size(shape) for shape in found]
@@ -424,7 +437,7 @@ class _Chain:
         return tuple(i for i, (_, shape) in enumerate(points) if self._may_assist(shape) or shape == self.target)
 
     def _judged(self, points: Points, estimates: Sequence[Estimate]) -> tuple[Point, ...]:
-        lambda_ = self.stage.recipe.schedule.lambda_
+        lambda_ = self.settings.recipe.schedule.lambda_
         made = []
         for (sparsity, shape), estimate in zip(points, estimates, strict=True):
             share = share_of(shape, self._whole)
@@ -445,17 +458,26 @@ class _Chain:
             return whole
         return extract(whole, hull([self.target, *(shape for _, shape in points)]))
 
+    def _sorted_importance(self) -> Importance:
+        """Of the supernet's units, whose heads and neurons are in its order."""
+        found = self._importance
+        return Importance(
+            hidden=self._hidden_importance(),
+            heads=tuple(layer.sort(descending=True).values for layer in found.heads or ()),
+            neurons=tuple(layer.sort(dim=1, descending=True).values for layer in found.neurons or ()),
+        )
+
     def _hidden_importance(self) -> Tensor | None:
         """Of the teacher's hidden units, by which a narrower student takes them; None for the leading ones."""
         if self._hides:
             return None  # they are sorted already
-        stage, recipe = self.stage, self.stage.recipe
+        settings, recipe = self.settings, self.settings.recipe
         if recipe.initialisation not in FROM_TEACHER:
             return None
-        kind = stage.data.task.kind
-        texts = Encoded(stage.data.selection, stage.data.tokenizer, max_length=recipe.max_length, kind=kind)
-        move(self.teacher, stage.device)
-        found = importance_of(self.teacher, recipe.units, texts, stage.device)
+        kind = settings.data.task.kind
+        texts = Encoded(settings.data.selection, settings.data.tokenizer, max_length=recipe.max_length, kind=kind)
+        move(self.teacher, settings.device)
+        found = importance_of(self.teacher, recipe.units, texts, settings.device)
         move(self.teacher, torch.device("cpu"))
         return None if found is None else found.hidden
 

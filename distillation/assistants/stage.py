@@ -34,7 +34,7 @@ Merit = Callable[[Sequence[Estimate]], Estimate]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Settings:
     """What all stages of one distillation have in common."""
 
     data: PreparedData
@@ -63,7 +63,7 @@ class Learned:
 
 
 def train_slices(
-    stage: Stage,
+    settings: Settings,
     supernet: StillhouseTaskModel,
     shapes: Sequence[Architecture],
     teacher: StillhouseTaskModel,
@@ -82,28 +82,28 @@ def train_slices(
         TeacherError: a term of the recipe does not fit the teacher and a slice; names the slice.
         Interrupted, DivergedError, CheckpointError, SaveError: as `train`.
     """
-    data, recipe, schedule = stage.data, stage.recipe, stage.recipe.schedule
+    data, recipe, schedule = settings.data, settings.recipe, settings.recipe.schedule
     teacher.train(False)
-    move(teacher, stage.device)
+    move(teacher, settings.device)
     kind = data.task.kind
     batches = TrainingBatches(
         data.train,
         data.tokenizer,
         batch_size=recipe.batch_size,
         max_length=recipe.max_length,
-        seed=stage.seed,
+        seed=settings.seed,
         kind=kind,
     )
     selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length, kind=kind)
     skeletons = [skeleton_of(supernet, shape) for shape in shapes]
-    sampler = Sampler(len(shapes), schedule.between, stage.seed)
+    sampler = Sampler(len(shapes), schedule.between, settings.seed)
     tally = Tally(schedule.evaluations, len(shapes))
 
     def phases(teaching: Teaching) -> tuple[Phase, ...]:
-        return _together([_plan(stage, skeleton, teaching) for skeleton in skeletons], skeletons, sampler, tally)
+        return _together([_plan(settings, skeleton, teaching) for skeleton in skeletons], skeletons, sampler, tally)
 
     def evaluated() -> Estimate:
-        found = [_quality(stage, extract(supernet, shape), selection) for shape in shapes]
+        found = [_quality(settings, extract(supernet, shape), selection) for shape in shapes]
         tally.add(found)
         return merit(found)
 
@@ -111,23 +111,25 @@ def train_slices(
     needs = _needs(planned)
     teaching: Teaching = LiveTeaching(teacher)
     if cache is not None and needs is not None:
-        teaching = cache.teaching(teacher, batches.encoded, needs, content=data.content_hash, observer=stage.observer)
+        teaching = cache.teaching(
+            teacher, batches.encoded, needs, content=data.content_hash, observer=settings.observer
+        )
     training = Training(
         name=training_name(
             nn.ModuleList([teacher, supernet]),
             data.content_hash,
             [shape.key for shape in shapes],
             asdict(recipe),
-            stage.steps,
-            stage.seed,
+            settings.steps,
+            settings.seed,
         ),
         model=supernet,
         phases=phases(Remembered(teaching, needs or Needs())),
         batches=batches,
         evaluate=evaluated,
         recipe=recipe,
-        seed=stage.seed,
-        device=stage.device,
+        seed=settings.seed,
+        device=settings.device,
         evaluations=schedule.evaluations,
         patience=schedule.patience,
     )
@@ -135,8 +137,8 @@ def train_slices(
         training,
         folder=folder,
         resume=resume,
-        observer=stage.observer,
-        checkpoint_every_s=stage.checkpoint_every_s,
+        observer=settings.observer,
+        checkpoint_every_s=settings.checkpoint_every_s,
     )
     for model in (supernet, teacher):
         move(model, torch.device("cpu"))
@@ -149,10 +151,10 @@ def train_slices(
     )
 
 
-def _plan(stage: Stage, skeleton: StillhouseTaskModel, teaching: Teaching) -> tuple[Phase, ...]:
+def _plan(settings: Settings, skeleton: StillhouseTaskModel, teaching: Teaching) -> tuple[Phase, ...]:
     pupil = Pupil(model=skeleton, hidden_units=tuple(range(skeleton.config.hidden_size)))
     try:
-        return plan(stage.recipe, pupil, teaching, steps=stage.steps)
+        return plan(settings.recipe, pupil, teaching, steps=settings.steps)
     except TeacherError as error:
         raise TeacherError(f"the slice {architecture_of(skeleton.config).label}: {error}") from error
 
@@ -192,8 +194,8 @@ def _union(needs: Sequence[Needs]) -> Needs:
     return total
 
 
-def _quality(stage: Stage, model: StillhouseTaskModel, selection: Encoded) -> Estimate:
-    return evaluate(model, selection, stage.data.task, stage.data.classes, stage.device)
+def _quality(settings: Settings, model: StillhouseTaskModel, selection: Encoded) -> Estimate:
+    return evaluate(model, selection, settings.data.task, settings.data.classes, settings.device)
 
 
 def _best(rows: Sequence[tuple[Estimate, ...]]) -> tuple[Estimate, ...]:

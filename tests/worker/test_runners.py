@@ -202,6 +202,18 @@ def test_a_finalist_with_an_assistant_goes_on_at_the_stage_and_step_where_its_wo
     assert "| assistant | 2x16" in (tmp_path / "pieces" / "README.md").read_text()
 
 
+def test_a_finalist_nearly_as_large_as_the_teacher_needs_no_assistant(
+    workplace, finalize_work, recorder, grant, tmp_path
+):
+    work = finalize_work()
+    large = dataclasses.replace(work.architecture, layers=2, hidden_size=16, heads=2, ffn_size=32)
+    scheduled = dataclasses.replace(RECIPE, schedule=Schedule(kind="maxidisc", sparsities=(0.5,)))
+    work = work.model_copy(update={"architecture": large, "recipe": scheduled, "steps": 2})
+    outcome = FinalizeRunner(workplace).run(grant(work), recorder())
+    workplace.artefacts.download_folder(outcome.export, tmp_path / "export")
+    assert read_provenance(tmp_path / "export").assistance is None
+
+
 def test_trials_are_taught_by_the_teacher_alone_whatever_the_schedule(workplace, distill_work, recorder, grant):
     scheduled = dataclasses.replace(RECIPE, schedule=Schedule(kind="minidisc"))
     work = distill_work(steps=4).model_copy(update={"recipe": scheduled})

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from distillation.assistants.chain import candidates, distil_by_schedule, importance_by_labels, whole_of
+from distillation.assistants.chain import candidates, distil_by_schedule, has_room, importance_by_labels, whole_of
 from distillation.assistants.grid import is_slice, share_of
 from distillation.assistants.tradeoff import Assistance
 from distillation.cache import Cache
@@ -250,6 +250,8 @@ def test_without_a_schedule_the_teacher_alone_teaches(run, minidisc, data, teach
 
 def test_a_student_larger_than_every_candidate_is_refused(run, minidisc, teacher):
     large = replace(architecture_of(teacher.config), ffn_size=31)
+    assert not has_room(teacher, large, minidisc)
+    assert has_room(teacher, replace(large, heads=2, ffn_size=16), minidisc)
     with pytest.raises(TeacherError, match=r"leave no room for an assistant: .* name smaller .*sparsities, or write"):
         run(architecture=large)
     with pytest.raises(TeacherError, match="leave no room for an assistant"):
