@@ -214,6 +214,18 @@ def test_a_finalist_nearly_as_large_as_the_teacher_needs_no_assistant(
     assert read_provenance(tmp_path / "export").assistance is None
 
 
+def test_a_finalist_whose_layers_lost_all_heads_or_neurons_is_exported_and_measured(
+    workplace, finalize_work, recorder, grant
+):
+    sizes = {"layers": 2, "hidden_size": 16, "heads": (0, 2), "ffn_size": (8, 0)}
+    scheduled = dataclasses.replace(RECIPE, schedule=Schedule(kind="minidisc", sparsities=(0.1, 0.2, 0.3)))
+    work = finalize_work()
+    bare = dataclasses.replace(work.architecture, **sizes)
+    work = work.model_copy(update={"architecture": bare, "recipe": scheduled, "steps": 2})
+    outcome = FinalizeRunner(workplace).run(grant(work), recorder())
+    assert outcome.measurement.p50.value_s > 0
+
+
 def test_trials_are_taught_by_the_teacher_alone_whatever_the_schedule(workplace, distill_work, recorder, grant):
     scheduled = dataclasses.replace(RECIPE, schedule=Schedule(kind="minidisc"))
     work = distill_work(steps=4).model_copy(update={"recipe": scheduled})
