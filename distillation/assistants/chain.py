@@ -141,7 +141,13 @@ def slice_at(whole: Architecture, importance: Importance, recipe: Recipe, sparsi
     return candidate(whole, importance, sparsity, ranking=recipe.schedule.ranking, least_heads=least)
 
 
-def importance_by_labels(data: PreparedData, teacher: StillhouseTaskModel, recipe: Recipe, device: str) -> Importance:
+def importance_by_labels(
+    data: PreparedData,
+    teacher: StillhouseTaskModel,
+    recipe: Recipe,
+    device: str,
+    observer: Observer | None = None,
+) -> Importance:
     """The importance that schedules cut by: of heads and neurons, and of hidden units where the task is the language.
 
     Raises:
@@ -150,7 +156,7 @@ def importance_by_labels(data: PreparedData, teacher: StillhouseTaskModel, recip
     place, kind = torch.device(device), data.task.kind
     texts = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length, kind=kind)
     move(teacher, place)
-    found = gradient_importance(teacher, texts, device=place, hidden=kind is HeadKind.MASKED_LM)
+    found = gradient_importance(teacher, texts, device=place, hidden=kind is HeadKind.MASKED_LM, observer=observer)
     move(teacher, torch.device("cpu"))
     return found
 

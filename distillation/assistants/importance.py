@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from distillation.batches import Batch, Encoded
 from distillation.decisions import Decisions, answer
-from distillation.errors import TeacherError
+from distillation.errors import Interrupted, TeacherError
 from distillation.losses import hard_labels, values_mse
+from distillation.observer import Observer
 from encoders.importance import Importance, blocks_of, stacks_of
 from encoders.modeling_stillhouse import StillhouseTaskModel
 from encoders.values import HeadKind
@@ -38,6 +39,7 @@ def gradient_importance(
     device: torch.device,
     hidden: bool = False,
     batch_size: int = BATCH_SIZE,
+    observer: Observer | None = None,
 ) -> Importance:
     """The importance of the model's units for these texts, on the CPU; the model, on `device`, is left as it was.
 
@@ -46,12 +48,15 @@ def gradient_importance(
 
     Raises:
         TeacherError: no text has a label.
+        Interrupted: the observer asked for it.
     """
     masks = _masks(model, hidden)
     sums = [torch.zeros_like(mask) for mask in masks.all]
     seen = False
     with _evaluating(model), _masked(model, masks):
         for _, batch in texts.by_length(batch_size):
+            if observer is not None and observer.should_stop():
+                raise Interrupted("stopped while the importance of units was computed")
             loss = _loss(model, batch.to(device), texts.kind)
             if loss is None:
                 continue

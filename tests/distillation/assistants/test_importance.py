@@ -9,7 +9,7 @@ import torch
 
 from distillation.assistants.importance import gradient_importance
 from distillation.batches import Encoded
-from distillation.errors import TeacherError
+from distillation.errors import Interrupted, TeacherError
 from distillation.splits import Example, SelectionSplit
 from encoders.build import build
 from encoders.importance import blocks_of, stacks_of
@@ -128,3 +128,8 @@ def test_without_labels_there_is_no_importance(data):
     bare = SelectionSplit(tuple(Example(example.texts, None) for example in data.selection.examples))
     with pytest.raises(TeacherError, match="no importance without labels"):
         gradient_importance(tiny(), Encoded(bare, data.tokenizer, max_length=12), device=CPU)
+
+
+def test_it_stops_where_somebody_asks(texts, recorder):
+    with pytest.raises(Interrupted, match="stopped while the importance of units was computed"):
+        gradient_importance(tiny(), texts, device=CPU, observer=recorder(stop_after=0))
