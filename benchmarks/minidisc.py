@@ -37,7 +37,7 @@ from cells.scatter import Panel, drawn
 from cells.tasks import Setting, docstrings, real
 from scipy.stats import pearsonr, spearmanr
 
-from distillation.assistants.chain import importance_by_labels, slice_at, whole_of
+from distillation.assistants.candidates import importance_by_labels, slice_at, whole_of
 from distillation.data import read_report
 from distillation.prepare import DATA
 from distillation.presets import recipe as preset

@@ -19,7 +19,8 @@ from transformers.utils import logging as transformers_logging
 
 from cli.errors import BadInputError, CliError
 from cli.ranks import rank
-from distillation.assistants.chain import distil_by_schedule, importance_by_labels, slice_at, whole_of
+from distillation.assistants.candidates import importance_by_labels, slice_at, whole_of
+from distillation.assistants.chain import distil_by_schedule
 from distillation.cache import Cache
 from distillation.checkpoint import checkpoints_in, weights_hash
 from distillation.data import TOKENIZER, PreparedData, read_data, read_report

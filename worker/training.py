@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from distillation.assistants.chain import distil_by_schedule, has_room
+from distillation.assistants.candidates import has_room
+from distillation.assistants.chain import distil_by_schedule
 from distillation.cache import Cache
 from distillation.data import PreparedData, read_data
 from distillation.distil import Distilled, distil

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from cells.ledger import Row
 
-from distillation.assistants.chain import distil_by_schedule, importance_by_labels, slice_at, whole_of
+from distillation.assistants.candidates import importance_by_labels, slice_at, whole_of
+from distillation.assistants.chain import distil_by_schedule
 from distillation.assistants.slices import extract, supernet_of
 from distillation.assistants.stage import Settings, train_slices
 from distillation.assistants.tradeoff import Assistance

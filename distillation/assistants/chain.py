@@ -21,34 +21,33 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from distillation.assistants.grid import candidate, hull, is_slice, share_of
-from distillation.assistants.importance import gradient_importance
+from distillation.assistants.candidates import Candidates, Points, importance_by_labels
+from distillation.assistants.grid import hull, share_of
 from distillation.assistants.journal import Journal, StageObserver
-from distillation.assistants.slices import extract, supernet_of
+from distillation.assistants.slices import extract, skeleton_of
 from distillation.assistants.stage import Learned, Settings, train_slices
-from distillation.assistants.tradeoff import TARGET, Assistance, Point, Round, best, check_metric, merit, tradeoff
+from distillation.assistants.tradeoff import TARGET, Assistance, Round, best, check_metric, merit
 from distillation.batches import Encoded
 from distillation.cache import Cache
 from distillation.checkpoint import training_name, weights_hash
+from distillation.criterion import Pupil
 from distillation.data import PreparedData
 from distillation.described import described
 from distillation.distil import Distilled, Origin, check, distil, importance_of
-from distillation.errors import TeacherError
 from distillation.observer import Observer, Unobserved
-from distillation.recipe import FROM_TEACHER, RELATIONS, Knowledge, Recipe
+from distillation.plan import plan
+from distillation.recipe import FROM_TEACHER, Recipe
 from distillation.schedule import ScheduleKind
+from distillation.teaching import LiveTeaching
 from distillation.trainer import CHECKPOINT_EVERY_S, move
 from distillation.values import Estimate
-from encoders.build import architecture_of, build, head_of, labels_of
+from encoders.build import build, head_of, labels_of
 from encoders.importance import Importance
+from encoders.initialisation import LayerChoice, initialise_from_teacher
 from encoders.modeling_stillhouse import StillhouseTaskModel
-from encoders.values import HeadKind, Pooling
-from search_space import Architecture, Pooler, block_cost
+from search_space import Architecture
 
 T = TypeVar("T")
-
-Points = tuple[tuple[float, Architecture], ...]
-"""Sparsities and shapes."""
 
 
 def distil_by_schedule(
@@ -123,63 +122,6 @@ def distil_by_schedule(
     ).run()
 
 
-def candidates(whole: Architecture, importance: Importance, recipe: Recipe) -> Points:
-    """Every point of the recipe's grid, the largest first."""
-    return tuple((sparsity, slice_at(whole, importance, recipe, sparsity)) for sparsity in recipe.schedule.sparsities)
-
-
-def slice_at(whole: Architecture, importance: Importance, recipe: Recipe, sparsity: float) -> Architecture:
-    """The slice that lacks this share of its units, as the recipe ranks them.
-
-    Where the recipe teaches heads every layer keeps one.
-
-    Raises:
-        InitialisationError: the importance is not of a model of this shape.
-    """
-    taught = {term.knowledge for stage in recipe.stages for term in stage.terms if not term.is_off}
-    least = int(bool(taught & {Knowledge.ATTENTION, *RELATIONS}))
-    return candidate(whole, importance, sparsity, ranking=recipe.schedule.ranking, least_heads=least)
-
-
-def importance_by_labels(
-    data: PreparedData,
-    teacher: StillhouseTaskModel,
-    recipe: Recipe,
-    device: str,
-    observer: Observer | None = None,
-) -> Importance:
-    """The importance that schedules cut by: of heads and neurons, and of hidden units where the task is the language.
-
-    Raises:
-        TeacherError: as `gradient_importance`.
-    """
-    place, kind = torch.device(device), data.task.kind
-    texts = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length, kind=kind)
-    move(teacher, place)
-    found = gradient_importance(teacher, texts, device=place, hidden=kind is HeadKind.MASKED_LM, observer=observer)
-    move(teacher, torch.device("cpu"))
-    return found
-
-
-def whole_of(teacher: StillhouseTaskModel, pooler: Pooler = Pooler.NONE) -> Architecture:
-    """The shape that slices are cut from: the teacher's; a pooler that the head does not read only where asked for."""
-    shape = architecture_of(teacher.config)
-    if head_of(teacher.config).pooling is Pooling.CLS or shape.pooler is pooler:
-        return shape
-    return replace(shape, pooler=Pooler.NONE)
-
-
-def has_room(teacher: StillhouseTaskModel, architecture: Architecture, recipe: Recipe) -> bool:
-    """Whether some candidate for assistant lies between teacher and student, as far as sizes tell before importance
-    does: which units are dropped hardly matters to how many weights are left.
-    """
-    whole = whole_of(teacher, architecture.pooler)
-    hides = head_of(teacher.config).kind is HeadKind.MASKED_LM
-    equal = Importance(hidden=torch.ones(whole.hidden_size) if hides else None)
-    found = [shape for _, shape in candidates(whole, equal, recipe) if shape != whole]
-    return any(_size(shape) > _size(architecture) for shape in found)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Chain:
     """One distillation: what it is of, and what its stages have left in the journal."""
@@ -193,6 +135,7 @@ class _Chain:
     cache: Cache | None
 
     def run(self) -> Distilled:
+        self._check_student()
         kind = self.settings.recipe.schedule.kind
         match kind:
             case ScheduleKind.MINIDISC:
@@ -204,15 +147,31 @@ class _Chain:
             case _:
                 assert_never(kind)
 
+    def _check_student(self) -> None:
+        """Before its assistants learn: whether they can teach a student that is no slice, and how it starts.
+
+        Raises:
+            TeacherError, InitialisationError: as `distil`.
+        """
+        if self.candidates.is_slice:
+            return
+        settings, recipe = self.settings, self.settings.recipe
+        if recipe.initialisation in FROM_TEACHER:
+            student = build(self.target, head_of(self.teacher.config), labels_of(self.teacher.config))
+            initialise_from_teacher(student, self.teacher, layers=LayerChoice(recipe.initialisation.value))
+        pupil = Pupil(model=skeleton_of(self.teacher, self.target))
+        for _, shape in self.candidates.smaller_than(self.candidates.whole):
+            plan(recipe, pupil, LiveTeaching(skeleton_of(self.teacher, shape)), steps=settings.steps)
+
     # --- minidisc: one assistant after the other, each found in one trial
 
     def _minidisc(self) -> Distilled:
-        supernet = self._supernet(self._smaller_than(self._whole))
-        initial = weights_hash(extract(supernet, self.target)) if self._is_slice else ""
-        teacher, largest, rounds = self.teacher, self._whole, list[Round]()
+        supernet = self.candidates.supernet(self.candidates.smaller_than(self.candidates.whole))
+        initial = weights_hash(extract(supernet, self.target)) if self.candidates.is_slice else ""
+        teacher, largest, rounds = self.teacher, self.candidates.whole, list[Round]()
         for number in range(self.settings.recipe.schedule.iterations):
-            points = self._smaller_than(largest)
-            if not any(self._may_assist(shape) for _, shape in points):
+            points = self.candidates.smaller_than(largest)
+            if not any(self.candidates.may_assist(shape) for _, shape in points):
                 break  # nothing lies between the assistant before and the student
             found, learned = self._round(f"round-{number}", supernet, points, teacher)
             rounds.append(found)
@@ -222,7 +181,7 @@ class _Chain:
                 return self._distilled(extract(supernet, self.target), kept, initial, Assistance(rounds=tuple(rounds)))
             largest = found.points[found.chosen].architecture
             teacher = extract(supernet, largest)
-        points = self._smaller_than(largest) if self._is_slice else ()
+        points = self.candidates.smaller_than(largest) if self.candidates.is_slice else ()
         initial, learned, student = self._student(supernet, teacher, points)
         assistance = Assistance(rounds=tuple(rounds), together=tuple(shape for _, shape in points))
         return self._distilled(student, learned, initial, assistance)
@@ -235,8 +194,8 @@ class _Chain:
         if noted is None:
             self._tell(f"looking for an assistant among {len(points)} slices")
             learned = self._train(supernet, points, teacher, lambda found: self._merit(points, found))
-            judged = self._judged(points, learned.best)
-            place = best(judged, self._may_be_chosen(points))
+            judged = self.candidates.judged(points, learned.best)
+            place = best(judged, self.candidates.may_be_chosen(points))
             made = Round(points=judged, chosen=None if points[place][1] == self.target else place)
             self.journal.keep(key, {"round": asdict(made), "learned": asdict(learned)})
             self.journal.keep("supernet", True, supernet.state_dict())
@@ -249,7 +208,7 @@ class _Chain:
     # --- maxidisc: every assistant, and a student of each
 
     def _maxidisc(self) -> Distilled:
-        assistants = tuple(point for point in self._candidates if self._may_assist(point[1]))
+        assistants = tuple(point for point in self.candidates.grid if self.candidates.may_assist(point[1]))
         rounds = [self._pair(number, point) for number, point in enumerate(assistants)]
         place = self._winner(len(rounds))
         noted = self.journal.note(f"student-{place}")
@@ -263,7 +222,7 @@ class _Chain:
         noted = self.journal.note(f"student-{number}")
         if noted is not None:
             return _described(Round, noted["round"])
-        supernet = self._supernet((point,))
+        supernet = self.candidates.supernet((point,))
         found = self._assistant(number, supernet, point)
         initial, learned, student = self._student(supernet, extract(supernet, point[1]), ((TARGET, self.target),))
         own = replace(found.points[0], student=learned.best[0])
@@ -282,9 +241,10 @@ class _Chain:
         if noted is not None:
             supernet.load_state_dict(self.journal.tensors("supernet"))
             return _described(Round, noted["round"])
-        self._tell(f"distilling the assistant {point[1].label} ({share_of(point[1], self._whole):.0%} of the teacher)")
+        share = share_of(point[1], self.candidates.whole)
+        self._tell(f"distilling the assistant {point[1].label} ({share:.0%} of the teacher)")
         learned = self._train(supernet, points, self.teacher, lambda found: found[0])
-        judged = self._judged(points, learned.best)
+        judged = self.candidates.judged(points, learned.best)
         made = Round(points=judged, chosen=0)
         self.journal.keep(key, {"round": asdict(made), "learned": asdict(learned)})
         self.journal.keep("supernet", True, supernet.state_dict())
@@ -303,7 +263,7 @@ class _Chain:
         self, supernet: StillhouseTaskModel, teacher: StillhouseTaskModel, points: Points
     ) -> tuple[str, Learned, StillhouseTaskModel]:
         """Hash before the first step, how it learned, and the student; of a slice together with the other points."""
-        if not self._is_slice:
+        if not self.candidates.is_slice:
             return self._other_student(supernet, teacher)
         self._tell("distilling the student from its assistant")
         part = extract(supernet, hull(shape for _, shape in points))
@@ -381,88 +341,21 @@ class _Chain:
         self.observer.shown = None
         self.settings.observer.stage(name)
 
-    # --- candidates
-
-    @cached_property
-    def _whole(self) -> Architecture:
-        return whole_of(self.teacher, self.target.pooler)
-
-    @cached_property
-    def _hides(self) -> bool:
-        """Whether hidden units are cut as well."""
-        return self.settings.data.task.kind is HeadKind.MASKED_LM
-
-    @cached_property
-    def _is_slice(self) -> bool:
-        """Whether the student is a part of the teacher, and starts as one."""
-        starts = self.settings.recipe.initialisation in FROM_TEACHER
-        return starts and is_slice(self.target, self._whole, hidden=self._hides)
-
     @cached_property
     def _importance(self) -> Importance:
         """Computed once: elsewhere it might come out in another order."""
         if self.journal.note("importance") is None:
             self._tell("importance of the teacher's units")
-            found = importance_by_labels(
-                self.settings.data, self.teacher, self.settings.recipe, str(self.settings.device)
-            )
+            settings, place = self.settings, str(self.settings.device)
+            found = importance_by_labels(settings.data, self.teacher, settings.recipe, place, settings.observer)
             self.journal.keep("importance", True, _tensors(found))
         return _importance(self.journal.tensors("importance"))
 
     @cached_property
-    def _candidates(self) -> Points:
-        """All of the grid that are smaller than the teacher.
-
-        Raises:
-            TeacherError: none of them is larger than the student.
-        """
-        found = {shape: sparsity for sparsity, shape in candidates(self._whole, self._importance, self.settings.recipe)}
-        found.pop(self._whole, None)
-        if not any(map(self._may_assist, found)):
-            sizes = [_size(shape) for shape in found]
-            raise TeacherError(
-                f"the student's {_size(self.target):,} encoder parameters leave no room for an assistant: the largest"
-                f" candidate has {max(sizes, default=0):,}; name smaller distillation.schedule.sparsities, or write"
-                " `schedule: direct`"
-            )
-        return tuple((sparsity, shape) for shape, sparsity in found.items())
-
-    def _smaller_than(self, largest: Architecture) -> Points:
-        """The candidates below this one; of a student that is no slice down to the one nearest above it."""
-        below = [point for point in self._candidates if _size(point[1]) < _size(largest)]
-        if not self._is_slice:
-            return tuple(point for point in below if self._may_assist(point[1]))
-        if all(shape != self.target for _, shape in below):
-            below.append((TARGET, self.target))
-        return tuple(sorted(below, key=lambda point: -_size(point[1])))
-
-    def _may_assist(self, shape: Architecture) -> bool:
-        return _size(shape) > _size(self.target)
-
-    def _may_be_chosen(self, points: Points) -> tuple[int, ...]:
-        return tuple(i for i, (_, shape) in enumerate(points) if self._may_assist(shape) or shape == self.target)
-
-    def _judged(self, points: Points, estimates: Sequence[Estimate]) -> tuple[Point, ...]:
-        lambda_ = self.settings.recipe.schedule.lambda_
-        made = []
-        for (sparsity, shape), estimate in zip(points, estimates, strict=True):
-            share = share_of(shape, self._whole)
-            value = tradeoff(estimate.value, share, lambda_)
-            made.append(Point(sparsity=sparsity, architecture=shape, share=share, selection=estimate, tradeoff=value))
-        return tuple(made)
-
-    def _merit(self, points: Points, estimates: Sequence[Estimate]) -> Estimate:
-        judged = self._judged(points, estimates)
-        place = best(judged, self._may_be_chosen(points))
-        self.observer.shown = judged[place].selection.value
-        return merit(judged[place])
-
-    def _supernet(self, points: Points) -> StillhouseTaskModel:
-        """The teacher with its units sorted, as far as these slices and the student need it."""
-        whole = supernet_of(self.teacher, self._whole, self._importance)
-        if not self._is_slice:
-            return whole
-        return extract(whole, hull([self.target, *(shape for _, shape in points)]))
+    def candidates(self) -> Candidates:
+        return Candidates(
+            teacher=self.teacher, target=self.target, recipe=self.settings.recipe, importance=self._importance
+        )
 
     def _sorted_importance(self) -> Importance:
         """Of the supernet's units, whose heads and neurons are in its order."""
@@ -473,9 +366,15 @@ class _Chain:
             neurons=tuple(layer.sort(dim=1, descending=True).values for layer in found.neurons or ()),
         )
 
+    def _merit(self, points: Points, estimates: Sequence[Estimate]) -> Estimate:
+        judged = self.candidates.judged(points, estimates)
+        place = best(judged, self.candidates.may_be_chosen(points))
+        self.observer.shown = judged[place].selection.value
+        return merit(judged[place])
+
     def _hidden_importance(self) -> Tensor | None:
         """Of the teacher's hidden units, by which a narrower student takes them; None for the leading ones."""
-        if self._hides:
+        if self.candidates.hides:
             return None  # they are sorted already
         settings, recipe = self.settings, self.settings.recipe
         if recipe.initialisation not in FROM_TEACHER:
@@ -486,10 +385,6 @@ class _Chain:
         found = importance_of(self.teacher, recipe.units, texts, settings.device)
         move(self.teacher, torch.device("cpu"))
         return None if found is None else found.hidden
-
-
-def _size(shape: Architecture) -> int:
-    return block_cost(shape).parameters
 
 
 def _described(kind: type[T], values: Any) -> T:

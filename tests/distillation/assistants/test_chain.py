@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from distillation.assistants.chain import candidates, distil_by_schedule, has_room, importance_by_labels, whole_of
+from distillation.assistants.candidates import grid_of, has_room, importance_by_labels, whole_of
+from distillation.assistants.chain import distil_by_schedule
 from distillation.assistants.grid import is_slice, share_of
 from distillation.assistants.tradeoff import Assistance
 from distillation.cache import Cache
@@ -18,6 +19,7 @@ from distillation.recipe import Initialisation, Knowledge, Stage, Term
 from distillation.schedule import Schedule
 from distillation.values import Metric
 from encoders.build import architecture_of, build, head_of, labels_of
+from encoders.errors import InitialisationError
 from encoders.export import export
 from encoders.values import Head, HeadKind
 
@@ -43,7 +45,7 @@ def minidisc(recipe):
 def target(data, teacher, minidisc):
     """The teacher at 80 % sparsity."""
     found = importance_by_labels(data, teacher, minidisc, "cpu")
-    return candidates(whole_of(teacher), found, minidisc)[-1][1]
+    return grid_of(whole_of(teacher), found, minidisc)[-1][1]
 
 
 @pytest.fixture
@@ -211,7 +213,7 @@ def test_a_language_model_loses_hidden_units_too(data, shape, minidisc, tmp_path
         minidisc, stages=(Stage(terms=terms), Stage(terms=(Term(knowledge=Knowledge.LOGITS),))), schedule=MINIDISC
     )
     found = importance_by_labels(language, teacher, recipe, "cpu")
-    target = candidates(whole, found, recipe)[-1][1]
+    target = grid_of(whole, found, recipe)[-1][1]
     assert target.hidden_size < whole.hidden_size
     made = distil_by_schedule(language, teacher, target, recipe, steps=4, seed=0, folder=tmp_path / "scratch")
     assert architecture_of(made.model.config) == target
@@ -256,6 +258,18 @@ def test_a_student_larger_than_every_candidate_is_refused(run, minidisc, teacher
         run(architecture=large)
     with pytest.raises(TeacherError, match="leave no room for an assistant"):
         run(architecture=large, recipe=replace(minidisc, schedule=MAXIDISC))
+
+
+def test_a_student_that_no_assistant_can_teach_is_refused_before_the_first_step(run, minidisc, shape, recorder):
+    watching = recorder()
+    deep = shape(layers=5, hidden_size=8, heads=1, ffn_size=8)
+    for schedule in (MINIDISC, MAXIDISC):
+        scheduled = replace(minidisc, initialisation=Initialisation.RANDOM, schedule=schedule)
+        with pytest.raises(TeacherError, match="a teacher of 4 layers cannot be matched to 5"):
+            run(architecture=deep, recipe=scheduled, observer=watching)
+    with pytest.raises(InitialisationError, match="layers of 5 is more than the teacher's 4"):
+        run(architecture=deep, observer=watching)
+    assert not watching.steps
 
 
 def test_a_checkpoint_of_another_distillation_is_refused(run, recorder, minidisc):
