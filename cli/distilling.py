@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from cli.assistants import assistants_tables
 from cli.display import make_console, say
 from cli.errors import BadInputError, ChildError, ExitCode
 from cli.home import open_home
@@ -36,7 +38,7 @@ from protocol.study import Budget
 from search_space import Architecture, InvalidArchitectureError, parameter_count
 
 if TYPE_CHECKING:
-    from cli.workbench import Exported, Order
+    from cli.workbench import Exported, Materials, Order
     from worker.finished import Finished
 
 
@@ -68,7 +70,7 @@ def distill(options: DistillOptions, interrupts: Interrupts, *, as_json: bool) -
         with watching(console, stop, spec.task.metric) as watch:
             # With several processes it is prepared before they start.
             materials = workbench.prepared(options.home, work, watch, device=options.device)
-            order = _order(spec, materials.outcome, options)
+            order = _order(spec, materials, options)
         if number:
             workbench.assist(options.home, materials, order)
             return ExitCode.DONE
@@ -139,6 +141,8 @@ def check_free(output: Path) -> None:
 
 def _check_size(spec: DistillationSpec, teacher: Architecture, file: Path) -> None:
     """Before hours are spent on the teacher: whether it can teach this student."""
+    if spec.sparsity is not None:
+        return  # a part of the teacher
     try:
         student = spec.architecture(teacher, pools_first_token=True)
     except InvalidArchitectureError as error:
@@ -154,16 +158,21 @@ def _check_size(spec: DistillationSpec, teacher: Architecture, file: Path) -> No
         raise BadInputError(placed(file, message))
 
 
-def _order(spec: DistillationSpec, prepared: Prepared, options: DistillOptions) -> Order:
-    from cli.workbench import Order
+def _order(spec: DistillationSpec, materials: Materials, options: DistillOptions) -> Order:
+    from cli.workbench import Order, slice_of
 
+    prepared = materials.outcome
     _check_size(spec, prepared.architecture, options.file)
     budget, recipe = Budget(), spec.distillation
     steps = flash_steps(recipe, budget.flash, budget.flash_floor) if options.flash else recipe.steps
     pools_first_token = prepared.head.pooling is Pooling.CLS
+    if spec.sparsity is None:
+        architecture = spec.architecture(prepared.architecture, pools_first_token=pools_first_token)
+    else:
+        architecture = slice_of(materials, recipe, spec.sparsity, device=options.device)
     return Order(
         name=spec.name,
-        architecture=spec.architecture(prepared.architecture, pools_first_token=pools_first_token),
+        architecture=architecture,
         recipe=recipe,
         previous=spec.previous,
         fidelity=Fidelity.FLASH if options.flash else Fidelity.FULL,
@@ -178,6 +187,9 @@ def _print_outcome(console: Console, finished: Finished, prepared: Prepared, ord
     training = finished.training
     say(console, f"{order.name}  {order.architecture.label}  {training.steps} steps, {training.seconds:.0f} s")
     console.print(_table(finished, prepared, order, export.metric))
+    assistance = None if finished.provenance is None else finished.provenance.assistance
+    for table in () if assistance is None else assistants_tables(assistance, export.metric):
+        console.print(table)
     for note in prepared.notes:
         say(console, f"note: {note}")
     lines = shown_loading(export.folder, export.kind, trusted=export.needs_remote_code)
@@ -201,6 +213,7 @@ def _table(finished: Finished, prepared: Prepared, order: Order, metric: str) ->
 
 def _described(finished: Finished, prepared: Prepared, order: Order, export: Exported) -> dict[str, object]:
     training = finished.training
+    assistance = None if finished.provenance is None else finished.provenance.assistance
     return {
         "name": order.name,
         "folder": str(export.folder),
@@ -219,5 +232,6 @@ def _described(finished: Finished, prepared: Prepared, order: Order, export: Exp
             "report": prepared.teacher_report.model_dump(),
         },
         "baselines": {name: score.model_dump() for name, score in prepared.baselines.items()},
+        "assistance": None if assistance is None else asdict(assistance),
         "notes": list(prepared.notes),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,11 +121,14 @@ def _preparation(provenance: Provenance) -> PrepareWork:
 
 def _order(provenance: Provenance, device: str) -> Order:
     from cli.workbench import Order
+    from distillation.schedule import DIRECT
 
+    # A finalist nearly as large as the teacher had no assistant, whatever its study's schedule.
+    recipe = provenance.recipe if provenance.assistance is not None else replace(provenance.recipe, schedule=DIRECT)
     return Order(
         name=f"{provenance.name}, again",
         architecture=provenance.architecture,
-        recipe=provenance.recipe,
+        recipe=recipe,
         previous=provenance.previous,
         fidelity=provenance.fidelity,
         steps=provenance.steps,

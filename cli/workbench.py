@@ -19,10 +19,12 @@ from transformers.utils import logging as transformers_logging
 
 from cli.errors import BadInputError, CliError
 from cli.ranks import rank
+from distillation.assistants.candidates import importance_by_labels, slice_at, whole_of
+from distillation.assistants.chain import distil_by_schedule
 from distillation.cache import Cache
 from distillation.checkpoint import checkpoints_in, weights_hash
 from distillation.data import TOKENIZER, PreparedData, read_data, read_report
-from distillation.distil import Distilled, distil, report
+from distillation.distil import Distilled, report
 from distillation.errors import CheckpointError, DistillationError, TeacherError
 from distillation.observer import Observer, Unobserved
 from distillation.prepare import DATA, TEACHER, fingerprint
@@ -164,6 +166,16 @@ def prepared(home: Path, work: PrepareWork, observer: Observer, *, device: str) 
     )
 
 
+def slice_of(materials: Materials, recipe: Recipe, sparsity: float, *, device: str) -> Architecture:
+    """The teacher without this share of its heads and of its neurons, the least important ones.
+
+    Raises:
+        TeacherError: there are no labels to tell importance from.
+    """
+    importance = importance_by_labels(materials.data, materials.teacher, recipe, device)
+    return slice_at(whole_of(materials.teacher), importance, recipe, sparsity)
+
+
 def hashes_of(materials: Materials, previous: str | None) -> dict[str, str | None]:
     """Of what a student is made from, by their names among `Hashes`."""
     return {
@@ -177,7 +189,7 @@ def hashes_of(materials: Materials, previous: str | None) -> dict[str, str | Non
 def distilled(home: Path, materials: Materials, order: Order, observer: Observer) -> Finished:
     """The student, its provenance and how good it is; what ended before is not done again.
 
-    Raises: as `distil`. BadInputError: another process is at it.
+    Raises: as `distil_by_schedule`. BadInputError: another process is at it.
     """
     previous = None if order.previous is None else _previous(order.previous)
     folder = _folder(home, materials, order, previous)
@@ -218,7 +230,8 @@ def has_ended(home: Path, materials: Materials, order: Order) -> bool:
 
 
 def assist(home: Path, materials: Materials, order: Order) -> None:
-    """The part of another process in `distilled`: trains, tells nothing and writes nothing. Raises: as `distil`."""
+    """The part of another process in `distilled`: trains, tells nothing and writes nothing. Raises: as
+    `distil_by_schedule`."""
     previous = None if order.previous is None else _previous(order.previous)
     folder = _folder(home, materials, order, previous)
     _student(folder / "checkpoints", materials, order, previous, None, Unobserved())
@@ -249,6 +262,7 @@ def exported(finished: Finished, materials: Materials, output: Path) -> Exported
                 classes=materials.data.classes,
                 teacher=provenance.teacher_architecture,
                 kind=kind,
+                assistance=provenance.assistance,
             )
             (written / "README.md").write_text(card, encoding="utf-8")
         if output.is_dir():
@@ -290,7 +304,7 @@ def _student(
 ) -> Distilled:
     for resume in (*checkpoints_in(folder), None):
         try:
-            return distil(
+            return distil_by_schedule(
                 materials.data,
                 materials.teacher,
                 order.architecture,

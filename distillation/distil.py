@@ -6,10 +6,13 @@ from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from typing import assert_never
 
 import torch
 from torch import nn
 
+from distillation.assistants.importance import gradient_importance
+from distillation.assistants.tradeoff import Assistance
 from distillation.batches import Encoded, TrainingBatches
 from distillation.cache import Cache, CachedTeaching
 from distillation.checkpoint import training_name, weights_hash
@@ -24,7 +27,7 @@ from distillation.teaching import LiveTeaching, Teaching
 from distillation.trainer import CHECKPOINT_EVERY_S, Training, move, train
 from distillation.values import CurvePoint, Estimate
 from encoders.build import architecture_of, build, head_of
-from encoders.importance import norm_importance
+from encoders.importance import Importance, norm_importance
 from encoders.initialisation import LayerChoice, initialise_from_student, initialise_from_teacher
 from encoders.modeling_stillhouse import StillhouseTaskModel
 from search_space import Architecture
@@ -34,8 +37,8 @@ from search_space import Architecture
 class Distilled:
     """A student on the CPU in evaluation mode, with its metric on the selection split and how it got there.
 
-    `seconds` is training time, over all attempts; `initial_weights` is the hash of those before the first step;
-    `is_cached` says whether the teacher's outputs came from a cache.
+    `seconds` is training time, over all attempts and stages; `initial_weights` is the hash of those before the first
+    step; `is_cached` says whether the teacher's outputs came from a cache; `assistance` who else taught.
     """
 
     model: StillhouseTaskModel
@@ -45,6 +48,15 @@ class Distilled:
     seconds: float
     initial_weights: str
     is_cached: bool
+    assistance: Assistance | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The model that a student starts as a part of, and how important its units are; None for the leading ones."""
+
+    model: StillhouseTaskModel
+    importance: Importance | None = None
 
 
 def distil(
@@ -61,9 +73,11 @@ def distil(
     observer: Observer | None = None,
     device: str = "cpu",
     previous: StillhouseTaskModel | None = None,
+    origin: Origin | None = None,
     cache: Cache | None = None,
 ) -> Distilled:
-    """Distils a student of this architecture in so many steps.
+    """Distils a student of this architecture in so many steps, by the teacher alone: the recipe's schedule is another
+    matter (see `distillation.assistants.chain`).
 
     Equal arguments give equal weights on the CPU with equal threads, however often the work was stopped and resumed.
 
@@ -71,6 +85,7 @@ def distil(
         folder: scratch for checkpoints.
         resume: a checkpoint of an earlier attempt at the same distillation, wherever it was made.
         previous: the student that this one starts from, where the recipe says `previous`.
+        origin: what it starts from instead of its teacher, where the recipe says so.
         cache: where the teacher's outputs are kept for all distillations on the same data. They are computed in other
             batches there: the last digits of a student trained with it and of one without differ.
 
@@ -81,15 +96,17 @@ def distil(
     """
     observer = observer or Unobserved()
     observer.stage("distilling")
-    _check(data, teacher, architecture, recipe)
+    check(data, teacher, architecture, recipe, previous)
     place = torch.device(device)
     student = build(architecture, head_of(teacher.config), data.classes or None, seed=seed)
-    pupil = Pupil(model=student, hidden_units=_initialise(student, teacher, previous, recipe))
-    initial = weights_hash(student)
-    teacher.train(False)
-    move(teacher, place)
     kind = data.task.kind
     selection = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length, kind=kind)
+    teacher.train(False)
+    move(teacher, place)
+    if origin is None and recipe.initialisation in FROM_TEACHER:
+        origin = Origin(model=teacher, importance=importance_of(teacher, recipe.units, selection, place))
+    pupil = Pupil(model=student, hidden_units=_initialise(student, origin, previous, recipe))
+    initial = weights_hash(student)
     batches = TrainingBatches(
         data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed, kind=kind
     )
@@ -134,25 +151,50 @@ def report(model: StillhouseTaskModel, data: ReportData, recipe: Recipe, *, devi
     return evaluate(model, texts, data.task, data.classes, place)
 
 
+def importance_of(
+    model: StillhouseTaskModel, units: Units, selection: Encoded, device: torch.device
+) -> Importance | None:
+    """The importance by which a smaller model takes units of this one; None for the leading ones.
+
+    Raises:
+        TeacherError: it is told from labels, and the selection split has none.
+    """
+    match units:
+        case Units.LEADING:
+            return None
+        case Units.NORMS:
+            return norm_importance(model)
+        case Units.IMPORTANCE:
+            return gradient_importance(model, selection, device=device, hidden=True)
+        case _:
+            assert_never(units)
+
+
 def _initialise(
-    student: StillhouseTaskModel, teacher: StillhouseTaskModel, previous: StillhouseTaskModel | None, recipe: Recipe
+    student: StillhouseTaskModel, origin: Origin | None, previous: StillhouseTaskModel | None, recipe: Recipe
 ) -> tuple[int, ...]:
     """The teacher's hidden unit behind each of the student's, where it starts from the teacher."""
+    if previous is not None:
+        initialise_from_student(student, previous)
+    if recipe.initialisation not in FROM_TEACHER or origin is None:
+        return ()
+    layers = LayerChoice(recipe.initialisation.value)
+    return initialise_from_teacher(student, origin.model, layers=layers, importance=origin.importance).hidden_units
+
+
+def check(
+    data: PreparedData,
+    teacher: StillhouseTaskModel,
+    architecture: Architecture,
+    recipe: Recipe,
+    previous: StillhouseTaskModel | None,
+) -> None:
+    """Raises: TeacherError: these do not fit together."""
     if (recipe.initialisation is Initialisation.PREVIOUS) != (previous is not None):
         raise TeacherError(
             f"distillation.initialisation is {recipe.initialisation}, and"
             f" {'no previous student is' if previous is None else 'a previous student is'} given"
         )
-    if previous is not None:
-        initialise_from_student(student, previous)
-    if recipe.initialisation not in FROM_TEACHER:
-        return ()
-    importance = norm_importance(teacher) if recipe.units is Units.NORMS else None
-    layers = LayerChoice(recipe.initialisation.value)
-    return initialise_from_teacher(student, teacher, layers=layers, importance=importance).hidden_units
-
-
-def _check(data: PreparedData, teacher: StillhouseTaskModel, architecture: Architecture, recipe: Recipe) -> None:
     tokens = len(data.tokenizer)
     for name, shape in (("teacher", architecture_of(teacher.config)), ("student", architecture)):
         if shape.vocabulary_size < tokens:

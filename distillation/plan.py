@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
 
+from distillation.assistants.sandwich import Sandwich
 from distillation.criterion import Criterion, Pupil
 from distillation.errors import TeacherError
 from distillation.optimiser import Rates
@@ -19,15 +20,19 @@ from encoders.modeling_stillhouse import StillhouseTaskModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """The steps from `first` up to `last`, which is not among them; `warmup` is a share of them."""
+    """The steps from `first` up to `last`, which is not among them; `warmup` is a share of them.
+
+    `parts` of a step are those that the criterion computes one after the other; None where it has none.
+    """
 
     first: int
     last: int
-    criterion: Criterion
+    criterion: Criterion | Sandwich
     part: Part
     block: int | None
     rates: Rates
     warmup: float
+    parts: Callable[[int], tuple[int, ...]] | None = None
 
     @property
     def steps(self) -> int:

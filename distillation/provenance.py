@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from distillation.assistants.tradeoff import Assistance
 from distillation.checkpoint import weights_hash
 from distillation.data import TOKENIZER, PreparedData
 from distillation.described import UnreadableError, described
@@ -91,7 +92,8 @@ class Surroundings:
 class Provenance:
     """One distillation. `previous` is the folder of the student that it started from; `report` was evaluated once.
 
-    `is_cached` says whether the teacher's outputs came from a cache, computed in other batches.
+    `is_cached` says whether the teacher's outputs came from a cache, computed in other batches; `assistance` who taught
+    beside the teacher, and among whom they were chosen.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -111,6 +113,7 @@ class Provenance:
     selection: Estimate
     report: Estimate
     curve: tuple[CurvePoint, ...]
+    assistance: Assistance | None = None
 
 
 def provenance_of(
@@ -158,6 +161,7 @@ def provenance_of(
         selection=student.selection,
         report=report,
         curve=student.curve,
+        assistance=student.assistance,
     )
 
 

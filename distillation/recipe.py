@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from distillation.schedule import DIRECT, Schedule
 from distillation.values import require_positive
 
 
@@ -35,6 +36,8 @@ class Units(StrEnum):
     LEADING = "leading"
     NORMS = "norms"
     """Those of the largest weights."""
+    IMPORTANCE = "importance"
+    """Those on which the loss on the selection split rests most, by its gradients."""
 
 
 class Precision(StrEnum):
@@ -309,6 +312,7 @@ class Recipe:
     units: Units = Units.LEADING
     keep: Keep = Keep.LAST
     stages: tuple[Stage, ...] = field(default_factory=default_stages)
+    schedule: Schedule = DIRECT
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", Precision(self.precision))

@@ -19,6 +19,7 @@ from accelerate.utils import DistributedDataParallelKwargs  # type: ignore[impor
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from distillation.assistants.sandwich import Sandwich
 from distillation.batches import Batch, TrainingBatches
 from distillation.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
 from distillation.criterion import Criterion
@@ -41,6 +42,8 @@ class Training:
     """What to train, on what, by which phases.
 
     Of `recipe` count the settings that all phases share. `name` identifies the training to its checkpoints.
+    `evaluations` are the points of the learning curve; after `patience` of them without a better one, if that is not 0,
+    the training ends with its best weights.
     """
 
     name: str
@@ -52,6 +55,8 @@ class Training:
     seed: int
     device: torch.device
     lower_is_better: bool = False
+    evaluations: int = EVALUATIONS
+    patience: int = 0
 
     @property
     def steps(self) -> int:
@@ -104,13 +109,14 @@ def move(model: StillhouseTaskModel, device: torch.device) -> None:
 class _Lesson(nn.Module):
     """Model and criterion as one module, so that several processes share the gradients of both."""
 
-    def __init__(self, model: StillhouseTaskModel, criterion: Criterion) -> None:
+    def __init__(self, model: StillhouseTaskModel, criterion: Criterion | Sandwich) -> None:
         super().__init__()
         self.model = model
         self.criterion = criterion
 
-    def forward(self, batch: Batch, share: float) -> Tensor:
-        loss: Tensor = self.criterion(self.model, batch, share)
+    def forward(self, batch: Batch, share: float, part: int | None) -> Tensor:
+        parts = () if part is None else (part,)
+        loss: Tensor = self.criterion(self.model, batch, share, *parts)
         return loss
 
 
@@ -149,9 +155,10 @@ class _Loop:
         self._observer: Observer = observer if self._is_first else Unobserved()
         self._every_s = checkpoint_every_s
         self._curve: tuple[CurvePoint, ...] = ()
-        keeps_best = training.recipe.keep is Keep.BEST
+        keeps_best = training.recipe.keep is Keep.BEST or training.patience > 0
         self._best = _Best(training.model, training.lower_is_better) if keeps_best else None
-        self._evaluation_steps = {-(-training.steps * number // EVALUATIONS) for number in range(1, EVALUATIONS + 1)}
+        count = training.evaluations
+        self._evaluation_steps = {-(-training.steps * number // count) for number in range(1, count + 1)}
 
     def run(self, resume: Path | None) -> Trained:
         progress = None if resume is None else read_progress(resume, training=self._training.name)
@@ -160,14 +167,16 @@ class _Loop:
         self._curve = () if progress is None else progress.curve
         self._saved_s = time.monotonic()
         for phase in self._training.phases:
-            if first < phase.last:
+            if first < phase.last and not self._is_over():
                 with phase.training(self._training.model):
                     self._phase(phase, max(first, phase.first), resume)
                 resume = None
         seconds = time.monotonic() - self._begin_s
-        quality = self._evaluate(self._training.steps)
+        quality = None if self._is_over() else self._evaluate(self._training.steps)
         if self._best is not None:
             quality = self._best.restore(self._training.model)
+        if quality is None:
+            raise AssertionError("only a training that keeps its best weights ends early")
         return Trained(selection=quality, curve=self._curve, seconds=seconds)
 
     def _phase(self, phase: Phase, first: int, resume: Path | None) -> None:
@@ -191,6 +200,8 @@ class _Loop:
             self._observer.step(done, training.steps, loss)
             if done in self._evaluation_steps and done < training.steps:
                 self._evaluate(done)
+                if self._is_over():
+                    return
             # Not at a phase's end: what goes on from there is the next phase's state.
             if time.monotonic() - self._saved_s >= self._every_s and done < phase.last:
                 self._checkpoint(done, modules, optimiser)
@@ -205,13 +216,16 @@ class _Loop:
             group["lr"] = rate * group["peak"]
         batch = self._own_rows(training.batches(step)).to(training.device)
         in_bfloat16 = training.recipe.precision is Precision.BFLOAT16
-        with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=in_bfloat16):
-            loss = lesson(batch, done / phase.steps)
         optimiser.zero_grad()
-        self._accelerator.backward(loss)
+        losses = []
+        for part in (None,) if phase.parts is None else phase.parts(step):
+            with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=in_bfloat16):
+                loss = lesson(batch, done / phase.steps, part)
+            self._accelerator.backward(loss)
+            losses.append(loss.detach())
         weights = [weight for group in optimiser.param_groups for weight in group["params"]]
         norm = float(nn.utils.clip_grad_norm_(weights, training.recipe.gradient_clip))
-        value = float(loss.detach())
+        value = float(torch.stack(losses).sum())
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise DivergedError(
                 f"diverged in step {step + 1} of {training.steps}: loss {value}, gradient norm {norm};"
@@ -234,6 +248,13 @@ class _Loop:
             return stops
         asked = torch.tensor(float(stops), device=self._training.device)
         return bool(self._accelerator.reduce(asked, reduction="sum"))
+
+    def _is_over(self) -> bool:
+        """Whether as many evaluations as there is patience for were no better than one before them."""
+        sign = -1.0 if self._training.lower_is_better else 1.0
+        values = [sign * point.value for point in self._curve]
+        stale = len(values) - 1 - values.index(max(values)) if values else 0
+        return 0 < self._training.patience <= stale
 
     def _evaluate(self, done: int) -> Estimate:
         quality = self._training.evaluate()

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from distillation.recipe import Initialisation, Recipe
 from protocol.baseline import ShapeSpec, half_depth, read_by_head
-from protocol.study import Name, RecipeSpec, Seed, Shape, Strict, TaskSpec, TeacherSpec, tuples
+from protocol.study import Name, RecipeSpec, Seed, Shape, Strict, TaskSpec, TeacherSpec, check_schedule, tuples
 from search_space import Architecture
 
 
 class DistillationSpec(Strict):
     """One student. Only teacher and task have no default; what a study says in the same words may be copied.
 
-    `student` is a shape as among a study's baselines, by default the teacher's lower half. `previous` is the folder of
-    a checkpoint, for the recipe's `initialisation: previous`.
+    `student` is a shape as among a study's baselines, by default the teacher's lower half. `sparsity` in its place asks
+    for the teacher without this share of its heads and of its neurons, the least important ones. `previous` is the
+    folder of a checkpoint, for the recipe's `initialisation: previous`.
     """
 
     name: Name
     teacher: TeacherSpec
     task: TaskSpec
     student: Shape | None = None
+    sparsity: Annotated[float, Field(gt=0, lt=1)] | None = None
     distillation: RecipeSpec = Recipe()
     previous: str | None = None
     seed: Seed = 0
@@ -39,6 +41,9 @@ class DistillationSpec(Strict):
             raise ValueError("previous: is missing: `initialisation: previous` needs the folder of a checkpoint")
         if self.previous is not None and not starts_there:
             raise ValueError("previous: needs `initialisation: previous` in `distillation`, or it says nothing")
+        if self.sparsity is not None and self.student is not None:
+            raise ValueError("sparsity: says what the student is, and so does `student`; leave one of them out")
+        check_schedule(self.distillation, self.task)
         return self
 
     def architecture(self, teacher: Architecture, *, pools_first_token: bool) -> Architecture:

@@ -64,7 +64,8 @@ def _explained(problem: ErrorDetails, root: type | None, skip: int) -> Mistake:
 
 def _location(problem: ErrorDetails, skip: int) -> Location:
     """The keys and positions that a user wrote: pydantic adds the names of types where there are several."""
-    return tuple(part for part in problem["loc"][skip:] if part not in TAGS and not _TYPE.match(str(part)))
+    parts = (part for part in problem["loc"][skip:] if part not in TAGS and not _TYPE.match(str(part)))
+    return tuple(_WRITTEN.get(part, part) for part in parts)
 
 
 def shown(value: object) -> str:
@@ -76,6 +77,9 @@ def cut(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
+_WRITTEN: Mapping[int | str, str] = {"lambda_": "lambda"}
+"""Keys that are no names in Python."""
+
 _TYPE = re.compile(r"`?(str-enum|tuple)\[")
 
 _ALSO_TEXT: set[Location] = {
@@ -84,6 +88,7 @@ _ALSO_TEXT: set[Location] = {
     ("task", "text"),
     ("search_space",),
     ("distillation",),
+    ("distillation", "schedule"),
     ("student",),
 }
 """Where a name may be given instead."""
@@ -171,7 +176,7 @@ def _keys(root: Any, location: Location) -> list[str]:
         known = _inner(known, str(part))
     if isinstance(known, type) and issubclass(known, BaseModel):
         return list(known.model_fields)
-    return list(getattr(known, "__dataclass_fields__", {}))
+    return [_WRITTEN.get(name, name) for name in getattr(known, "__dataclass_fields__", {})]
 
 
 def _inner(owner: Any, name: str) -> Any:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from distillation.presets import recipe
 from distillation.recipe import FLASH_FLOOR, Knowledge, Recipe
+from distillation.schedule import ScheduleKind
 from distillation.values import METRICS_OF, Task, Teacher
 from encoders.values import HeadKind
 from hardware.values import DeviceProfile, Effort, QuantileName
@@ -86,7 +87,20 @@ def _recipe(value: object) -> object:
         settings["stages"] = ({"terms": settings.pop("terms")},)
     if isinstance(settings.get("stages"), list | tuple):
         settings["stages"] = tuple(map(_stage, settings["stages"]))
+    if "schedule" in settings:
+        settings["schedule"] = _schedule(settings["schedule"])
     return settings
+
+
+def _schedule(value: object) -> object:
+    """A kind, or settings; `lambda` is no name in Python."""
+    if isinstance(value, str):
+        return {"kind": value}
+    return (
+        {"lambda_" if key == "lambda" else key: item for key, item in value.items()}
+        if isinstance(value, dict)
+        else value
+    )
 
 
 def _stage(value: object) -> object:
@@ -294,6 +308,7 @@ class StudySpec(Strict):
             raise ValueError(f"objectives: {names} names a metric twice")
         if self.task.metric not in names:
             raise ValueError(f"objectives: the task's metric {self.task.metric} must be one of them")
+        check_schedule(self.distillation, self.task)
         self._check_space()
         return self
 
@@ -394,6 +409,15 @@ class StudySpec(Strict):
     def digest(self) -> str:
         """SHA-256 of the canonical form: equal studies have equal digests."""
         return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+
+
+def check_schedule(recipe: Recipe, task: Task) -> None:
+    """Raises: ValueError: the schedule chooses by a metric, and the task's is none to choose by."""
+    if recipe.schedule.kind is not ScheduleKind.DIRECT and task.metric.lower_is_better:
+        raise ValueError(
+            f"distillation.schedule: {recipe.schedule.kind} chooses by a metric of at most 1 that is to be large, and"
+            f" {task.metric} is none; name another `task.metric`, or write `schedule: direct`"
+        )
 
 
 def _of_dimension(message: str) -> str:

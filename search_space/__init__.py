@@ -1,7 +1,7 @@
 """What may be searched."""
 
 from search_space.architecture import Activation, Architecture, AttentionInput, Norm, Pooler
-from search_space.cost import Cost, cost, cost_columns, parameter_columns, parameter_count
+from search_space.cost import Cost, block_cost, cost, cost_columns, parameter_columns, parameter_count
 from search_space.dimension import Category, Choice, Dimension, IntegerRange
 from search_space.errors import EmptySpaceError, ExpressionError, InvalidArchitectureError, SearchSpaceError
 from search_space.expression import Expression
@@ -31,6 +31,7 @@ __all__ = [
     "SearchSpace",
     "SearchSpaceError",
     "Spread",
+    "block_cost",
     "cost",
     "cost_columns",
     "parameter_columns",

@@ -54,13 +54,18 @@ def cost(architecture: Architecture, *, batch: int = 1, length: int = 128, dtype
     Raises:
         SearchSpaceError: an unknown dtype, or a batch or length below 1.
     """
-    shape = shape_of(architecture)
-    layers = zip(architecture.heads_by_layer, architecture.ffn_sizes_by_layer, strict=True)
-    # One layer at a time, as each may have sizes of its own.
-    parts = [_ends(shape, batch, length)]
-    parts += [_block(shape | {"heads": heads, "ffn_size": ffn}, batch, length) for heads, ffn in layers]
-    parameters, macs, values = (sum(column) for column in zip(*parts, strict=True))
+    ends, blocks = _ends(shape_of(architecture), batch, length), _blocks(architecture, batch, length)
+    parameters, macs, values = (end + block for end, block in zip(ends, blocks, strict=True))
     return _cost(parameters, macs, values, batch, length, dtype)
+
+
+def block_cost(architecture: Architecture, *, batch: int = 1, length: int = 128, dtype: str = "float32") -> Cost[int]:
+    """As `cost`, of the blocks alone: what slices of one model differ in.
+
+    Raises:
+        SearchSpaceError: as `cost`.
+    """
+    return _cost(*_blocks(architecture, batch, length), batch, length, dtype)
 
 
 def cost_columns(
@@ -117,6 +122,15 @@ def _ends(shape: Mapping[str, Number], batch: int, length: int) -> tuple[Number,
     )
     macs = tokens * is_mapped * read * h + batch * has_pooler * h * h
     values = tokens * (is_mapped * h + h) + batch * has_pooler * 2 * h
+    return parameters, macs, values
+
+
+def _blocks(architecture: Architecture, batch: int, length: int) -> tuple[int, int, int]:
+    """As `_block`, of all together: one layer at a time, as each may have sizes of its own."""
+    shape = shape_of(architecture)
+    layers = zip(architecture.heads_by_layer, architecture.ffn_sizes_by_layer, strict=True)
+    each = [_block(shape | {"heads": heads, "ffn_size": ffn}, batch, length) for heads, ffn in layers]
+    parameters, macs, values = (sum(column) for column in zip(*each, strict=True))
     return parameters, macs, values
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from distillation.assistants.tradeoff import Assistance
 from distillation.recipe import Recipe
 from distillation.values import Task
 from encoders.loading import PIPELINES, loading_lines
@@ -57,6 +58,7 @@ def model_card(
     classes: tuple[str, ...],
     teacher: Architecture,
     kind: HeadKind = HeadKind.CLASSIFICATION,
+    assistance: Assistance | None = None,
     quantiles: tuple[QuantileName, ...] = (),
 ) -> str:
     """What the export is, how good, how fast on what if that was measured, and how to load it.
@@ -71,6 +73,7 @@ def model_card(
         "classes": ", ".join(classes),
         "data": task.dataset.source,
         "teacher": f"{teacher.label} ({format_count(parameter_count(teacher))} encoder parameters)",
+        "assistant": "" if assistance is None else assistant_text(assistance),
         "training": f"{training.steps} steps, {training.seconds:.0f} s",
     }
     return CARD.format(
@@ -83,6 +86,19 @@ def model_card(
         verdict="" if measurement is None else f" The latency's verdict is {_verdict(measurement)}.",
         recipe=json.dumps(asdict(recipe), indent=2),
     )
+
+
+def assistant_text(assistance: Assistance) -> str:
+    """Who taught the student between the teacher and itself."""
+    students = [each.points[0].student for each in assistance.rounds]
+    tried = [(student.value, -place) for place, student in enumerate(students) if student is not None]
+    if tried:
+        rounds = [assistance.rounds[-max(tried)[1]]]
+    else:
+        rounds = [each for each in assistance.rounds if each.chosen is not None]
+    chosen = [each.points[each.chosen or 0] for each in rounds]
+    names = [f"{point.architecture.label} ({point.share:.0%} of the teacher's blocks)" for point in chosen]
+    return ", then ".join(names) or "none: the student itself had the best trade-off"
 
 
 def _score(score: Score) -> str:

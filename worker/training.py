@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from distillation.assistants.candidates import has_room
+from distillation.assistants.chain import distil_by_schedule
 from distillation.cache import Cache
 from distillation.data import PreparedData, read_data
 from distillation.distil import Distilled, distil
@@ -55,7 +57,10 @@ def train_student(
 
     def attempt(resume: Path | None) -> Distilled:
         with computing_in_turns() as turns:
-            return distil(
+            # Trials are told apart by the teacher alone; the schedule is the finalists', where they leave it room.
+            is_last = isinstance(work, jobs.FinalizeWork)
+            by_schedule = is_last and has_room(teacher, work.architecture, work.recipe)
+            return (distil_by_schedule if by_schedule else distil)(
                 data,
                 teacher,
                 work.architecture,

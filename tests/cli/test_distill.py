@@ -123,6 +123,27 @@ def test_json_is_all_that_stdout_gets(stillhouse, recipe_file, tmp_path):
     assert "distilling" in err
 
 
+def test_an_assistant_teaches_a_slice_of_the_teacher_and_both_are_found_again(stillhouse, recipe_file, tmp_path):
+    path = recipe_file("sparsity: 0.75", steps=8)
+    schedule = "schedule: {kind: minidisc, lambda: 0.1, sparsities: [0.25, 0.5, 0.75]}"
+    path.write_text(path.read_text().replace("{steps: 8,", f"{{steps: 8, {schedule},"))
+    first = tmp_path / "first"
+    code, out, err = stillhouse("distill", path, "--threads", "1", "--output", first)
+    assert (code, err) == (0, "")
+    assert "looking for an assistant among 3 slices  step 2/8  accuracy" in out
+    assert "Candidates for assistant" in out
+    provenance = read_provenance(first)
+    (found,) = provenance.assistance.rounds
+    assert [point.sparsity for point in found.points] == [0.25, 0.5, 0.75]
+    assert found.points[2].architecture == provenance.architecture
+    assert sum(provenance.architecture.heads_by_layer) == 2
+    assert sum(provenance.architecture.ffn_sizes_by_layer) == 16
+    assert "| assistant |" in (first / "README.md").read_text()
+    code, out, err = stillhouse("reproduce", first, "--home", tmp_path / "elsewhere")
+    assert (code, err) == (0, "")
+    assert "reproduced: the weights are equal bit for bit, and so are the metrics" in out
+
+
 def test_a_student_starts_from_a_previous_one(stillhouse, recipe_file, tmp_path):
     first = tmp_path / "first"
     assert stillhouse("distill", recipe_file(), "--threads", "1", "--output", first)[0] == 0

@@ -1,15 +1,21 @@
 """What a study says at its end."""
 
 import io
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from cli.assistants import assistants_tables
 from cli.summary import best_within, closing_lines, print_summary
 from cli.tables import difference_text, front_table, latency_text, speed_up, trials_table
+from distillation.assistants.tradeoff import Assistance, Point, Round
+from distillation.values import Estimate
 from protocol.calibration import PredictedLatency
 from protocol.study_file import parse_study
+from search_space import Architecture
 
 
 def text_of(*things):
@@ -142,3 +148,23 @@ def test_the_summary_tells_what_early_stopping_saved(study, tmp_path):
     assert "stopped early: 1 trial, which saved 150 steps" in told(trials={"stopped": 1}, saved_steps=150)
     assert "stopped early: 12 trials, which saved 1.8k steps" in told(trials={"stopped": 12}, saved_steps=1800)
     assert "stopped early" not in told()
+
+
+def test_candidates_for_assistant_say_who_was_chosen_and_assistants_how_good_their_student_was():
+    shape = Architecture(vocabulary_size=9, layers=1, hidden_size=8, heads=1, head_size=8, ffn_size=8)
+    metric = Estimate(value=0.8, low=0.7, high=0.9, examples=9)
+    known = {"architecture": shape, "share": 0.25, "selection": metric, "tradeoff": 0.95}
+    points = (Point(sparsity=0.75, **known), Point(sparsity=-1.0, **known))
+    taught = replace(points[0], student=replace(metric, value=0.6))
+
+    def text(*rounds):
+        return text_of(*assistants_tables(Assistance(rounds=rounds), "accuracy"))
+
+    found = text(Round(points=points, chosen=0), Round(points=points, chosen=None))
+    assert found.count("Candidates for assistant") == 2
+    assert "the student itself was best" in found
+    assert len(re.findall(r"0\.75 .* 0\.250 .* 0\.800 \[0\.700, 0\.900\] .* 0\.9500 .* chosen", found)) == 1
+    assert "– " in found
+    exhaustive = text(Round(points=(taught,), chosen=0), Round(points=(taught,), chosen=0))
+    assert exhaustive.count("its student") == 1
+    assert exhaustive.count("0.600 [0.700") == 2

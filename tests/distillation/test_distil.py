@@ -7,12 +7,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from distillation.assistants.importance import gradient_importance
+from distillation.batches import Encoded
+from distillation.checkpoint import weights_hash
 from distillation.distil import distil, report
 from distillation.errors import CheckpointError, DivergedError, Interrupted, SaveError, TeacherError
 from distillation.presets import recipe as preset
 from distillation.recipe import Initialisation, Knowledge, Recipe, Stage, Term
+from distillation.splits import SelectionSplit
 from encoders.build import architecture_of, build
 from encoders.errors import InitialisationError
+from encoders.initialisation import initialise_from_teacher
 from encoders.values import Head
 
 LABELS_ALONE = (Stage(terms=(Term(knowledge=Knowledge.HARD_LABELS),)),)
@@ -140,6 +145,19 @@ def test_a_student_may_start_from_a_previous_one(run, recipe, shape):
         run(recipe=after)
     with pytest.raises(TeacherError, match="initialisation is lower, and a previous student is given"):
         run(previous=previous)
+
+
+def test_units_of_importance_are_those_that_the_loss_rests_on(run, data, teacher, recipe, shape):
+    texts = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length)
+    importance = gradient_importance(teacher, texts, device=torch.device("cpu"), hidden=True)
+    expected = build(shape(), Head(classes=3), data.classes, seed=3)
+    initialise_from_teacher(expected, teacher, importance=importance)
+    made = run(recipe=replace(recipe, units="importance"), steps=1)
+    assert made.initial_weights == weights_hash(expected)
+    assert made.initial_weights != run(recipe=replace(recipe, units="norms"), steps=1).initial_weights
+    bare = SelectionSplit(tuple(replace(example, label=None) for example in data.selection.examples))
+    with pytest.raises(TeacherError, match="units have no importance without labels"):
+        run(data=replace(data, selection=bare), recipe=replace(recipe, units="importance"))
 
 
 def test_the_random_state_of_the_caller_is_left_alone(run):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from distillation.assistants.tradeoff import Assistance, Point, Round
 from distillation.checkpoint import weights_hash
 from distillation.described import UnreadableError, described
 from distillation.distil import distil, report
@@ -22,6 +23,7 @@ from distillation.provenance import (
     write_provenance,
 )
 from distillation.recipe import Knowledge, Ramp, Recipe, Stage, Term
+from distillation.schedule import Schedule
 from distillation.values import Fidelity, Teacher
 from search_space import Architecture
 
@@ -92,6 +94,22 @@ def test_every_preset_comes_back(provenance, tmp_path, name):
 def test_ramps_and_pairs_of_layers_come_back(provenance, tmp_path):
     term = Term(knowledge=Knowledge.HIDDEN_STATES, weight=Ramp(start=1, end=0.5), matching=((3, 0), (1, 1)))
     known = replace(provenance, recipe=Recipe(stages=(Stage(terms=(term,)),)))
+    write_provenance(known, tmp_path)
+    assert read_provenance(tmp_path) == known
+
+
+def test_the_whole_curve_of_candidates_comes_back(provenance, tmp_path):
+    shapes = [replace(provenance.architecture, heads=heads) for heads in (2, 1, 0)]
+    points = tuple(
+        Point(sparsity=0.5, architecture=each, share=0.5, selection=provenance.selection, tradeoff=0.9, student=student)
+        for each, student in zip(shapes, (None, provenance.selection, None), strict=True)
+    )
+    assistance = Assistance(
+        rounds=(Round(points=points, chosen=1), Round(points=points, chosen=None)), together=tuple(shapes)
+    )
+    known = replace(
+        provenance, assistance=assistance, recipe=replace(provenance.recipe, schedule=Schedule(kind="minidisc"))
+    )
     write_provenance(known, tmp_path)
     assert read_provenance(tmp_path) == known
 

@@ -18,6 +18,7 @@ from distillation.recipe import (
     flash_steps,
     value_at,
 )
+from distillation.schedule import Schedule
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
@@ -124,7 +125,8 @@ def test_a_preset_is_a_recipe_that_survives_json(name):
     stages = tuple(
         Stage(**stage | {"terms": tuple(Term(**term) for term in stage["terms"])}) for stage in values.pop("stages")
     )
-    assert Recipe(**values, stages=stages) == made
+    schedule = Schedule(**values.pop("schedule"))
+    assert Recipe(**values, stages=stages, schedule=schedule) == made
 
 
 @pytest.mark.parametrize("name", PRESETS)

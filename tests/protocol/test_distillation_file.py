@@ -4,6 +4,7 @@ import pytest
 
 from distillation.presets import recipe
 from distillation.recipe import Initialisation, Recipe
+from distillation.schedule import Schedule
 from distillation.values import Dataset, Metric, Teacher
 from protocol.baseline import ShapeSpec
 from protocol.distillation import DistillationSpec
@@ -77,6 +78,46 @@ def test_a_previous_student_goes_with_its_initialisation():
     assert "previous: is missing" in complaint(SMALLEST + "distillation: {initialisation: previous}\n")
 
 
+def test_a_schedule_is_a_name_or_settings():
+    named = parse(SMALLEST + "distillation: {preset: minidisc, schedule: minidisc}\n")
+    assert named.distillation == recipe("minidisc", schedule=Schedule(kind="minidisc"))
+    settings = "{kind: minidisc, lambda: 0.3, iterations: 2, sparsities: [0.9, 0.5], between: 1, ranking: layer}"
+    set_up = parse(SMALLEST + f"distillation: {{schedule: {settings}}}\n").distillation.schedule
+    assert set_up == Schedule(
+        kind="minidisc", lambda_=0.3, iterations=2, sparsities=(0.5, 0.9), between=1, ranking="layer"
+    )
+    again = DistillationSpec.model_validate_json(named.model_dump_json())
+    assert again == named
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (
+            "minidisk",
+            "schedule.kind: must be 'direct', 'minidisc' or 'maxidisc', got 'minidisk'; did you mean 'minidisc'?",
+        ),
+        ("{kind: minidisc, lambda: -1}", "schedule.lambda: must be a number of at least 0, got -1"),
+        ("{kind: minidisc, lambda: many}", "schedule.lambda: must be a number, got 'many'"),
+        ("{kind: minidisc, lamda: 1}", "schedule.lamda: unknown key 'lamda'; did you mean 'lambda'?"),
+        ("{kind: minidisc, sparsities: [0.5]}", "schedule.sparsities: must be at least two for minidisc"),
+        ("{kind: minidisc, sparsities: [0.5, 2]}", "schedule.sparsities: are shares of units in [0, 1), got 2"),
+        ("{kind: direct, between: 2}", "schedule.between: says nothing of the schedule direct; leave it out"),
+        ("3", "schedule: must be text, or a mapping with some of the keys kind, lambda, "),
+    ],
+)
+def test_mistakes_in_a_schedule_name_their_key(schedule, message):
+    told = complaint(f"{SMALLEST}distillation:\n  steps: 10\n  schedule: {schedule}\n")
+    assert f"one.yaml:5: distillation.{message}" in told
+
+
+def test_a_schedule_that_cannot_judge_by_the_metric_is_refused():
+    text = "teacher: built-in\ntask: {dataset: a.txt, kind: masked_lm, metric: perplexity}\n"
+    told = complaint(text + "distillation: {schedule: minidisc}\n")
+    assert "one.yaml:3: distillation.schedule: minidisc chooses by a metric" in told
+    assert "perplexity is none; name another `task.metric`" in told
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -91,6 +132,11 @@ def test_a_previous_student_goes_with_its_initialisation():
             "one.yaml:3: student: reaches 1.2e+13 parameters, more than 1e+12",
         ),
         ("seed: -1", "one.yaml:3: seed: must be at least 0, got -1"),
+        ("sparsity: 1", "one.yaml:3: sparsity: must be below 1.0, got 1"),
+        (
+            "student: {layers: 1}\nsparsity: 0.5",
+            "one.yaml:4: sparsity: says what the student is, and so does `student`",
+        ),
         ("name: Big", "one.yaml:3: name: must be 1 to 64 of a-z"),
         ("---", "a second document begins; a distillation is one"),
     ],

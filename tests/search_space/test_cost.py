@@ -2,7 +2,16 @@ from dataclasses import replace
 
 import pytest
 
-from search_space import KNOWN, Architecture, SearchSpaceError, cost, parameter_columns, parameter_count, preset
+from search_space import (
+    KNOWN,
+    Architecture,
+    SearchSpaceError,
+    block_cost,
+    cost,
+    parameter_columns,
+    parameter_count,
+    preset,
+)
 
 TINY = Architecture(
     vocabulary_size=101, layers=2, hidden_size=20, heads=3, head_size=16, ffn_size=7, max_positions=9, token_types=1
@@ -61,3 +70,11 @@ def test_columns_count_what_each_row_counts(name):
 def test_what_cannot_be_counted_is_refused(settings, message):
     with pytest.raises(SearchSpaceError, match=message):
         cost(TINY, **settings)
+
+
+def test_blocks_of_bert_base_are_all_but_its_embeddings_and_its_pooler():
+    blocks = block_cost(KNOWN["bert-base"])
+    assert blocks.parameters == 12 * 7_087_872
+    h, v = 768, 30_522
+    assert blocks.parameters == parameter_count(KNOWN["bert-base"]) - ((v + 512 + 2 + 2) * h + h * h + h)
+    assert blocks.macs == cost(KNOWN["bert-base"]).macs - h * h

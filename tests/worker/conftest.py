@@ -69,7 +69,8 @@ class Recorder:
         self.curve.append((step, value))
 
     def checkpoint(self, folder):
-        self.checkpoints.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        files = (path for path in folder.rglob("*") if path.is_file())
+        self.checkpoints.append({path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
 
     def should_stop(self):
         return self._stop_at is not None and self.done >= self._stop_at

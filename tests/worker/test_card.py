@@ -1,9 +1,12 @@
 """What a model card tells of a latency."""
 
+from dataclasses import replace
+
 import pytest
 
+from distillation.assistants.tradeoff import Assistance, Point, Round
 from distillation.recipe import Recipe
-from distillation.values import Dataset, Task
+from distillation.values import Dataset, Estimate, Task
 from encoders.values import HeadKind
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
 from protocol.jobs import Score
@@ -67,3 +70,32 @@ def test_card_of_what_was_not_measured_tells_no_latency_and_no_verdict():
 def test_card_names_the_use_of_its_head():
     assert 'pipeline("text-classification"' in written()
     assert "pipeline_tag: token-classification" in written(kind=HeadKind.TOKEN_CLASSIFICATION)
+
+
+def point(share, student=None):
+    metric = Estimate(value=0.8, low=0.7, high=0.9, examples=9)
+    taught = None if student is None else replace(metric, value=student)
+    return Point(sparsity=0.5, architecture=SHAPE, share=share, selection=metric, tradeoff=0.9, student=taught)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "told"),
+    [
+        ([Round(points=(point(0.5), point(0.25)), chosen=1)], "1x8 a1x8 f8 (25% of the teacher's blocks)"),
+        (
+            [Round(points=(point(0.5), point(0.3)), chosen=0), Round(points=(point(0.2),), chosen=0)],
+            "1x8 a1x8 f8 (50% of the teacher's blocks), then 1x8 a1x8 f8 (20% of the teacher's blocks)",
+        ),
+        ([Round(points=(point(0.5),), chosen=None)], "none: the student itself had the best trade-off"),
+        (
+            [
+                Round(points=(point(share, student),), chosen=0)
+                for share, student in ((0.7, 0.6), (0.4, 0.8), (0.2, 0.8))
+            ],
+            "1x8 a1x8 f8 (40% of the teacher's blocks)",
+        ),
+    ],
+)
+def test_card_names_who_else_taught(rounds, told):
+    assert f"| assistant | {told} |" in written(assistance=Assistance(rounds=tuple(rounds)))
+    assert "assistant" not in written()

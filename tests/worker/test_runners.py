@@ -15,6 +15,7 @@ from distillation.errors import DataError
 from distillation.prepare import fingerprint
 from distillation.provenance import PREPARATION, Preparation, file_hash, read_provenance
 from distillation.recipe import Recipe
+from distillation.schedule import Schedule
 from distillation.teacher import built_in_recipe
 from distillation.values import Dataset, Fidelity, Task, Teacher
 from hardware.procedure import measure
@@ -71,6 +72,7 @@ def stored(workplace, content, folder):
     """Upload a checkpoint that a reporter has kept."""
     folder.mkdir()
     for name, data in content.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(data)
     return workplace.artefacts.upload_folder(folder)
 
@@ -166,6 +168,81 @@ def test_a_finalist_is_reported_measured_and_exported(workplace, finalize_work, 
     workplace.artefacts.download_folder(second.export, tmp_path / "second")
     assert manifest_of(tmp_path / "second")["model.safetensors"] == manifest_of(export)["model.safetensors"]
     assert read_provenance(tmp_path / "second") == provenance
+
+
+def test_a_finalist_with_an_assistant_goes_on_at_the_stage_and_step_where_its_worker_was_lost(
+    workplace, finalize_work, materials, recorder, grant, tmp_path
+):
+    schedule = Schedule(kind="minidisc", sparsities=(0.25, 0.5), lambda_=0.0)
+    work = finalize_work().model_copy(update={"recipe": dataclasses.replace(RECIPE, schedule=schedule), "steps": 8})
+    whole = FinalizeRunner(workplace).run(grant(work), recorder())
+
+    class Stopping(recorder):
+        """Asks to stop after so many steps of this attempt, in whatever stage."""
+
+        def __init__(self, after):
+            super().__init__()
+            self.steps, self._after = [], after
+
+        def progress(self, stage, done=0, total=0):
+            super().progress(stage, done, total)
+            if total:
+                self.steps.append((stage, done))
+
+        def should_stop(self):
+            return len(self.steps) >= self._after
+
+    checkpoint = None
+    for attempt, (after, goes_on_at) in enumerate(((3, 1), (6, 4), (3, 2))):
+        lost = Stopping(after)
+        with pytest.raises(Interrupted):
+            FinalizeRunner(workplace).run(grant(work.model_copy(update={"checkpoint": checkpoint})), lost)
+        assert lost.steps[0][1] == goes_on_at
+        checkpoint = stored(workplace, lost.checkpoints[-1], tmp_path / str(attempt))
+    last = Stopping(after=100)
+    outcome = FinalizeRunner(workplace).run(grant(work.model_copy(update={"checkpoint": checkpoint}), attempt=4), last)
+    assert last.steps == [("distilling", step) for step in range(5, 9)]
+    assert (outcome.selection, outcome.report, outcome.curve) == (whole.selection, whole.report, whole.curve)
+    for name, export in (("whole", whole.export), ("pieces", outcome.export)):
+        workplace.artefacts.download_folder(export, tmp_path / name)
+    provenances = [read_provenance(tmp_path / name) for name in ("whole", "pieces")]
+    assert provenances[0] == provenances[1]
+    (found,) = provenances[0].assistance.rounds
+    assert [point.sparsity for point in found.points] == [0.25, 0.5]
+    assert "| assistant | 2x16" in (tmp_path / "pieces" / "README.md").read_text()
+
+
+def test_a_finalist_nearly_as_large_as_the_teacher_needs_no_assistant(
+    workplace, finalize_work, recorder, grant, tmp_path
+):
+    work = finalize_work()
+    large = dataclasses.replace(work.architecture, layers=2, hidden_size=16, heads=2, ffn_size=32)
+    scheduled = dataclasses.replace(RECIPE, schedule=Schedule(kind="maxidisc", sparsities=(0.5,)))
+    work = work.model_copy(update={"architecture": large, "recipe": scheduled, "steps": 2})
+    outcome = FinalizeRunner(workplace).run(grant(work), recorder())
+    workplace.artefacts.download_folder(outcome.export, tmp_path / "export")
+    assert read_provenance(tmp_path / "export").assistance is None
+
+
+def test_a_finalist_whose_layers_lost_all_heads_or_neurons_is_exported_and_measured(
+    workplace, finalize_work, recorder, grant
+):
+    sizes = {"layers": 2, "hidden_size": 16, "heads": (0, 2), "ffn_size": (8, 0)}
+    scheduled = dataclasses.replace(RECIPE, schedule=Schedule(kind="minidisc", sparsities=(0.1, 0.2, 0.3)))
+    work = finalize_work()
+    bare = dataclasses.replace(work.architecture, **sizes)
+    work = work.model_copy(update={"architecture": bare, "recipe": scheduled, "steps": 2})
+    outcome = FinalizeRunner(workplace).run(grant(work), recorder())
+    assert outcome.measurement.p50.value_s > 0
+
+
+def test_trials_are_taught_by_the_teacher_alone_whatever_the_schedule(workplace, distill_work, recorder, grant):
+    scheduled = dataclasses.replace(RECIPE, schedule=Schedule(kind="minidisc"))
+    work = distill_work(steps=4).model_copy(update={"recipe": scheduled})
+    reporter = recorder()
+    DistillRunner(workplace).run(grant(work), reporter)
+    assert "distilling" in reporter.stages
+    assert not any("assistant" in stage for stage in reporter.stages)
 
 
 def test_a_finalist_of_a_teacher_that_nobody_describes_is_exported_without_provenance(

@@ -24,7 +24,7 @@ from hardware.values import Measurement
 from protocol.jobs import Finalized, FinalizeWork, Grant
 from worker.card import model_card
 from worker.errors import Interrupted
-from worker.finished import Finished, Training, load_finished, save_finished, training_of
+from worker.finished import Finished, load_finished, save_finished, training_of
 from worker.runner import Reporter, work_of
 from worker.training import prepared_data, resumed_checkpoint, teacher_model, train_student
 from worker.turns import computing_in_turns
@@ -50,7 +50,7 @@ class FinalizeRunner:
             exported = self._exported(work, finished, folder)
             measurement = self._measured(work, finished, exported, reporter)
             training = finished.training
-            (exported / "README.md").write_text(self._card(work, training, measurement), encoding="utf-8")
+            (exported / "README.md").write_text(self._card(work, finished, measurement), encoding="utf-8")
             reporter.progress("uploading")
             return Finalized(
                 selection=training.selection,
@@ -138,12 +138,12 @@ class FinalizeRunner:
             write_provenance(finished.provenance, target)
         return target
 
-    def _card(self, work: FinalizeWork, training: Training, measurement: Measurement | None) -> str:
+    def _card(self, work: FinalizeWork, finished: Finished, measurement: Measurement | None) -> str:
         artefacts = self._workplace.artefacts
         data = prepared_data(artefacts.shared_folder(work.data))
         teacher = teacher_model(artefacts.shared_folder(work.teacher))
         return model_card(
-            training,
+            finished.training,
             measurement,
             name=work.name,
             architecture=work.architecture,
@@ -152,5 +152,6 @@ class FinalizeRunner:
             classes=data.classes,
             teacher=architecture_of(teacher.config),
             kind=head_of(teacher.config).kind,
+            assistance=None if finished.provenance is None else finished.provenance.assistance,
             quantiles=work.quantiles,
         )
