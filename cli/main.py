@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,9 @@ DEFAULT_HOME = Path(".stillhouse")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    # JAX only writes programs here, for which it would take an accelerator, or the lock of the TPU's library, from the
+    # processes that measure. Those choose their own platform.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     try:
         app(args=None if arguments is None else list(arguments), prog_name="stillhouse")
     except Exception as error:  # the edge of the program

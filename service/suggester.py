@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Protocol
 
 from optimization.registry import strategy
@@ -43,6 +44,9 @@ POLL_S = 0.5
 
 LEASE_S = 10.0
 """How long a study waits for a suggester that died; one that computes renews its lease all along."""
+
+MODELS = {StrategyName.AX: "optimization.ax_model", StrategyName.PARETO: "optimization.pareto_search"}
+"""What strategies import when they first fit a model, some seconds long."""
 
 BEFORE_SEARCHING = (StudyState.PREPARING, StudyState.CALIBRATING)
 
@@ -169,6 +173,7 @@ class Suggester:
 
     def _warm_up(self, strategies: set[StrategyName]) -> None:
         """Imports what the first suggestion of a model would otherwise wait for, some seconds."""
-        if StrategyName.AX in strategies and "optimization.ax_model" not in sys.modules:
-            with self._guard():
-                import optimization.ax_model  # noqa: F401
+        for module in (MODELS[name] for name in MODELS if name in strategies):
+            if module not in sys.modules:
+                with self._guard():
+                    import_module(module)

@@ -11,14 +11,12 @@ from hardware.cores import available_cores, core_quota
 from hardware.drift import DriftWatch, ReferenceTime, tolerance
 from hardware.environment import environment, hardware_key
 from hardware.errors import MeasurementError
+from hardware.tpu.targets import TARGETS
 from hardware.values import MOST, Device, DeviceProfile, Dtype, Runtime
 from protocol.jobs import Reading
 from protocol.targets import ATTACHED, Target
 
 log = logging.getLogger(__name__)
-
-CHIPS = ("v4", "v5e", "v5p", "v6e")
-"""TPUs that their compiler may estimate for where none is attached."""
 
 
 def targets() -> tuple[Target, ...]:
@@ -60,7 +58,7 @@ def _found() -> Iterator[Target]:
                 profile = DeviceProfile(device=device, runtime=runtime, dtype=dtypes[0])
                 key = hardware_key(environment(profile))
                 yield Target(device=device, runtime=runtime, dtypes=dtypes, threads=threads, hardware_key=key)
-            for chip in CHIPS if device is Device.TPU else ():
+            for chip in TARGETS if device is Device.TPU else ():
                 dtypes = _dtypes(device, runtime, chip)
                 if dtypes:
                     # What an estimate belongs to is the compiler, whose key comes with the first one.

@@ -79,6 +79,7 @@ def test_two_processes_on_one_core_are_contended() -> None:
 
 def test_a_caller_that_sleeps_while_an_accelerator_computes_is_not_held_against_it() -> None:
     meter = OccupancyMeter(caller_computes=False)
-    occupancy = meter.read()
-    assert occupancy.busy is None
-    assert occupancy.undisturbed > 0.5
+    assert meter.read().busy is None
+    assert Occupancy(busy=None, waiting=0.0).undisturbed == 1.0
+    assert Occupancy(busy=None, waiting=0.25).undisturbed == 0.75
+    assert not Occupancy(busy=None, waiting=0.0).contended

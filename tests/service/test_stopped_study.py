@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from client import Client
 from protocol.jobs import CurvePoint, DistillWork, JobKind, MeasureWork
+from protocol.targets import Target
 from protocol.views import StudyState, TrialState
 from service.app import create_app
 from service.suggester import Suggester
@@ -108,7 +109,7 @@ def test_a_trial_that_is_slow_and_learns_nothing_is_stopped_and_the_study_comple
             "w",
             client.jobs,
             dict.fromkeys(JobKind, bench),
-            targets=("cpu/torch",),
+            targets=lambda: (Target(device="cpu", runtime="torch", threads=4, hardware_key="k"),),
             upload=client.artefacts.upload_folder,
             work=tmp_path / "work",
             shutdown=shutdown,
