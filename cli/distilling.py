@@ -27,7 +27,7 @@ from cli.supervised import when_orphaned
 from cli.tables import difference_text, new_table, score_text
 from cli.waiting import passive_waiting
 from cli.watching import Stop, Watch
-from distillation.recipe import FROM_TEACHER, flash_steps
+from distillation.recipe import FROM_TEACHER, flash_floor, flash_steps
 from distillation.values import Fidelity
 from encoders.values import Pooling
 from protocol.baseline import beyond
@@ -163,8 +163,8 @@ def _order(spec: DistillationSpec, materials: Materials, options: DistillOptions
 
     prepared = materials.outcome
     _check_size(spec, prepared.architecture, options.file)
-    budget, recipe = Budget(), spec.distillation
-    steps = flash_steps(recipe, budget.flash, budget.flash_floor) if options.flash else recipe.steps
+    recipe = spec.distillation
+    steps = flash_steps(recipe, Budget().flash, flash_floor(spec.task.kind)) if options.flash else recipe.steps
     pools_first_token = prepared.head.pooling is Pooling.CLS
     if spec.sparsity is None:
         architecture = spec.architecture(prepared.architecture, pools_first_token=pools_first_token)

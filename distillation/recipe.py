@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from distillation.schedule import DIRECT, Schedule
 from distillation.values import require_positive
+from encoders.values import HeadKind
 
 
 class Initialisation(StrEnum):
@@ -280,7 +281,10 @@ class Stage:
 
 
 FLASH_FLOOR = 200
-"""Fewest steps of a flash distillation, unless the study says otherwise: a small share of few steps teaches nothing."""
+"""Fewest steps of a flash distillation where nobody measured how few will do: a share of few steps teaches nothing."""
+
+FLASH_FLOORS = {HeadKind.CLASSIFICATION: 50}
+"""Where it was measured: 50 steps ordered architectures as 100 did, Kendall .91 (docs/guides/what-to-teach.md)."""
 
 
 def default_stages() -> tuple[Stage, ...]:
@@ -335,6 +339,11 @@ class Recipe:
         """Whether no student may be deeper than its teacher: every layer of its own has one that teaches it."""
         onto = (Matching.FIRST, Matching.LAST, Matching.UNIFORM)
         return any(term.matching in onto and not term.is_off for stage in self.stages for term in stage.terms)
+
+
+def flash_floor(kind: HeadKind) -> int:
+    """Fewest steps of a flash distillation on this kind of task, unless the study says otherwise."""
+    return FLASH_FLOORS.get(kind, FLASH_FLOOR)
 
 
 def flash_steps(recipe: Recipe, share: float, floor: int = FLASH_FLOOR) -> int:

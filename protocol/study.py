@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from distillation.presets import recipe
-from distillation.recipe import FLASH_FLOOR, Knowledge, Recipe
+from distillation.recipe import Knowledge, Recipe, flash_floor, flash_steps
 from distillation.schedule import ScheduleKind
 from distillation.values import METRICS_OF, Task, Teacher
 from encoders.values import HeadKind
@@ -241,15 +241,15 @@ class Budget(Strict):
     """What a study may spend.
 
     `parallel` trials are kept going at once; a flash distillation takes `flash` of the full steps, and no fewer than
-    `flash_floor`; the `finalists` best of the front are distilled in full. Trials and finalists are measured with the
-    efforts named here. Before the search so many architectures of the space are measured for a `calibration`, unless
-    the target has one already; 0 for none.
+    `flash_floor`, by default what the kind of task needs; the `finalists` best of the front are distilled in full.
+    Trials and finalists are measured with the efforts named here. Before the search so many architectures of the space
+    are measured for a `calibration`, unless the target has one already; 0 for none.
     """
 
     trials: Annotated[int, Field(ge=1, le=100_000)] = 32
     parallel: Annotated[int, Field(ge=1, le=1_000)] = 1
     flash: Annotated[float, Field(gt=0, le=1)] = 0.05
-    flash_floor: Annotated[int, Field(ge=1)] = FLASH_FLOOR
+    flash_floor: Annotated[int, Field(ge=1)] | None = None
     finalists: Annotated[int, Field(ge=1, le=1_000)] = 3
     measuring: Effort = Effort.SEARCH
     final_measuring: Effort = Effort.REPORT
@@ -390,6 +390,12 @@ class StudySpec(Strict):
         """The tightest upper bound on `parameters`, if there is one, as an argument of `SearchSpace.bounded`."""
         bounds = [c.bound for c in self.constraints if c.metric == "parameters" and not c.at_least]
         return {"parameters": min(bounds)} if bounds else {}
+
+    @property
+    def flash_steps(self) -> int:
+        """Steps of the distillation that compares trials."""
+        floor = self.budget.flash_floor or flash_floor(self.task.kind)
+        return flash_steps(self.distillation, self.budget.flash, floor)
 
     @property
     def judged_quantiles(self) -> tuple[QuantileName, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from distillation.recipe import flash_steps
 from distillation.values import Fidelity
 from hardware.values import QuantileName
 from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, Prepared, PrepareWork, Reference, Work
@@ -66,7 +65,7 @@ def queue_distill(uow: UnitOfWork, study: Study, trial: Trial) -> None:
         architecture=trial.architecture,
         fidelity=Fidelity.FLASH,
         recipe=spec.distillation,
-        steps=flash_steps(spec.distillation, spec.budget.flash, spec.budget.flash_floor),
+        steps=spec.flash_steps,
         data=facts.data,
         teacher=facts.teacher,
         seed=_seed(spec, trial),

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from distillation.recipe import flash_steps
 from protocol.jobs import JobKind, JobState
 from protocol.study import StudySpec
 from protocol.views import StudyState, TrialState
@@ -50,8 +49,7 @@ def remaining_s(
 def _means_s(spec: StudySpec, spent: Mapping[JobKind, Spent]) -> dict[JobKind, float]:
     """Until a finalist is done, it costs a flash distillation, scaled up to the full steps, and a measurement."""
     means = {kind: seen.mean_s for kind, seen in spent.items()}
-    recipe, budget = spec.distillation, spec.budget
-    scale = recipe.steps / flash_steps(recipe, budget.flash, budget.flash_floor)
+    scale = spec.distillation.steps / spec.flash_steps
     return {JobKind.FINALIZE: means[JobKind.DISTILL] * scale + means[JobKind.MEASURE], **means}
 
 

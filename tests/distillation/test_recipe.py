@@ -15,10 +15,12 @@ from distillation.recipe import (
     Recipe,
     Stage,
     Term,
+    flash_floor,
     flash_steps,
     value_at,
 )
 from distillation.schedule import Schedule
+from encoders.values import HeadKind
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
@@ -105,6 +107,11 @@ def test_flash_steps_are_a_share_with_a_floor_and_never_more_than_full():
     assert flash_steps(Recipe(steps=1000), 0.05) == 200
     assert flash_steps(Recipe(steps=1000), 0.05, floor=20) == 50
     assert flash_steps(Recipe(steps=150), 0.05) == 150
+
+
+def test_fewest_flash_steps_are_those_that_were_measured_for_the_kind_of_task():
+    assert flash_floor(HeadKind.CLASSIFICATION) == 50
+    assert {flash_floor(kind) for kind in HeadKind if kind is not HeadKind.CLASSIFICATION} == {200}
 
 
 def test_only_matchings_of_every_layer_bound_the_students_depth():

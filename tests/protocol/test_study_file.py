@@ -421,3 +421,15 @@ def test_a_text_that_is_no_study_file_has_no_lines():
 def test_a_baseline_that_only_a_teacher_with_a_bottleneck_allows_is_a_baseline():
     spec = parse(SMALLEST + "baselines: {narrow: {attention_input: shared}}\n")
     assert spec.baselines["narrow"].smallest().bottleneck_size == 1
+
+
+def test_flash_steps_have_the_floor_of_the_study_or_of_its_kind_of_task():
+    def steps(budget="{}", kind="classification"):
+        text = SMALLEST.replace("docstrings}", f"docstrings, kind: {kind}}}")
+        return parse(f"{text}budget: {budget}\ndistillation: {{steps: 1000}}\n").flash_steps
+
+    assert steps() == 50
+    assert steps("{flash: 0.01}") == 50
+    assert steps("{flash: 0.01, flash_floor: 7}") == 10
+    assert steps("{flash_floor: 300}") == 300
+    assert steps(kind="masked_lm") == 200
