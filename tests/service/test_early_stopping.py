@@ -47,7 +47,7 @@ def outcome(worker, final):
 
 def searched(worker, suggester, trials=9, **changes):
     """A study with so many completed trials, the later the faster and the better."""
-    given = {"early_stopping": True, "budget": {"trials": 14, "finalists": 1, "parallel": 2}} | changes
+    given = {"early_stopping": True, "budget": {"trials": 14, "finalists": 1, "parallel": 2, "flash_floor": 200}} | changes
     worker.create(**given)
     worker.work(JobKind.PREPARE, JobKind.CALIBRATE)
     done = 0
@@ -273,7 +273,7 @@ def test_a_shape_that_the_user_named_is_never_stopped(worker, suggester):
 
 
 def test_finalists_are_never_stopped(worker, suggester):
-    searched(worker, suggester, trials=9, budget={"trials": 9, "finalists": 1, "parallel": 1})
+    searched(worker, suggester, trials=9, budget={"trials": 9, "finalists": 1, "parallel": 1, "flash_floor": 200})
     worker.work(*TRAINING)
     suggester.step()
     grant = worker.lease(kinds=(JobKind.FINALIZE,))

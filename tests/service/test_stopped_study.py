@@ -85,7 +85,7 @@ def quick(settings):
 def test_a_trial_that_is_slow_and_learns_nothing_is_stopped_and_the_study_completes(
     quick, clock, store, spec, answers, tmp_path
 ):
-    changes = {"early_stopping": True, "budget": {**spec["budget"], "trials": 12, "finalists": 1}}
+    changes = {"early_stopping": True, "budget": {**spec["budget"], "trials": 12, "finalists": 1, "flash_floor": STEPS}}
     with TestClient(create_app(quick, clock)) as http, Client("http://testserver", wire=through(http)) as client:
         for name in ("data", "teacher", "weights", "export"):
             (tmp_path / name).write_text(name)
