@@ -47,7 +47,10 @@ def outcome(worker, final):
 
 def searched(worker, suggester, trials=9, **changes):
     """A study with so many completed trials, the later the faster and the better."""
-    given = {"early_stopping": True, "budget": {"trials": 14, "finalists": 1, "parallel": 2, "flash_floor": 200}} | changes
+    given = {
+        "early_stopping": True,
+        "budget": {"trials": 14, "finalists": 1, "parallel": 2, "flash_floor": 200},
+    } | changes
     worker.create(**given)
     worker.work(JobKind.PREPARE, JobKind.CALIBRATE)
     done = 0
