@@ -15,6 +15,8 @@ from service.operations.studies import parse_spec
 from service.operations.trials import add_trial
 from service.operations.views import front_view, study_view, study_views, trial_view
 
+FLASH_STEPS = 50  # the least for classification, and 5 % of the full 1,000
+
 
 def searching(worker, **changes):
     worker.create(**changes)
@@ -324,7 +326,7 @@ def test_distilled_trial_is_completed_with_its_metrics(worker, clock):
     assert trial.metrics["accuracy"] == trial.evaluation.selection.value
     assert trial.metrics["latency_p50"] == trial.latency.p50_s
     assert trial.metrics["parameters"] == parameter_count(trial.architecture)
-    assert trial.evaluation.curve[-1].step == trial.evaluation.steps == 200
+    assert trial.evaluation.curve[-1].step == trial.evaluation.steps == FLASH_STEPS
     with worker.store.read() as uow:
         (measured,) = uow.trials.measurements(1)
         assert measured.samples_s == [[trial.latency.p50_s] * 5, [trial.latency.p50_s * 1.01] * 5]
@@ -463,7 +465,7 @@ def test_reference_point_is_inferred_once(worker):
 
 
 def test_remaining_time_counts_what_is_left(worker, clock):
-    """6 trials: one done, one to be measured, four to come; then 2 finalists of five times the flash steps."""
+    """6 trials: one done, one to be measured, four to come; then 2 finalists of the full steps."""
     searching(worker)
     assert worker.study().remaining_s is None
     for kind, seconds in ((JobKind.MEASURE, 2), (JobKind.DISTILL, 10)):
@@ -471,7 +473,7 @@ def test_remaining_time_counts_what_is_left(worker, clock):
         assert grant.work.kind is kind
         clock.advance(seconds)
         worker.report(grant)
-    finalists_s = 2 * (10 * 1000 / 200 + 2)
+    finalists_s = 2 * (10 * 1000 / FLASH_STEPS + 2)
     assert worker.study().remaining_s == pytest.approx(5 * (2 + 10) + finalists_s)
     add(worker, small(32))
     assert worker.study().remaining_s == pytest.approx(5 * (2 + 10) + finalists_s)

@@ -256,6 +256,7 @@ def test_without_libtpu_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPat
     assert not_estimable(V5E) == "the TPU compiler needs libtpu; install stillhouse[tpu]"
 
 
+@needs_libtpu
 def test_texts_longer_than_the_positions_are_refused() -> None:
     with pytest.raises(UnsupportedProfileError, match=r"length 513.*512 positions"):
         estimate(TINY, HEAD, replace(V5E, length=513))
