@@ -9,6 +9,8 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     BAD_INPUT = 2
+    UPGRADE_NEEDED = 3
+    """Worker and service are of versions that do not work together: starting again changes nothing."""
     INTERRUPTED = 130
 
 
@@ -26,3 +28,9 @@ class BadInputError(CliError):
 
 class ChildError(CliError):
     """A process that the supervisor started keeps dying; the message ends with its log."""
+
+
+class VersionError(CliError):
+    """The service serves no worker of this version; the message says which of the two must be upgraded."""
+
+    code = ExitCode.UPGRADE_NEEDED

@@ -15,7 +15,7 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
-from service.api import artefacts, calibrations, health, jobs, problems, studies
+from service.api import artefacts, calibrations, external, health, jobs, problems, studies
 from service.api.dependencies import Parts, check_host
 from service.api.queue_watch import QueueWatch
 from service.clock import Clock, utc_now
@@ -67,7 +67,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (studies, jobs, calibrations, artefacts, health):
+    for module in (studies, jobs, external, calibrations, artefacts, health):
         app.include_router(module.router, prefix="/v1")
     app.include_router(dashboard.router)
     dashboard.mount_static(app)

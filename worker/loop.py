@@ -14,6 +14,7 @@ from protocol.jobs import PROTOCOL_VERSION, Grant, JobKind, LeaseRequest, Readin
 from protocol.targets import Target
 from worker.announcement import reading_of
 from worker.checkpoints import Checkpoints
+from worker.job_log import job_log
 from worker.room import Room, lack_of_room
 from worker.runner import Runner
 from worker.shutdown import Shutdown
@@ -67,9 +68,11 @@ class Loop:
             ProblemError: the service refuses this worker (4xx): asking again would change nothing.
         """
         pause_s, ending = FIRST_PAUSE_S, None
+        name = _request_name()
         while not self._shutdown.asked:
             try:
-                grant = self._jobs.lease(self._request.model_copy(update={"readings": self._readings}))
+                asked = self._request.model_copy(update={"readings": self._readings, "request": name})
+                grant = self._jobs.lease(asked)
             except ClientError as error:
                 if isinstance(error, ProblemError) and error.problem.status < 500:
                     raise
@@ -81,7 +84,8 @@ class Loop:
                 self._shutdown.pause(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue
-            pause_s, self._readings = FIRST_PAUSE_S, ()
+            # Only a request that was answered is over: asked again by its name, one whose answer was lost gets that.
+            pause_s, self._readings, name = FIRST_PAUSE_S, (), _request_name()
             if grant is not None:
                 ending = self._give_back(grant) if self._shutdown.asked else self._work_on(grant)
                 self._request = self._request.model_copy(update={"targets": self._targets()})
@@ -99,7 +103,8 @@ class Loop:
 
     def _work_on(self, grant: Grant) -> Ending:
         trial = "" if grant.trial is None else f", trial {grant.trial}"
-        log.info("job %d attempt %d: %s for %s%s", grant.job, grant.attempt, grant.work.kind, grant.study, trial)
+        told = job_log(log, grant)
+        told.info("job %d attempt %d: %s for %s%s", grant.job, grant.attempt, grant.work.kind, grant.study, trial)
         outbox = self._work / f"outbox-{uuid.uuid4().hex}"  # made by the job, whose disk may be full
         runner, checkpoints = self._runners[grant.work.kind], Checkpoints(outbox, self._upload)
         tenure = Tenure(
@@ -109,7 +114,7 @@ class Loop:
             ending = tenure.hold()
         finally:
             shutil.rmtree(outbox, ignore_errors=True)
-        log.info("job %d: %s", grant.job, ending)
+        told.info("job %d: %s", grant.job, ending)
         return ending
 
     def _give_back(self, grant: Grant) -> Ending:
@@ -117,5 +122,10 @@ class Loop:
         try:
             self._jobs.release(grant.job, Release(attempt=grant.attempt))
         except ClientError as error:
-            log.warning("job %d could not be released and will be leased again later: %s", grant.job, error)
+            told = job_log(log, grant)
+            told.warning("job %d could not be released and will be leased again later: %s", grant.job, error)
         return Ending.RELEASED
+
+
+def _request_name() -> str:
+    return uuid.uuid4().hex

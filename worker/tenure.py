@@ -31,6 +31,7 @@ from protocol.problem import LEASE_LOST
 from worker.checkpoints import Checkpoints
 from worker.errors import Interrupted
 from worker.failures import failure_of
+from worker.job_log import job_log
 from worker.room import Room, lack_of_room, none_left
 from worker.runner import Runner
 from worker.shutdown import Shutdown
@@ -130,6 +131,8 @@ class Tenure:
         self._interval_s = grant.lease_s / 3
         self._renewed_s = time.monotonic()
         self._told: _News = (None, None, ())
+        self._renewals = 0
+        self._log = job_log(log, grant)
 
     def hold(self) -> Ending:
         """Run the job and keep its lease until it ends, is lost, or the worker shall end.
@@ -160,7 +163,7 @@ class Tenure:
             # What ends because it was stopped has an answer, what ends for any other reason is given back.
             self._result = Stopped(progress=self._reporter.latest) if self._reporter.is_over else None
         except Exception as error:  # the job boundary: whatever a job raises is its failure, not the worker's
-            log.exception("job %d failed", self._grant.job)
+            self._log.exception("job %d failed", self._grant.job)
             failure = failure_of(error)
             self._lack = lack_of_room(error, self._work)
             if self._lack is None and failure.reason is FailureReason.ERROR:
@@ -180,17 +183,24 @@ class Tenure:
             self._renew(*news)
 
     def _renew(self, progress: Progress | None, checkpoint: str | None, curve: tuple[CurvePoint, ...]) -> None:
-        renewal = Renewal(attempt=self._grant.attempt, progress=progress, checkpoint=checkpoint, curve=curve)
+        self._renewals += 1
+        renewal = Renewal(
+            attempt=self._grant.attempt,
+            number=self._renewals,
+            progress=progress,
+            checkpoint=checkpoint,
+            curve=curve,
+        )
         try:
             renewed = self._jobs.renew(self._grant.job, renewal)
         except ProblemError as error:
             if error.code == LEASE_LOST:
                 self._abandon("its lease is lost")
             else:
-                log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
+                self._log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
         except ClientError as error:
             # The lease may outlive the outage; if not, the service says so when it answers again.
-            log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
+            self._log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
         else:
             match renewed.command:
                 case Command.CONTINUE:
@@ -203,7 +213,7 @@ class Tenure:
                     assert_never(unreachable)
 
     def _abandon(self, why: str) -> None:
-        log.warning("job %d is abandoned: %s", self._grant.job, why)
+        self._log.warning("job %d is abandoned: %s", self._grant.job, why)
         self._lost = True
         self._reporter.stop = True
 
@@ -222,7 +232,7 @@ class Tenure:
         try:
             self._say(lambda: self._jobs.report(self._grant.job, report))
         except ClientError as error:
-            log.error("job %d: its result could not be reported: %s", self._grant.job, error)
+            self._log.error("job %d: its result could not be reported: %s", self._grant.job, error)
             return Ending.LOST
         self._room.suffices()
         return Ending.REPORTED
@@ -234,7 +244,7 @@ class Tenure:
         try:
             self._say(lambda: self._jobs.release(self._grant.job, release))
         except ClientError as error:
-            log.warning("job %d could not be released and will be leased again later: %s", self._grant.job, error)
+            self._log.warning("job %d could not be released and will be leased again later: %s", self._grant.job, error)
         if self._lack is None:
             return Ending.RELEASED
         self._room.lacks(self._lack)
@@ -252,7 +262,7 @@ class Tenure:
                 self._room.lacks(lack, longest_s=FULL_SERVICE_S)
 
     def _give_up(self) -> Ending:
-        log.warning("job %d does not stop; it is given up", self._grant.job)
+        self._log.warning("job %d does not stop; it is given up", self._grant.job)
         if not self._lost:
             self._release()
         return Ending.GIVEN_UP

@@ -18,6 +18,9 @@ def start_finalizing(uow: UnitOfWork, study: Study) -> bool:
     rows = [trial.metrics for trial in trials]
     if study.reference is None:
         study.reference = infer_reference(spec.objectives, rows)
+    if spec.external is not None:  # nothing can be distilled in full: its front is what it was for
+        study.state, study.ended_at = StudyState.COMPLETED, uow.now
+        return True
     for chosen in choose_finalists(spec.objectives, rows, spec.budget.finalists, study.reference):
         trial = trials[chosen]
         uow.trials.add_finalist(Finalist(trial_id=trial.id, state=FinalistState.FINALIZING))

@@ -19,6 +19,7 @@ from protocol.views import (
     WorkerView,
 )
 from service.errors import NotFoundError
+from service.operations.cost import cost_of
 from service.operations.early_stopping import saved_steps
 from service.operations.front import front_hypervolume, front_numbers, view_front
 from service.operations.machines import alive_workers, machine_notes
@@ -88,6 +89,7 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
     jobs = uow.jobs.open(study.id)
     numbers = {trial.id: trial.number for trial in trials}
     alive = alive_workers(uow)
+    cost = cost_of(uow, study)
     return StudyView(
         name=study.name,
         state=study.state,
@@ -102,13 +104,15 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         jobs=tuple(_running_job(job, numbers) for job in jobs),
         hypervolume=front_hypervolume(study, trials),
         front_size=len(front_numbers(study, trials)),
-        remaining_s=remaining_s(study, counts, jobs, uow.jobs.spent(study.id), len(alive), uow.now),
+        remaining_s=remaining_s(study, counts, jobs, cost, len(alive), uow.now),
         notes=study.notes,
         error=study.error,
         failure=study.failure,
         hardware_key=study.hardware_key,
         machines=() if study.ended_at is not None else tuple(machine_notes(study, jobs, alive)),
         saved_steps=saved_steps(trials),
+        device_seconds=cost.by_kind,
+        device_seconds_by_worker=cost.by_worker,
     )
 
 

@@ -23,6 +23,11 @@ class TrialRepository:
     def get(self, identity: int) -> Trial:
         return self._session.get_one(Trial, identity)
 
+    def numbered(self, study: int, number: int) -> Trial | None:
+        """The study's trial of this number."""
+        statement = select(Trial).where(Trial.study_id == study, Trial.number == number)
+        return self._session.scalars(statement).one_or_none()
+
     def of(self, study: int, *states: TrialState) -> Sequence[Trial]:
         """The study's trials by number; all of them unless states are given."""
         statement = select(Trial).where(Trial.study_id == study).order_by(Trial.number)

@@ -545,6 +545,40 @@ def test_the_loop_outlives_an_outage(loop, shutdown, monkeypatch):
     assert pauses == [0.2, 0.4]
 
 
+def test_a_request_keeps_its_name_until_it_is_answered(loop, shutdown, monkeypatch):
+    monkeypatch.setattr(shutdown, "pause", lambda seconds: None)
+    api = Api([Unreachable("no"), refusal("store_unavailable", 503), grant(), None], when_idle=shutdown.ask)
+    loop(api).run()
+    first, *again, then, last = [request.request for request in api.requests]
+    assert again == [first, first]
+    assert len({first, then, last}) == 3
+
+
+def test_log_lines_say_of_which_job_they_are(loop, shutdown, caplog):
+    caplog.set_level("INFO")
+
+    def fail(reporter):
+        raise RuntimeError("boom")
+
+    loop(Api([grant(job=7, attempt=2)], when_idle=shutdown.ask), fail).run()
+    told = [record for record in caplog.records if record.name.startswith("worker") and "job 7" in record.message]
+    assert [record.levelname for record in told] == ["INFO", "ERROR", "INFO"]
+    assert {(record.study, record.trial, record.job, record.attempt) for record in told} == {("demo", None, 7, 2)}
+
+
+def test_renewals_are_numbered(hold):
+    enough = threading.Event()
+
+    def on_renew(renewal):
+        if renewal.number == 3:
+            enough.set()
+        return Command.CONTINUE
+
+    api = Api(on_renew=on_renew)
+    assert hold(api, lambda reporter: enough.wait(SOON_S) and OUTCOME) is Ending.REPORTED
+    assert [renewal.number for renewal in api.renewals][:3] == [1, 2, 3]
+
+
 def test_the_loop_waits_for_room_and_goes_on(loop, shutdown, told, monkeypatch):
     pauses = []
     monkeypatch.setattr(shutdown, "pause", pauses.append)
