@@ -174,8 +174,13 @@ class Leases(RuleBasedStateMachine):
             grant, outcome = data.draw(st.sampled_from(self.told))
             self.report(grant, outcome)
 
-    @rule(grant=grants)
-    def release(self, grant):
+    @rule(grant=grants, times=st.integers(1, 2))
+    def release(self, grant, times):
+        """Also twice in a row: the first answer was lost."""
+        for _ in range(times):
+            self.release_once(grant)
+
+    def release_once(self, grant):
         job = self.jobs[grant.job]
         if job.ends[grant.attempt] is AttemptEnd.RELEASED:
             self.worker.release(grant)
