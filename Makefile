@@ -27,8 +27,9 @@ check: .venv/ready-dev ## format, lint, types, import rules, migrations in sync
 verify: .venv/ready-dev ## what is long: killed processes, a real browser, the installed wheel
 	@$(BIN)/python -m pytest -m "browser or chaos" -o addopts="--import-mode=importlib -v --strict-markers"
 
-bench: .venv/ready-dev ## the benchmarks, one after the other (about three hours)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: .venv/ready-dev ## the benchmarks that need nothing but this machine, quiet; the others say what they need
+	@for script in encoder_speed distillation_speed space_columns initialisation docstrings_students latency_repeatability \
+	  runtimes suggest_speed; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean: ## remove .venv and caches; studies in .stillhouse stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
