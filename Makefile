@@ -15,7 +15,7 @@ demo: .venv/ready-demo ## a whole search on this machine: teacher, distillation,
 	@$(BIN)/stillhouse run examples/demo.yaml $(if $(AGAIN),--again)
 
 test: .venv/ready-dev ## the tests (< 10 minutes)
-	@$(BIN)/python -m pytest -m "not browser and not chaos"
+	@$(BIN)/python -m pytest -m "not browser and not chaos" --numprocesses 2 --dist loadfile
 
 check: .venv/ready-dev ## format, lint, types, import rules, migrations in sync
 	@$(BIN)/ruff format --check .
