@@ -31,8 +31,13 @@ STUDY: Commands = {
     "create": studying.study_create,
     "list": studying.study_list,
     "show": studying.study_show,
+    "report": studying.study_report,
 }
-GROUPS: Mapping[str, tuple[str, Commands]] = {"study": ("Studies of a running service.", STUDY)}
+TRIAL: Commands = {"show": studying.trial_show}
+GROUPS: Mapping[str, tuple[str, Commands]] = {
+    "study": ("Studies of a running service.", STUDY),
+    "trial": ("Trials of a running service.", TRIAL),
+}
 
 
 def _group(help_text: str, commands: Commands, *, name: str | None = None) -> typer.Typer:

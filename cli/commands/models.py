@@ -187,6 +187,13 @@ def export(
         list[str] | None,
         typer.Option("--platform", help="Platform of StableHLO (repeat it); cpu, cuda and tpu by default."),
     ] = None,
+    card_license: Annotated[
+        str | None,
+        typer.Option("--license", metavar="ID", help="Licence for the model cards of a study, such as apache-2.0."),
+    ] = None,
+    card_language: Annotated[
+        str | None, typer.Option("--language", metavar="CODE", help="Language for the model cards, such as en.")
+    ] = None,
     url: Url = DEFAULT_URL,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -206,6 +213,8 @@ def export(
             raise BadInputError(f"{error}; to export a checkpoint's folder add --format") from error
         raise
     from cli import reading
+    from cli.exports import Owner
 
-    folder = to if to is not None else home / "exports" / name
-    return reading.export(url, name, folder.expanduser().absolute())
+    target = to if to is not None else home / "exports" / name
+    owner = Owner(license=card_license, language=card_language)
+    return reading.export(url, name, target.expanduser().absolute(), owner)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from cli.options import DEFAULT_URL, Json, Name, StudyFile, Url
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_URL, Json, Name, StudyFile, Url, folder
 
 
 def study_create(study_file: StudyFile, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
@@ -26,8 +31,33 @@ def study_show(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> Non
     reading.show(url, name, as_json=as_json)
 
 
+def study_report(
+    name: Name,
+    to: Annotated[
+        Path | None, typer.Option("--to", parser=folder, metavar="FILE.html", help="File to write; STUDY.html here.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Write a study as one HTML file, for people without the service."""
+    from cli.reporting import report
+
+    report(url, name, (Path(f"{name}.html") if to is None else to).expanduser().absolute())
+
+
 def front(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
     """Show the front of a study."""
     from cli import reading
 
     reading.front(url, name, as_json=as_json)
+
+
+def trial_show(
+    name: Name,
+    number: Annotated[int, typer.Argument(metavar="TRIAL", min=1, help="The trial's number.", show_default=False)],
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> None:
+    """Show one trial: its architecture, why it was suggested, what was measured of it."""
+    from cli import trial
+
+    trial.show(url, name, number, as_json=as_json)

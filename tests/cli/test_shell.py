@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from cli.errors import ExitCode
+from cli.reference import reference
 
 MOST_MODULES = 220
 """`--help` imports so many at most, interpreter and Typer included: each costs a start some time."""
@@ -56,3 +57,17 @@ def test_every_exit_code_says_what_it_means(stillhouse):
     assert {code.value for code in ExitCode} == {0, 1, 2, 130}
     for code in ExitCode:
         assert re.search(r"\w", code.meaning)
+
+
+def test_the_reference_is_what_the_command_says(pytestconfig):
+    """`python -m cli.reference > docs/reference/cli.md` writes it."""
+    assert (pytestconfig.rootpath / "docs" / "reference" / "cli.md").read_text() == reference()
+
+
+def test_the_reference_has_every_command_and_code():
+    text = reference()
+    for command in ("run", "study create", "study report", "trial show", "doctor", "export"):
+        assert f"\n## stillhouse {command}\n" in text
+    for code in ExitCode:
+        assert f"\n| {code.value} | {code.meaning} |\n" in text
+    assert "--supervised" not in text

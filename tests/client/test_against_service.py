@@ -72,9 +72,9 @@ def test_a_study_is_created_once_and_found_by_its_name(client):
     created = client.studies.create(spec("first"))
     again = client.studies.create(spec("first"))
     assert created.state is StudyState.PREPARING
-    assert again.created_at == created.created_at
-    assert created.digest == spec("first").digest
-    assert client.studies.get("first") == again
+    assert again.view.created_at == created.view.created_at
+    assert created.view.digest == spec("first").digest
+    assert client.studies.get("first").view == again.view
     assert "first" in [study.name for study in client.studies.list()]
     assert client.studies.trials("first") == ()
     assert client.studies.front("first").numbers == ()
@@ -111,7 +111,7 @@ def test_a_job_is_leased_renewed_released_and_reported(client, tmp_path):
         attempt=grant.attempt, progress=Progress(stage="teaching", done=1, total=2), checkpoint=checkpoint
     )
     assert client.jobs.renew(grant.job, renewal).command is Command.CONTINUE
-    (job,) = client.studies.get("fourth").jobs
+    (job,) = client.studies.view("fourth").jobs
     assert job.progress == Progress(stage="teaching", done=1, total=2)
 
     client.jobs.release(grant.job, Release(attempt=grant.attempt, checkpoint=checkpoint))
@@ -124,7 +124,7 @@ def test_a_job_is_leased_renewed_released_and_reported(client, tmp_path):
     failure = Failure(reason=FailureReason.INVALID, message="there is no such teacher")
     for _ in range(2):  # a repeated report is the same report
         client.jobs.report(second.job, Report(attempt=second.attempt, result=failure))
-    study = client.studies.get("fourth")
+    study = client.studies.view("fourth")
     assert study.state is StudyState.FAILED
     assert "there is no such teacher" in study.error
 
