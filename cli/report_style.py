@@ -18,8 +18,10 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 caption { text-align: left; font-weight: 600; padding: .25rem 0; }
 th, td { text-align: left; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--rule); vertical-align: top; }
 th { color: var(--soft); font-weight: 500; } pre { overflow-x: auto; white-space: pre-wrap; font-size: .85em; }
-figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9em; } summary { cursor: pointer; }
-svg { width: 100%; height: auto; } svg text { fill: var(--soft); font-size: 12px; } svg .grid { stroke: var(--rule); }
+figure { margin: 1rem 0; overflow-x: auto; } figcaption { color: var(--soft); font-size: .9em; }
+summary { cursor: pointer; }
+svg { width: 100%; min-width: 34rem; height: auto; }
+svg text { fill: var(--soft); font-size: 12px; } svg .grid { stroke: var(--rule); }
 svg path { fill: none; stroke: var(--best); stroke-width: 1.5; } svg path.teacher { stroke: var(--teacher);
   stroke-dasharray: 5 4; } svg g.trial circle { fill: var(--trial); } svg g.best circle { fill: var(--best); }
 svg g.best .interval { stroke: var(--best); opacity: .5; } svg g.teacher path { fill: var(--teacher); stroke: none; }
