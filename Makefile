@@ -40,7 +40,7 @@ clean: ## remove .venv and caches; studies in .stillhouse stay
 	@$(PYTHON) -m venv .venv
 
 .venv/ready-demo: EXTRAS := server,worker,jax
-.venv/ready-dev: EXTRAS := server,worker,jax,onnx,cuda,dev
+.venv/ready-dev: EXTRAS := server,worker,jax,onnx,cuda,pandas,optuna,mlflow,dev
 .venv/ready-demo .venv/ready-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing Stillhouse [$(EXTRAS)] into .venv (a few minutes the first time)"
 	@# torch first and by its exact version, so that no other package's range chooses another build
