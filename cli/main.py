@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli.commands import operating
 from cli.errors import BadInputError, CliError, ExitCode
 from cli.interrupts import Interrupts
 from cli.names import study_name
@@ -334,6 +335,10 @@ def worker(
             supervised=supervised,
         )
     )
+
+
+for _command in (operating.backup, operating.restore, operating.migrate):
+    app.command()(_command)
 
 
 @studies.command("create")
