@@ -15,7 +15,7 @@ demo: .venv/ready-demo ## a whole search on this machine: teacher, distillation,
 	@$(BIN)/stillhouse run examples/demo.yaml $(if $(AGAIN),--again)
 
 test: .venv/ready-dev ## the tests (< 10 minutes)
-	@$(BIN)/python -m pytest -m "not browser and not chaos"
+	@$(BIN)/python -m pytest -m "not browser and not chaos" --numprocesses 2 --dist loadfile
 
 check: .venv/ready-dev ## format, lint, types, import rules, migrations in sync
 	@$(BIN)/ruff format --check .
@@ -40,7 +40,7 @@ clean: ## remove .venv and caches; studies in .stillhouse stay
 	@$(PYTHON) -m venv .venv
 
 .venv/ready-demo: EXTRAS := server,worker,jax
-.venv/ready-dev: EXTRAS := server,worker,jax,onnx,cuda,dev
+.venv/ready-dev: EXTRAS := server,worker,jax,onnx,cuda,pandas,optuna,mlflow,dev
 .venv/ready-demo .venv/ready-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing Stillhouse [$(EXTRAS)] into .venv (a few minutes the first time)"
 	@# torch first and by its exact version, so that no other package's range chooses another build

@@ -7,25 +7,11 @@ from typing import Annotated
 
 import typer
 
-
-def _folder(text: str | Path) -> Path:
-    if not str(text):
-        raise typer.BadParameter("it is empty; name a folder, '.' for this one")
-    return Path(text)
-
-
-Home = Annotated[
-    Path,
-    typer.Option(envvar="STILLHOUSE_HOME", parser=_folder, metavar="PATH", help="Folder of database and artefacts."),
-]
-Database = Annotated[
-    str | None, typer.Option(envvar="STILLHOUSE_DATABASE_URL", help="Database; SQLite in the home by default.")
-]
-DEFAULT_HOME = Path(".stillhouse")
+from cli.options import DEFAULT_HOME, Database, Home, folder
 
 
 def backup(
-    to: Annotated[Path, typer.Option("--to", parser=_folder, metavar="FOLDER", help="A new or empty folder.")],
+    to: Annotated[Path, typer.Option("--to", parser=folder, metavar="FOLDER", help="A new or empty folder.")],
     home: Home = DEFAULT_HOME,
     database_url: Database = None,
 ) -> None:
@@ -36,14 +22,14 @@ def backup(
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The backup.", show_default=False)],
+    backup_folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The backup.", show_default=False)],
     home: Home = DEFAULT_HOME,
     database_url: Database = None,
 ) -> None:
     """Fill an empty database and its artefacts from a backup; overwrites nothing."""
     from cli.backup import run_restore
 
-    run_restore(home.expanduser().absolute(), database_url, folder.expanduser().absolute())
+    run_restore(home.expanduser().absolute(), database_url, backup_folder.expanduser().absolute())
 
 
 def migrate(home: Home = DEFAULT_HOME, database_url: Database = None) -> None:
