@@ -26,9 +26,9 @@ COMMANDS: Commands = {
     "measure": models.measure,
     "export": models.export,
     "doctor": machine.doctor,
+    "migrate": operating.migrate,
     "backup": operating.backup,
     "restore": operating.restore,
-    "migrate": operating.migrate,
 }
 STUDY: Commands = {
     "create": studying.study_create,

@@ -22,14 +22,14 @@ def backup(
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The backup.", show_default=False)],
+    backup_folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The backup.", show_default=False)],
     home: Home = DEFAULT_HOME,
     database_url: Database = None,
 ) -> None:
     """Fill an empty database and its artefacts from a backup; overwrites nothing."""
     from cli.backup import run_restore
 
-    run_restore(home.expanduser().absolute(), database_url, folder.expanduser().absolute())
+    run_restore(home.expanduser().absolute(), database_url, backup_folder.expanduser().absolute())
 
 
 def migrate(home: Home = DEFAULT_HOME, database_url: Database = None) -> None:

@@ -29,7 +29,9 @@ class Database:
     def restart(self) -> None:
         """At once, as after a crash: whoever is connected loses the connection in the middle of what it does."""
         control = [str(self._binaries / "pg_ctl"), "-D", str(self._folder), "-m", "immediate", "-w", "-t", "60"]
-        subprocess.run([*control, "restart", "-l", str(self._folder / "log")], check=True, stdout=subprocess.DEVNULL)
+        command = [*control, "restart", "-l", str(self._folder / "log")]
+        owner = self._folder.stat().st_uid  # PostgreSQL runs as somebody else where the tests run as root
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=owner, cwd=self._folder)
 
     def cut(self) -> None:
         """Ends every connection."""

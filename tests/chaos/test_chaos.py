@@ -71,7 +71,7 @@ class Fleet:
             name = f"worker-{place}"
             self._starts[name] = (roles.run_worker, self.proxy.url, home / name, name, skew_s)
         self.running = {}
-        self.frozen = set()
+        self.frozen = {}
         for name in self._starts:
             self.start(name)
 
@@ -90,7 +90,7 @@ class Fleet:
         """kill -9, and it is there again."""
         self.running[name].kill()
         self.running[name].join()
-        self.frozen.discard(name)
+        self.frozen.pop(name, None)
         self.start(name)
 
     def end(self, name):
@@ -104,12 +104,14 @@ class Fleet:
     def freeze(self, name):
         """Its lease ends meanwhile; later it goes on as if nothing had happened."""
         os.kill(self.running[name].pid, signal.SIGSTOP)
-        self.frozen.add(name)
+        self.frozen.setdefault(name, time.monotonic())
 
-    def thaw(self):
-        for name in self.frozen:
-            os.kill(self.running[name].pid, signal.SIGCONT)
-        self.frozen.clear()
+    def thaw(self, *, after_s=0.0):
+        """Those that have been frozen for so long."""
+        for name, since_s in list(self.frozen.items()):
+            if time.monotonic() >= since_s + after_s:
+                os.kill(self.running[name].pid, signal.SIGCONT)
+                del self.frozen[name]
 
     def fill_disk(self, is_full):
         for name in self.names("server"):
@@ -214,6 +216,7 @@ def test_nothing_is_lost_and_nothing_counted_twice(database, tmp_path, capsys, r
                 happened[name] += 1
                 may_happen[name][1]()
                 get_on(books, fleet)
+                fleet.thaw(after_s=1.5 * roles.LEASE_S)
             fleet.mend()
             until(lambda: books.value(OPEN_STUDIES) == 0, "all studies to end")
         found = audit(books, created, ArtefactFiles(tmp_path / "artefacts"))
