@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import assert_never
 
 
 class ExitCode(IntEnum):
@@ -12,6 +13,26 @@ class ExitCode(IntEnum):
     UPGRADE_NEEDED = 3
     """Worker and service are of versions that do not work together: starting again changes nothing."""
     INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """As the reference says it."""
+        match self:
+            case ExitCode.DONE:
+                return "done"
+            case ExitCode.FAILED:
+                return (
+                    "it broke, or it did not come out: a study that failed, a checkpoint that is not reproduced, a"
+                    " machine that cannot run a study, a service that does not answer"
+                )
+            case ExitCode.BAD_INPUT:
+                return "what was asked for cannot be done; the message names the key, file or option"
+            case ExitCode.UPGRADE_NEEDED:
+                return "worker and service are of versions that do not work together; the message says which is older"
+            case ExitCode.INTERRUPTED:
+                return "interrupted; the message says how to go on"
+            case _:
+                assert_never(self)
 
 
 class CliError(Exception):

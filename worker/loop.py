@@ -11,10 +11,10 @@ from pathlib import Path
 from client import ClientError, ProblemError
 from hardware.drift import DriftWatch
 from protocol.jobs import PROTOCOL_VERSION, Grant, JobKind, LeaseRequest, Reading, Release
+from protocol.log_fields import about
 from protocol.targets import Target
 from worker.announcement import reading_of
 from worker.checkpoints import Checkpoints
-from worker.job_log import job_log
 from worker.room import Room, lack_of_room
 from worker.runner import Runner
 from worker.shutdown import Shutdown
@@ -70,6 +70,7 @@ class Loop:
         pause_s, ending = FIRST_PAUSE_S, None
         name = _request_name()
         while not self._shutdown.asked:
+            self._shutdown.beat()
             try:
                 asked = self._request.model_copy(update={"readings": self._readings, "request": name})
                 grant = self._jobs.lease(asked)
@@ -102,9 +103,12 @@ class Loop:
         self._readings = (*self._readings, *taken)[-MOST_READINGS:]
 
     def _work_on(self, grant: Grant) -> Ending:
+        with about(study=grant.study, trial=grant.trial, job=grant.job, attempt=grant.attempt):
+            return self._work_on_job(grant)
+
+    def _work_on_job(self, grant: Grant) -> Ending:
         trial = "" if grant.trial is None else f", trial {grant.trial}"
-        told = job_log(log, grant)
-        told.info("job %d attempt %d: %s for %s%s", grant.job, grant.attempt, grant.work.kind, grant.study, trial)
+        log.info("job %d attempt %d: %s for %s%s", grant.job, grant.attempt, grant.work.kind, grant.study, trial)
         outbox = self._work / f"outbox-{uuid.uuid4().hex}"  # made by the job, whose disk may be full
         runner, checkpoints = self._runners[grant.work.kind], Checkpoints(outbox, self._upload)
         tenure = Tenure(
@@ -114,7 +118,7 @@ class Loop:
             ending = tenure.hold()
         finally:
             shutil.rmtree(outbox, ignore_errors=True)
-        told.info("job %d: %s", grant.job, ending)
+        log.info("job %d: %s", grant.job, ending)
         return ending
 
     def _give_back(self, grant: Grant) -> Ending:
@@ -122,8 +126,7 @@ class Loop:
         try:
             self._jobs.release(grant.job, Release(attempt=grant.attempt))
         except ClientError as error:
-            told = job_log(log, grant)
-            told.warning("job %d could not be released and will be leased again later: %s", grant.job, error)
+            log.warning("job %d could not be released and will be leased again later: %s", grant.job, error)
         return Ending.RELEASED
 
 

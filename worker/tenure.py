@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, assert_never
@@ -31,7 +32,6 @@ from protocol.problem import LEASE_LOST
 from worker.checkpoints import Checkpoints
 from worker.errors import Interrupted
 from worker.failures import failure_of
-from worker.job_log import job_log
 from worker.room import Room, lack_of_room, none_left
 from worker.runner import Runner
 from worker.shutdown import Shutdown
@@ -124,7 +124,8 @@ class Tenure:
         self._grant, self._runner, self._jobs = grant, runner, jobs
         self._checkpoints, self._shutdown, self._room, self._work = checkpoints, shutdown, room, work
         self._reporter = _Reporter(checkpoints)
-        self._thread = threading.Thread(target=self._run, name=f"job-{grant.job}", daemon=True)
+        known = copy_context()  # the lines of its log say whose they are
+        self._thread = threading.Thread(target=known.run, args=(self._run,), name=f"job-{grant.job}", daemon=True)
         self._result: Outcome | Failure | Stopped | None = None
         self._lack: str | None = None
         self._lost = False
@@ -132,7 +133,6 @@ class Tenure:
         self._renewed_s = time.monotonic()
         self._told: _News = (None, None, ())
         self._renewals = 0
-        self._log = job_log(log, grant)
 
     def hold(self) -> Ending:
         """Run the job and keep its lease until it ends, is lost, or the worker shall end.
@@ -163,7 +163,7 @@ class Tenure:
             # What ends because it was stopped has an answer, what ends for any other reason is given back.
             self._result = Stopped(progress=self._reporter.latest) if self._reporter.is_over else None
         except Exception as error:  # the job boundary: whatever a job raises is its failure, not the worker's
-            self._log.exception("job %d failed", self._grant.job)
+            log.exception("job %d failed", self._grant.job)
             failure = failure_of(error)
             self._lack = lack_of_room(error, self._work)
             if self._lack is None and failure.reason is FailureReason.ERROR:
@@ -197,10 +197,10 @@ class Tenure:
             if error.code == LEASE_LOST:
                 self._abandon("its lease is lost")
             else:
-                self._log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
+                log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
         except ClientError as error:
             # The lease may outlive the outage; if not, the service says so when it answers again.
-            self._log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
+            log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
         else:
             match renewed.command:
                 case Command.CONTINUE:
@@ -213,7 +213,7 @@ class Tenure:
                     assert_never(unreachable)
 
     def _abandon(self, why: str) -> None:
-        self._log.warning("job %d is abandoned: %s", self._grant.job, why)
+        log.warning("job %d is abandoned: %s", self._grant.job, why)
         self._lost = True
         self._reporter.stop = True
 
@@ -232,7 +232,7 @@ class Tenure:
         try:
             self._say(lambda: self._jobs.report(self._grant.job, report))
         except ClientError as error:
-            self._log.error("job %d: its result could not be reported: %s", self._grant.job, error)
+            log.error("job %d: its result could not be reported: %s", self._grant.job, error)
             return Ending.LOST
         self._room.suffices()
         return Ending.REPORTED
@@ -244,7 +244,7 @@ class Tenure:
         try:
             self._say(lambda: self._jobs.release(self._grant.job, release))
         except ClientError as error:
-            self._log.warning("job %d could not be released and will be leased again later: %s", self._grant.job, error)
+            log.warning("job %d could not be released and will be leased again later: %s", self._grant.job, error)
         if self._lack is None:
             return Ending.RELEASED
         self._room.lacks(self._lack)
@@ -262,7 +262,7 @@ class Tenure:
                 self._room.lacks(lack, longest_s=FULL_SERVICE_S)
 
     def _give_up(self) -> Ending:
-        self._log.warning("job %d does not stop; it is given up", self._grant.job)
+        log.warning("job %d does not stop; it is given up", self._grant.job)
         if not self._lost:
             self._release()
         return Ending.GIVEN_UP

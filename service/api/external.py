@@ -9,8 +9,10 @@ from fastapi import APIRouter, Path, Request
 from starlette.concurrency import run_in_threadpool
 
 from protocol.jobs import Ask, Tell
+from protocol.log_fields import learned
 from protocol.views import AskedView, ToldView
 from service.api.dependencies import Parts, PartsOf
+from service.errors import DrainingError
 from service.operations import external
 
 router = APIRouter(tags=["external trials"])
@@ -25,6 +27,9 @@ async def ask(name: str, message: Ask, request: Request, parts: PartsOf) -> Aske
 
     Empty where none came up in the time given, or the study has ended: `state` says which.
     """
+    if parts.drain.begun:
+        raise DrainingError("this replica is about to end; ask again")
+    learned(worker=message.worker, study=name)
     clock = asyncio.get_running_loop().time
     end = clock() + message.wait_s
     study = await run_in_threadpool(_study, parts, name)
@@ -42,6 +47,7 @@ async def ask(name: str, message: Ask, request: Request, parts: PartsOf) -> Aske
 @router.post("/studies/{name}/trials/{number}:tell")
 def tell(name: str, number: Annotated[int, Path(ge=1, lt=2**31)], message: Tell, parts: PartsOf) -> ToldView:
     """Ends the attempt at a trial with its metrics, a failure, or why it is infeasible. The same may be told again."""
+    learned(study=name, trial=number, attempt=message.attempt)
     return external.tell(parts.store, parts.settings, name, number, message)
 
 

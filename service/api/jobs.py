@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from protocol.jobs import Grant, LeaseRequest, Release, Renewal, Renewed, Report, refusal
+from protocol.log_fields import learned
 from protocol.views import JobView, WorkerView
 from service.api.dependencies import Parts, PartsOf, ReadUnit
-from service.errors import UpgradeNeededError
+from service.errors import DrainingError, UpgradeNeededError
 from service.operations import jobs, views
 from service.operations.audit import audited, job_view
 
@@ -47,11 +48,15 @@ async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Gran
 
     Waiting holds neither a thread nor a transaction.
     """
+    if parts.drain.begun:
+        raise DrainingError("this replica is about to end; ask again")
+    learned(worker=message.worker)
     clock = asyncio.get_running_loop().time
     end = clock() + message.wait_s
     while True:
         grant = await run_in_threadpool(_lease, parts, message)
         if grant is not None:
+            learned(job=grant.job, attempt=grant.attempt, study=grant.study, trial=grant.trial)
             return grant
         woken = await parts.watch.wait(message, end - clock())
         # A worker that is gone must not be given a job: it would be lost until its lease expires.
@@ -62,6 +67,7 @@ async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Gran
 @router.post("/jobs/{job}:renew")
 def renew(job: JobId, message: Renewal, parts: PartsOf) -> Renewed:
     """Keeps the lease, and says whether the job is still wanted."""
+    learned(attempt=message.attempt)
     with audited(parts.store, job, message) as uow:
         return jobs.renew(uow, parts.settings, job, message)
 
@@ -69,6 +75,7 @@ def renew(job: JobId, message: Renewal, parts: PartsOf) -> Renewed:
 @router.post("/jobs/{job}:report", status_code=200)
 def report(job: JobId, message: Report, parts: PartsOf) -> dict[str, str]:
     """Ends the attempt. The same report may be sent any number of times."""
+    learned(attempt=message.attempt)
     with audited(parts.store, job, message) as uow:
         jobs.report(uow, parts.settings, job, message)
     return {}
@@ -77,6 +84,7 @@ def report(job: JobId, message: Report, parts: PartsOf) -> dict[str, str]:
 @router.post("/jobs/{job}:release", status_code=200)
 def release(job: JobId, message: Release, parts: PartsOf) -> dict[str, str]:
     """Gives the job back; the attempt does not count."""
+    learned(attempt=message.attempt)
     with audited(parts.store, job, message) as uow:
         jobs.release(uow, job, message)
     return {}

@@ -26,6 +26,7 @@ from protocol.jobs import (
     Renewed,
     Stopped,
 )
+from protocol.log_fields import fields_now
 from protocol.problem import Problem
 from protocol.targets import Target
 from worker.checkpoints import Checkpoints
@@ -555,15 +556,17 @@ def test_a_request_keeps_its_name_until_it_is_answered(loop, shutdown, monkeypat
 
 
 def test_log_lines_say_of_which_job_they_are(loop, shutdown, caplog):
+    """Also those of the job's own thread."""
     caplog.set_level("INFO")
+    known = []
+    caplog.handler.addFilter(lambda record: known.append((record.getMessage(), dict(fields_now()))) or True)
 
     def fail(reporter):
         raise RuntimeError("boom")
 
     loop(Api([grant(job=7, attempt=2)], when_idle=shutdown.ask), fail).run()
-    told = [record for record in caplog.records if record.name.startswith("worker") and "job 7" in record.message]
-    assert [record.levelname for record in told] == ["INFO", "ERROR", "INFO"]
-    assert {(record.study, record.trial, record.job, record.attempt) for record in told} == {("demo", None, 7, 2)}
+    told = [fields for message, fields in known if "job 7" in message]
+    assert told == [{"study": "demo", "job": 7, "attempt": 2}] * 3
 
 
 def test_renewals_are_numbered(hold):
