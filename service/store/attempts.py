@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from protocol.jobs import AttemptEnd, JobKind
+from protocol.jobs import AttemptEnd, JobKind, JobState
 from service.store.tables import Attempt, Job, StaleWrite
 
 MOST_STALE = 50
@@ -95,8 +95,12 @@ class AttemptRepository:
         ]
 
     def running(self, study: int) -> Sequence[Attempt]:
-        """The study's attempts that have not ended."""
-        statement = select(Attempt).where(Attempt.study_id == study, Attempt.ended_at.is_(None))
+        """The study's attempts that have their jobs: after a restored backup some neither ended nor have them."""
+        statement = (
+            select(Attempt)
+            .join(Job, (Job.id == Attempt.job_id) & (Job.attempt == Attempt.attempt))
+            .where(Attempt.study_id == study, Attempt.ended_at.is_(None), Job.state == JobState.LEASED)
+        )
         return self._session.scalars(statement.order_by(Attempt.job_id)).all()
 
     def refused(self, job: Job, write: StaleWrite) -> None:

@@ -121,3 +121,15 @@ def test_study_that_has_ended_says_what_it_cost(worker, clock):
         add_trial(uow, study, worker.answers.teacher, "test")
     do(worker, clock, 5)
     assert worker.study().device_seconds["measure"] == 5
+
+
+def test_attempt_that_a_restored_backup_knows_as_running_costs_nothing_more(worker, clock):
+    searching(worker)
+    grant = worker.lease()
+    with worker.store.write() as uow:
+        job = uow.jobs.lock(grant.job)  # as a restore does, so that nobody's attempt fits any more
+        job.attempt, job.released = job.attempt + 1000, job.released + 1001
+    clock.advance(10_000)
+    assert "measure" not in worker.study().device_seconds
+    worker.work(JobKind.MEASURE)
+    assert [attempt.attempt for attempt in worker.job(grant.job).attempts] == [1, 1002]
