@@ -15,12 +15,15 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
-from service.api import artefacts, calibrations, health, jobs, problems, studies
+from service.api import artefacts, calibrations, devices, events, health, jobs, plots, problems, studies, trials
 from service.api.dependencies import Parts, check_host
+from service.api.documentation import document, operation_id
+from service.api.event_watch import EventWatch
 from service.api.queue_watch import QueueWatch
 from service.clock import Clock, utc_now
 from service.errors import PortTakenError, ServiceError, StoreUnavailableError
 from service.operations.jobs import sweep
+from service.operations.tidying import tidy
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
 from service.store.migrate import upgrade
@@ -32,6 +35,9 @@ GRACE_S = 5
 """How long answers that are on their way may take when the service stops."""
 
 
+TIDY_S = 3600.0
+
+
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """The application; its database is brought up to date first.
 
@@ -40,7 +46,13 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """
     upgrade(settings.database_url)
     store = Store(settings.database_url, clock)
-    parts = Parts(settings=settings, store=store, files=ArtefactFiles(settings.artefacts), watch=QueueWatch(store))
+    parts = Parts(
+        settings=settings,
+        store=store,
+        files=ArtefactFiles(settings.artefacts),
+        watch=QueueWatch(store),
+        events=EventWatch(store),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -53,6 +65,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
             stopping.set()
             await sweeping
             await parts.watch.closed()
+            await parts.events.closed()
             store.close()
 
     # The framework's own pages with the documentation would fetch scripts from elsewhere.
@@ -64,11 +77,13 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         dependencies=[Depends(check_host)],
+        generate_unique_id_function=operation_id,
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (studies, jobs, calibrations, artefacts, health):
+    for module in (studies, trials, plots, events, jobs, devices, calibrations, artefacts, health):
         app.include_router(module.router, prefix="/v1")
+    document(app)
     app.include_router(dashboard.router)
     dashboard.mount_static(app)
     return app
@@ -106,7 +121,7 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
         app = create_app(settings)
         server = _Server(
             uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S),
-            app.state.parts.watch,
+            app.state.parts,
         )
         if ready is not None:
             ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
@@ -116,22 +131,28 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
 
 
 class _Server(uvicorn.Server):
-    """Lets long polls go as soon as it is told to stop, instead of waiting for them."""
+    """Lets long polls and listeners go as soon as it is told to stop, instead of waiting for them."""
 
-    def __init__(self, config: uvicorn.Config, watch: QueueWatch) -> None:
+    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
-        self._watch = watch
+        self._parts = parts
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._watch.close()
+        self._parts.watch.close()
+        self._parts.events.close()
         await super().shutdown(sockets)
 
 
 async def _sweep_until(stopping: asyncio.Event, parts: Parts) -> None:
-    """Ends expired leases also while nobody asks for jobs."""
+    """Ends expired leases also while nobody asks for jobs; now and then forgets what was kept for a while only."""
+    clock = asyncio.get_running_loop().time
+    tidied = clock()
     while not stopping.is_set():
         try:
             await run_in_threadpool(_sweep, parts)
+            if clock() > tidied + TIDY_S:
+                tidied = clock()
+                await run_in_threadpool(_tidy, parts)
         except StoreUnavailableError as error:
             logger.warning("%s; sweeping again", error)
         with suppress(TimeoutError):
@@ -144,6 +165,11 @@ def _sweep(parts: Parts) -> None:
     if expired:
         with parts.store.write() as uow:
             sweep(uow, parts.settings)
+
+
+def _tidy(parts: Parts) -> None:
+    with parts.store.write() as uow:
+        tidy(uow)
 
 
 def _version() -> str:

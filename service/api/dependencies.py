@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from protocol.mistakes import cut
+from service.api.event_watch import EventWatch
 from service.api.queue_watch import QueueWatch
 from service.errors import UnknownHostError
 from service.settings import HOSTS_VARIABLE, Settings
@@ -27,6 +28,7 @@ class Parts:
     store: Store
     files: ArtefactFiles
     watch: QueueWatch
+    events: EventWatch
 
 
 async def get_parts(request: Request) -> Parts:
