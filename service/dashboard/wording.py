@@ -26,6 +26,12 @@ def time_taken(study: StudyView) -> str:
     return NONE if study.ended_at is None else format_duration((study.ended_at - study.created_at).total_seconds())
 
 
+def device_time(study: StudyView) -> str:
+    """How long its jobs have had workers, all together."""
+    seconds = sum(getattr(study, "device_seconds", {}).values())
+    return format_duration(seconds) if seconds else NONE
+
+
 def hypervolume_text(value: float | None) -> str:
     """Four significant digits: 0.4123."""
     if value is None or not math.isfinite(value):
