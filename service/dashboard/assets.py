@@ -49,7 +49,7 @@ def plotly_script() -> Path:
 
 @cache
 def modules_of(name: str) -> tuple[str, ...]:
-    """The names of the modules that this one imports, directly or not: fetched at once, not one import after another."""
+    """The modules that this one imports, directly or not: to be fetched at once, not one import after another."""
     found: list[str] = [name]
     for module in found:  # grows meanwhile
         text = (HERE / "static" / module).read_text(encoding="utf-8")

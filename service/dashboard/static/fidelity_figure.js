@@ -15,9 +15,9 @@ export function pairsOf(columns) {
 export function fidelityText(columns, pairs) {
   const { name, better, unit } = metricOf(columns.study.spec.task.metric);
   const gains = pairs.map(({ flash, full }) => (better === "maximize" ? full - flash : flash - full));
-  const written_ = (gain) => (unit === "share" ? `${gain < 0 ? "−" : "+"}${(100 * Math.abs(gain)).toFixed(1)} points` : written(name, gain));
+  const gained = (gain) => (unit === "share" ? `${gain < 0 ? "−" : "+"}${(100 * Math.abs(gain)).toFixed(1)} points` : written(name, gain));
   const [least, most] = [Math.min(...gains), Math.max(...gains)];
-  const range = pairs.length === 1 ? written_(least) : `${written_(least)} to ${written_(most)}`;
+  const range = [...new Set([gained(least), gained(most)])].join(" to ");
   return `${pairs.length === 1 ? "One trial was" : `${pairs.length} trials were`} distilled in full: ${range} on the selection split.`;
 }
 

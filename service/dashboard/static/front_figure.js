@@ -5,12 +5,14 @@ import { DASHES } from "./front_legend.js";
 import { baselines, bounds, everyPoint } from "./front_points.js";
 import { axisTitle, metricOf, written } from "./metrics.js";
 import { CONFIG, axis, colours, layout, plain, plotly } from "./plot.js";
+import { thinned } from "./thinning.js";
 
 const FOOT = 0.02;
 /** Notes at the lower edge are above the marks at the foot. */
 const FOOT_PX = 18;
 const ROW_PX = 19;
-const RING_PX = 11;
+/** A circle in pixels, of curves: Plotly's own circles are squeezed on logarithmic axes. */
+const RING = "M-11,0C-11,-6.1,-6.1,-11,0,-11C6.1,-11,11,-6.1,11,0C11,6.1,6.1,11,0,11C-6.1,11,-11,6.1,-11,0Z";
 /** Beyond so many marks each is small and faint, or nothing could be told apart. */
 const MANY = 2000;
 /** A colour scale beyond this ratio is of logarithms. */
@@ -29,12 +31,15 @@ export async function drawFront(figure, { columns, marks, view, ring, bound, ope
   const colour = colours();
   const first = !figure.classList.contains("js-plotly-plot");
   if (first) figure.replaceChildren();
-  const drawing = { columns, study: columns.study, marks, view, colour, tint: tintOf(columns, marks, view, colour) };
+  const drawing = { columns, study: columns.study, marks, view, colour, tint: tintOf(columns, marks, view, colour), thin: thinner(figure, view) };
   figure.fixedShapes = fixedShapes(drawing);
   const frame = frameOf(figure, drawing);
   frame.shapes = [...figure.fixedShapes, ...movingShapes({ ring, bound, colour })];
   await library.react(figure, traces(drawing), frame, CONFIG);
+  figure.redrawn = () => drawFront(figure, { columns, marks, view, ...figure.moving, open });
+  figure.moving = { ring, bound };
   if (first) {
+    figure.on("plotly_relayout", (change) => Object.keys(change).some((key) => /axis\.(range|autorange)/.test(key)) && figure.redrawn());
     figure.on("plotly_click", ({ points: clicked, event }) => {
       const number = clicked.map((point) => point.customdata).find((value) => Number.isInteger(value));
       if (number !== undefined) open(number, event);
@@ -46,6 +51,7 @@ export async function drawFront(figure, { columns, marks, view, ring, bound, ope
 /** Moves the ring and the bound alone: quick, however many marks there are. */
 export async function pointOut(figure, { ring, bound }) {
   if (!figure.fixedShapes) return;
+  figure.moving = { ring, bound };
   const library = await plotly();
   await library.relayout(figure, { shapes: [...figure.fixedShapes, ...movingShapes({ ring, bound, colour: colours() })] });
 }
@@ -53,13 +59,14 @@ export async function pointOut(figure, { ring, bound }) {
 function traces(drawing) {
   const { marks, view, colour } = drawing;
   const many = marks.completed.length > MANY;
+  const completed = drawing.thin(marks.completed);
   const faint = { color: colour.faint, size: many ? 5 : 8, opacity: many ? 0.55 : 0.8 };
   const others = view.others ? [
-    scatter(marks.infeasible, drawing, { color: colour.faint, size: many ? 5 : 8, symbol: "x-thin", line: { width: many ? 1 : 1.6, color: colour.faint } }),
+    scatter(drawing.thin(marks.infeasible), drawing, { color: colour.faint, size: many ? 5 : 8, symbol: "x-thin", line: { width: many ? 1 : 1.6, color: colour.faint } }),
     scatter(marks.running, drawing, { color: "rgba(0,0,0,0)", size: 10, line: { width: 1.6, color: colour.accent } }),
   ] : [];
   return [
-    scatter(marks.completed, drawing, tinted(marks.completed, faint, drawing)),
+    scatter(completed, drawing, tinted(completed, faint, drawing)),
     ...others,
     frontLine(drawing),
     frontMarks(drawing),
@@ -68,6 +75,22 @@ function traces(drawing) {
     teacherTrace("report", drawing),
     finalistTrace(drawing),
   ].flat();
+}
+
+/** Leaves out marks that nobody could tell from others, at the present zoom. */
+function thinner(figure, view) {
+  const size = { width: figure.clientWidth, height: figure.clientHeight };
+  const log = (value) => Math.log10(Math.max(value, Number.MIN_VALUE));
+  const same = (value) => value;
+  const scale = { x: view.logX ? log : same, y: view.logY ? log : same };
+  const own = figure.layout?.uirevision === revisionOf(view) ? figure.layout : null;
+  const range = (axis, isLog) => (own?.[axis].autorange === false && own[axis].range ? own[axis].range.map((end) => (isLog ? 10 ** end : end)) : null);
+  const [x, y] = [range("xaxis", view.logX), range("yaxis", view.logY)];
+  return (points) => thinned(points, size, scale, x && y ? { x, y } : null);
+}
+
+function revisionOf(view) {
+  return JSON.stringify([view.x, view.y, view.logX, view.logY]);
 }
 
 /** One trace on the axes and one at the foot of the figure, for those trials that have no value there. */
@@ -207,7 +230,7 @@ function frameOf(figure, drawing) {
   const format = metricOf(view.y).unit === "share" ? { tickformat: ".2f" } : {};
   return {
     ...layout(colour, figure.clientHeight),
-    uirevision: JSON.stringify([view.x, view.y, view.logX, view.logY]),
+    uirevision: revisionOf(view),
     xaxis: axis(colour, plain(axisTitle(view.x)), view.logX ? logarithmic : { rangemode: "tozero" }),
     yaxis: axis(colour, plain(axisTitle(view.y)), view.logY ? logarithmic : format),
     yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
@@ -239,8 +262,7 @@ function movingShapes({ ring, bound, colour }) {
   if (bound?.axis === "x") shapes.push(line({ yref: "paper", y0: 0, y1: 1, x0: bound.value, x1: bound.value }, { color: colour.accent, width: 1.5 }));
   if (bound?.axis === "y") shapes.push(line({ xref: "paper", x0: 0, x1: 1, y0: bound.value, y1: bound.value }, { color: colour.accent, width: 1.5 }));
   if (ring) {
-    const around = { x0: -RING_PX, x1: RING_PX, y0: -RING_PX, y1: RING_PX };
-    shapes.push({ type: "circle", xsizemode: "pixel", ysizemode: "pixel", xanchor: ring.x, yanchor: ring.y, ...around, line: { color: colour.ink, width: 2 } });
+    shapes.push({ type: "path", path: RING, xsizemode: "pixel", ysizemode: "pixel", xanchor: ring.x, yanchor: ring.y, line: { color: colour.ink, width: 2 } });
   }
   return shapes;
 }
@@ -257,7 +279,7 @@ function edge(text, y, shift, colour) {
   };
 }
 
-function trialText({ place }, { columns, study, view }) {
+function trialText({ place, more }, { columns, study, view }) {
   const shown = [...new Set([view.y, view.x, view.colour, study.spec.task.metric].filter(Boolean))];
   const lines = [`trial ${columns.numbers[place]}, ${columns.states[place]}`, columns.labels[place]];
   if (columns.baseline(place)) lines.push(`baseline ${columns.baseline(place)}`);
@@ -266,6 +288,7 @@ function trialText({ place }, { columns, study, view }) {
     const margin = columns.margin(name, place);
     if (value !== null) lines.push(`${name} ${written(name, value)}${margin === null ? "" : ` ± ${written(name, margin)}`}`);
   }
+  if (more) lines.push(`and ${more} more here`);
   return lines.map(plain).join("<br>");
 }
 

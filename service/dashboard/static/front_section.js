@@ -71,8 +71,7 @@ export class FrontSection {
     const [completed, failed] = [trials.completed ?? 0, trials.failed ?? 0];
     setText("front-caption", `${axisTitle(choices.y)} against ${axisTitle(choices.x)}. Every trial is a flash distillation scored on the selection split; choose a point to see its trial.`);
     const best = columns.where((place) => columns.onFront[place]).length;
-    setText("front-summary", completed ? `${best} of ${completed} completed trials are on the front.` : "");
-    const waiting = this.figure.querySelector(".waiting");
-    if (waiting && failed) waiting.textContent = `No trial was completed; ${failed} failed. The table of trials says why.`;
+    const none = failed ? `No trial was completed; ${failed} failed. The table of trials says why.` : "";
+    setText("front-summary", completed ? `${best} of ${completed} completed trials are on the front.` : none);
   }
 }

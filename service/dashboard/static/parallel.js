@@ -67,7 +67,7 @@ export class ParallelCoordinates {
     const asked = drawn.filter((place) => this.holds(place));
     const rest = asked.length < drawn.length ? drawn.filter((place) => !this.holds(place)) : [];
     const ink = (many) => Math.max(0.06, Math.min(0.8, INK / many));
-    this.strokes(context, rest, colour.faint, 1, 0.35 * ink(drawn.length));
+    this.strokes(context, rest, colour.rule, 1, ink(drawn.length));
     this.strokes(context, asked.filter((place) => !columns.onFront[place]), colour.soft, 1, ink(asked.length));
     const best = asked.filter((place) => columns.onFront[place]);
     this.strokes(context, best, colour.accent, best.length > INK ? 1 : 1.75, Math.max(0.3, ink(best.length)));

@@ -11,7 +11,7 @@ import { showImportance } from "./importance_table.js";
 import { live } from "./live.js";
 import { learn } from "./metrics.js";
 import { ParallelCoordinates } from "./parallel.js";
-import { onSchemeChange } from "./plot.js";
+import { onSchemeChange, plotly } from "./plot.js";
 import { readChoices, writeChoices } from "./study_address.js";
 import { readFinalists } from "./study_finalists.js";
 import { isOver, jobText, showSummary } from "./study_summary.js";
@@ -50,6 +50,8 @@ const below = new WhenSeen({
  * Reads the study, and its trials only when something happened: a machine that measures should have nothing else to do.
  */
 async function refresh() {
+  const first = known === null ? read(`${path}/points`) : null;
+  first?.catch(() => null); // what is wrong, the study says as well
   const study = await read(path);
   learn(study.spec);
   choices ??= readChoices(study.spec);
@@ -62,7 +64,7 @@ async function refresh() {
     table.update(seen.columns, seen.finalists, choices);
     return pause_ms;
   }
-  const columns = new TrialColumns(await read(`${path}/points`), study);
+  const columns = new TrialColumns(await (first ?? read(`${path}/points`)), study);
   seen = { columns, finalists: await readFinalists(path, columns) };
   showTexts(study);
   within.update(columns, seen.finalists, choices.within);
@@ -145,4 +147,5 @@ onSchemeChange(() => {
   showFront();
   for (const id of below.parts.keys()) below.now(id);
 });
+if (place("study").dataset.trials) plotly().catch(() => null); // while the trials are read; drawing says what is wrong
 live(`${path}/events`, refresh, place("link"));

@@ -20,11 +20,14 @@ export function isWithin(metric, value, bound) {
   return value !== null && sign(metric.better) * (value - bound) <= 0;
 }
 
-/** {place, wanted, fits, of}: the best completed trial within the bound, or place null; how many of how many fit. */
-export function bestWithin(columns, name, bound) {
+/**
+ * {place, wanted, fits, of}: the best completed trial within the bound, or place null; how many of how many fit. Of all
+ * trials, or of those for which `among` holds.
+ */
+export function bestWithin(columns, name, bound, among = () => true) {
   const [metric, wanted] = [metricOf(name), metricOf(wantedMetric(columns.study.spec, name))];
   const loss = (one, place) => sign(one.better) * columns.value(one.name, place);
-  const known = columns.where((place) => columns.isCandidate(place) && columns.value(name, place) !== null && columns.value(wanted.name, place) !== null);
+  const known = columns.where((place) => columns.isCandidate(place) && among(place) && columns.value(name, place) !== null && columns.value(wanted.name, place) !== null);
   const fitting = known.filter((place) => isWithin(metric, columns.value(name, place), bound));
   let best = null;
   for (const place of fitting) {

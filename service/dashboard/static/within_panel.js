@@ -1,11 +1,10 @@
 // "What is the best student under 4 ms?": a bound on any metric, and the answer while it is being moved.
 
-import { read } from "./api.js";
 import { element, setText } from "./dom.js";
-import { loadingLines, snippetOf } from "./loading.js";
 import { against, ratio } from "./format.js";
 import { axisTitle, metricOf, parsed, written } from "./metrics.js";
 import { bestWithin, boundText, boundsOf, firstBound } from "./within.js";
+import { HowToHave } from "./within_how.js";
 
 /** Screen readers are told when the slider rests. */
 const SAY_AFTER_MS = 400;
@@ -19,7 +18,7 @@ export class WithinPanel {
     this.text = place.querySelector('input[type="text"]');
     this.slider = place.querySelector('input[type="range"]');
     this.answerPlace = place.querySelector(".answer");
-    this.how = place.querySelector("details");
+    this.how = new HowToHave(place.querySelector("details"));
     this.constraint = null;
     this.metric.addEventListener("change", () => this.choose({ name: this.metric.value, bound: null }));
     this.slider.addEventListener("input", () => this.choose({ name: this.metric.value, bound: this.bounds.toBound(Number(this.slider.value)) }));
@@ -28,7 +27,6 @@ export class WithinPanel {
       event.preventDefault();
       this.readText();
     });
-    this.how.addEventListener("toggle", () => this.showHow());
   }
 
   /** Shows the answer of these trials; `finalists` are those that are distilled in full. */
@@ -80,14 +78,12 @@ export class WithinPanel {
 
   answer(constraint) {
     const found = bestWithin(this.columns, constraint.name, constraint.bound);
-    const signature = JSON.stringify([found, constraint, this.finalists.map(({ number }) => number), this.columns.study.references.teacher?.p50_s]);
+    const signature = JSON.stringify([found, constraint, this.finalists.map(({ number, finalist }) => [number, finalist.export, finalist.folder]), this.columns.study.references.teacher?.p50_s]);
     if (signature === this.signature) return;
     this.signature = signature;
     this.found = found;
     this.answerPlace.replaceChildren(...(found.place === null ? this.nothing(constraint) : this.best(found)));
-    this.how.hidden = found.place === null;
-    this.shown = null;
-    this.showHow();
+    this.how.update(this.columns, this.finalists, constraint, found.place);
     this.say(found.place === null ? `No trial has a ${boundText(constraint.name, constraint.bound)}.` : this.sentence(found, constraint));
     this.onAnswer({ place: found.place, ...constraint, isChosen: this.constraint !== null });
   }
@@ -126,40 +122,6 @@ export class WithinPanel {
     clearTimeout(this.saying);
     this.saying = setTimeout(() => setText("within-said", text), SAY_AFTER_MS);
   }
-
-  /** How to have this student: the lines that load it, or the command that distils it in full. */
-  async showHow() {
-    if (!this.how.open || !this.found || this.found.place === null) return;
-    const number = this.columns.numbers[this.found.place];
-    if (this.shown === number) return;
-    this.shown = number;
-    const { study } = this.columns;
-    const finalist = this.finalists.find((trial) => trial.number === number && trial.finalist.export);
-    const target = this.how.querySelector("div");
-    if (finalist) {
-      const where = finalist.finalist.folder ? "A finalist, distilled in full; its folder is on the machine of the service." : "A finalist, distilled in full. The command fetches it, and says how to load it.";
-      return target.replaceChildren(element("p", { class: "caption" }, where), ...snippetOf(loadingLines(study, finalist).join("\n")));
-    }
-    try {
-      const trial = await read(`/studies/${encodeURIComponent(study.name)}/trials/${number}`);
-      if (this.shown !== number) return;
-      const why = "No finalist: so far it is a flash distillation. This distils it in full, without the service, on a machine with Stillhouse.";
-      target.replaceChildren(element("p", { class: "caption" }, why), ...snippetOf(distillingLines(study, trial)));
-    } catch (error) {
-      this.shown = null;
-      target.replaceChildren(element("p", { class: "caption" }, `The trial cannot be read: ${error.message}`));
-    }
-  }
-}
-
-/** The command that distils this trial's architecture in full; JSON is YAML, and has no line that could end it early. */
-export function distillingLines(study, trial) {
-  const { teacher, task, distillation, seed } = study.spec;
-  const own = ["vocabulary_size", "max_positions", "token_types"];
-  const student = Object.fromEntries(Object.entries(trial.architecture).filter(([name]) => !own.includes(name)));
-  const file = `${study.name.slice(0, 48)}-trial-${trial.number}`;
-  const lines = Object.entries({ name: file, teacher, task, student, distillation, seed }).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);
-  return [`cat > ${file}.yaml <<'END'`, ...lines, "END", `stillhouse distill ${file}.yaml`].join("\n");
 }
 
 export function trialAddress(study, number) {

@@ -50,7 +50,7 @@ def test_study_with_only_failures_says_why(worker, watched, address, serious, sc
     page.goto(f"{address}/studies/only-failures")
     expect(page.locator("#error")).to_be_visible()
     failed = worker.client.studies.get("only-failures").trials["failed"]
-    expect(page.locator("#front-figure")).to_contain_text(f"No trial was completed; {failed} failed.")
+    expect(page.locator("#front-summary")).to_contain_text(f"No trial was completed; {failed} failed.")
     expect(page.locator("#trial-1 .reason")).to_contain_text(worker.hostile)
     expect(page.locator("#within")).to_be_hidden()
     assert serious(page) == []
