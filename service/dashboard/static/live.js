@@ -4,8 +4,8 @@ import { Refused, tell } from "./api.js";
 
 const POLL_MS = 1500;
 const LOST_MS = 3000;
-/** Between two turns at least, and at least as long as the last one took: a machine that measures has better to do. */
-const GAP_MS = 150;
+/** Between two turns; the longer the last one took, the longer: a machine that measures has better to do. */
+const GAP_MS = { least: 150, most: 600 };
 /** After so long without events they are asked for again. */
 const REOPEN_MS = 20_000;
 const KINDS = ["study", "trial", "worker"];
@@ -74,7 +74,7 @@ class Follower {
     clearTimeout(this.timer);
     this.asked = false;
     const [started, pause_ms] = [performance.now(), await this.once()];
-    this.rest_ms = Math.max(GAP_MS, performance.now() - started);
+    this.rest_ms = Math.min(GAP_MS.most, Math.max(GAP_MS.least, performance.now() - started));
     await new Promise((resolve) => setTimeout(resolve, this.rest_ms));
     this.busy = false;
     if (this.asked) this.turn();

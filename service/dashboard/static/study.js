@@ -29,7 +29,12 @@ const QUICK_MS = 1500;
 /** What remains is estimated anew even if nothing happens. */
 const IDLE_MS = 10_000;
 
+/** All trials of a large study are asked for again only after so many times as long as the answer took. */
+const REST = 4;
+const LONGEST_REST_MS = 5000;
+
 let choices = null;
+let rested_ms = 0;
 let seen = null;
 let known = null;
 let answered = null;
@@ -64,7 +69,11 @@ async function refresh() {
     table.update(seen.columns, seen.finalists, choices);
     return pause_ms;
   }
+  if (performance.now() < rested_ms) return Math.min(pause_ms ?? Infinity, rested_ms - performance.now());
+  const asked_ms = performance.now();
   const columns = new TrialColumns(await (first ?? read(`${path}/points`)), study);
+  const took_ms = performance.now() - asked_ms;
+  rested_ms = first ? 0 : performance.now() + Math.min(LONGEST_REST_MS, REST * took_ms);
   seen = { columns, finalists: await readFinalists(path, columns) };
   showTexts(study);
   within.update(columns, seen.finalists, choices.within);

@@ -19,7 +19,7 @@ def create(worker, name: str, **changes: object) -> None:
 
 def fail_all(worker, name: str) -> None:
     """Every trial of the study fails; other studies go on."""
-    while worker.client.studies.get(name).state is not StudyState.FAILED:
+    while worker.client.studies.view(name).state is not StudyState.FAILED:
         grant = worker.lease()
         assert grant is not None
         if grant.study == name and grant.work.kind is JobKind.MEASURE:
@@ -49,7 +49,7 @@ def test_study_with_only_failures_says_why(worker, watched, address, serious, sc
     page = watched.page
     page.goto(f"{address}/studies/only-failures")
     expect(page.locator("#error")).to_be_visible()
-    failed = worker.client.studies.get("only-failures").trials["failed"]
+    failed = worker.client.studies.view("only-failures").trials["failed"]
     expect(page.locator("#front-summary")).to_contain_text(f"No trial was completed; {failed} failed.")
     expect(page.locator("#trial-1 .reason")).to_contain_text(worker.hostile)
     expect(page.locator("#within")).to_be_hidden()
@@ -79,7 +79,7 @@ def test_page_without_events_asks_by_itself(worker, watched, address):
     page.route("**/events", lambda route: route.abort())
     page.goto(f"{address}/studies/asked")
     expect(page.locator("#state")).to_have_text("preparing")
-    while worker.client.studies.get("asked").state is StudyState.PREPARING:
+    while worker.client.studies.view("asked").state is StudyState.PREPARING:
         grant = worker.lease()
         assert grant is not None
         worker.answer(grant)
