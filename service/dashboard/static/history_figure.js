@@ -3,9 +3,9 @@
 import { volume } from "./format.js";
 import { CONFIG, axis, colours, layout, plotly } from "./plot.js";
 
-/** `grown` has a point {trials, hypervolume} for each trial; those that changed nothing are not drawn. */
+/** False while there is nothing to draw. `grown` has a point {trials, hypervolume} for each trial, of which those are drawn that changed it. */
 export async function drawHistory(figure, grown) {
-  if (!grown.length) return;
+  if (!grown.length) return false;
   const points = grown.filter(({ hypervolume }, index) => index === 0 || index === grown.length - 1 || hypervolume !== grown[index - 1].hypervolume);
   const library = await plotly();
   const colour = colours();
@@ -33,4 +33,5 @@ export async function drawHistory(figure, grown) {
     },
     CONFIG,
   );
+  return true;
 }

@@ -3,10 +3,10 @@
 import { drawing, element } from "./dom.js";
 import { metricOf } from "./metrics.js";
 
-/** `importance` is {objective: {dimension: share} | null}; the dimension that matters most comes first. */
+/** `importance` is {objective: {dimension: share} | null}; the dimension that matters most comes first. False while nothing can be said. */
 export function showImportance(place, importance) {
   const objectives = Object.keys(importance).filter((name) => importance[name]);
-  if (!objectives.length) return;
+  if (!objectives.length) return false;
   const names = [...new Set(objectives.flatMap((objective) => Object.keys(importance[objective])))];
   const weight = (name) => objectives.reduce((sum, objective) => sum + (importance[objective][name] ?? 0), 0);
   names.sort((a, b) => weight(b) - weight(a));
@@ -14,6 +14,7 @@ export function showImportance(place, importance) {
   const rows = names.map((name) =>
     element("tr", {}, element("th", { scope: "row" }, name.replace(/_/g, " ")), ...objectives.map((objective) => cell(importance[objective][name]))));
   place.replaceChildren(element("table", { class: "importance" }, element("thead", {}, head), element("tbody", {}, ...rows)));
+  return true;
 }
 
 function cell(share) {

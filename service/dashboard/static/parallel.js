@@ -25,14 +25,15 @@ export class ParallelCoordinates {
   /** `holds(place)` says which trials are asked for; `chosen` is the place of one to point out, or null. */
   update(columns, holds, chosen) {
     Object.assign(this, { columns, holds, chosen });
-    this.draw();
+    return this.draw();
   }
 
+  /** Whether there was anything to draw. */
   draw() {
-    if (!this.columns) return;
+    if (!this.columns) return false;
     const axes = axesOf(this.columns);
     const drawn = this.columns.where((place) => this.columns.states[place] === "completed");
-    if (axes.length < 2 || !drawn.length || !this.figure.clientWidth) return;
+    if (axes.length < 2 || !drawn.length || !this.figure.clientWidth) return false;
     const { context, width, height } = this.prepare(axes);
     const colour = colours();
     const step = (width - MARGIN.left - MARGIN.right) / (axes.length - 1);
@@ -41,6 +42,7 @@ export class ParallelCoordinates {
     this.lines(context, drawn, colour);
     this.scales(context, colour);
     this.describe(drawn);
+    return true;
   }
 
   prepare(axes) {

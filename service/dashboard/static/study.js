@@ -112,9 +112,9 @@ function answer({ place: best, name, bound, isChosen }) {
 
 async function showFidelity() {
   const pairs = pairsOf(seen.columns);
-  if (!pairs.length) return;
+  if (!pairs.length) return false;
   setText("fidelity-caption", fidelityText(seen.columns, pairs));
-  await drawFidelity(place("fidelity-figure"), seen.columns, openTrial);
+  return drawFidelity(place("fidelity-figure"), seen.columns, openTrial);
 }
 
 function openTrial(number, event) {

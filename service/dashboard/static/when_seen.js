@@ -1,12 +1,14 @@
 // What is far down the page is drawn once the rest is there, and again while somebody looks at it, not too often.
 
+import { Refused } from "./api.js";
+
 const PAUSE_MS = 4000;
 const IDLE_MS = 2500;
 
 export class WhenSeen {
-  /** `draws` are functions by the id of the element that they draw into. */
+  /** `draws` are functions by the id of the element that they draw into; they answer false while there is nothing to. */
   constructor(draws) {
-    this.parts = new Map(Object.entries(draws).map(([id, draw]) => [id, { draw, isSeen: false, isStale: false, drawn_ms: -Infinity, timer: null }]));
+    this.parts = new Map(Object.entries(draws).map(([id, draw]) => [id, { draw, isSeen: false, isStale: false, isDrawn: false, rested_ms: 0, timer: null }]));
     const observer = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) {
         const part = this.parts.get(target.id);
@@ -21,8 +23,8 @@ export class WhenSeen {
   news() {
     for (const part of this.parts.values()) {
       part.isStale = true;
-      this.consider(part);
-      if (part.drawn_ms === -Infinity) idle(() => this.draw(part));
+      if (part.isDrawn) this.consider(part);
+      else idle(() => this.consider(part));
     }
   }
 
@@ -30,29 +32,27 @@ export class WhenSeen {
   now(id) {
     const part = this.parts.get(id);
     part.isStale = true;
-    part.drawn_ms = -Infinity;
+    part.rested_ms = 0;
     this.consider(part);
   }
 
   consider(part) {
-    if (!part.isSeen || !part.isStale) return;
+    if (!part.isStale || (part.isDrawn && !part.isSeen)) return;
     clearTimeout(part.timer);
-    const wait_ms = part.drawn_ms + PAUSE_MS - performance.now();
-    if (wait_ms > 0) {
-      part.timer = setTimeout(() => this.consider(part), wait_ms);
-      return;
-    }
-    this.draw(part);
+    const wait_ms = part.rested_ms - performance.now();
+    if (wait_ms > 0) part.timer = setTimeout(() => this.consider(part), wait_ms);
+    else this.draw(part);
   }
 
-  draw(part) {
-    if (!part.isStale) return;
+  async draw(part) {
     part.isStale = false;
-    part.drawn_ms = performance.now();
-    Promise.resolve(part.draw()).catch((error) => {
-      part.isStale = true;
-      if (!(error instanceof TypeError)) console.error(error);
-    });
+    part.rested_ms = performance.now() + PAUSE_MS;
+    try {
+      part.isDrawn = (await part.draw()) !== false || part.isDrawn;
+    } catch (error) {
+      part.isStale = true; // drawn with the next news: the page itself says that the service is gone
+      if (!(error instanceof TypeError || error instanceof Refused)) console.error(error);
+    }
   }
 }
 
