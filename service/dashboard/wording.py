@@ -16,7 +16,7 @@ def is_over(study: StudyView) -> bool:
 
 def remaining_time(study: StudyView) -> str:
     """An estimate, or an honest word where there is none."""
-    if is_over(study):
+    if is_over(study) or study.state.value == "stopped":
         return NONE
     return "not known yet" if study.remaining_s is None else format_duration(study.remaining_s)
 
