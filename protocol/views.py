@@ -24,6 +24,8 @@ class StudyState(StrEnum):
     FINALIZING = "finalizing"
     COMPLETED = "completed"
     FAILED = "failed"
+    STOPPED = "stopped"
+    """By somebody: nothing of it is worked on until it is resumed, or deleted."""
 
     @property
     def ended(self) -> bool:
@@ -244,6 +246,8 @@ class StudyView(View):
     device_seconds: dict[str, float] = {}
     """What it has cost so far: how long its jobs had a worker, by kind of job, whatever became of them."""
     device_seconds_by_worker: dict[str, float] = {}
+    stopped_from: StudyState | None = None
+    """Where a stopped study goes on when it is resumed; None for every other."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

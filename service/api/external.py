@@ -12,16 +12,20 @@ from protocol.jobs import Ask, Tell
 from protocol.log_fields import learned
 from protocol.views import AskedView, ToldView
 from service.api.dependencies import Parts, PartsOf
+from service.api.documentation import refusals
 from service.errors import DrainingError
 from service.operations import external
 
-router = APIRouter(tags=["external trials"])
+router = APIRouter(tags=["external"])
 
 LOOK_S = 2.0
 """How long whoever waits may take to learn that the study has ended."""
 
 
-@router.post("/studies/{name}/trials:ask")
+NOT_EXTERNAL = "The study evaluates its trials itself."
+
+
+@router.post("/studies/{name}/trials:ask", responses=refusals(not_external=NOT_EXTERNAL))
 async def ask(name: str, message: Ask, request: Request, parts: PartsOf) -> AskedView:
     """Hands out pending trials, and waits for one if there is none. Renew and release them as jobs.
 
@@ -44,7 +48,10 @@ async def ask(name: str, message: Ask, request: Request, parts: PartsOf) -> Aske
             return asked
 
 
-@router.post("/studies/{name}/trials/{number}:tell")
+@router.post(
+    "/studies/{name}/trials/{number}:tell",
+    responses=refusals(not_external=NOT_EXTERNAL, lease_lost="The trial is no longer this attempt's."),
+)
 def tell(name: str, number: Annotated[int, Path(ge=1, lt=2**31)], message: Tell, parts: PartsOf) -> ToldView:
     """Ends the attempt at a trial with its metrics, a failure, or why it is infeasible. The same may be told again."""
     learned(study=name, trial=number, attempt=message.attempt)

@@ -12,6 +12,7 @@ from protocol.jobs import Grant, LeaseRequest, Release, Renewal, Renewed, Report
 from protocol.log_fields import learned
 from protocol.views import JobView, WorkerView
 from service.api.dependencies import Parts, PartsOf, ReadUnit
+from service.api.documentation import refusals
 from service.errors import DrainingError, UpgradeNeededError
 from service.operations import jobs, views
 from service.operations.audit import audited, job_view
@@ -19,6 +20,7 @@ from service.operations.audit import audited, job_view
 router = APIRouter(tags=["jobs"])
 
 JobId = Annotated[int, Path(ge=1, lt=2**63)]
+LOST = refusals(lease_lost="The job is no longer this attempt's.")
 
 
 async def check_version(request: Request) -> None:
@@ -40,7 +42,10 @@ async def check_version(request: Request) -> None:
 @router.post(
     "/jobs:lease",
     response_model=Grant,
-    responses={204: {"description": "No suitable job came up in the time given."}},
+    responses={
+        204: {"description": "No suitable job came up in the time given."},
+        **refusals(upgrade_needed="A worker of this version is not served; the detail says which is older."),
+    },
     dependencies=[Depends(check_version)],
 )
 async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Grant | Response:
@@ -64,7 +69,7 @@ async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Gran
             return Response(status_code=204)
 
 
-@router.post("/jobs/{job}:renew")
+@router.post("/jobs/{job}:renew", responses=LOST)
 def renew(job: JobId, message: Renewal, parts: PartsOf) -> Renewed:
     """Keeps the lease, and says whether the job is still wanted."""
     learned(attempt=message.attempt)
@@ -72,7 +77,7 @@ def renew(job: JobId, message: Renewal, parts: PartsOf) -> Renewed:
         return jobs.renew(uow, parts.settings, job, message)
 
 
-@router.post("/jobs/{job}:report", status_code=200)
+@router.post("/jobs/{job}:report", status_code=200, responses=LOST)
 def report(job: JobId, message: Report, parts: PartsOf) -> dict[str, str]:
     """Ends the attempt. The same report may be sent any number of times."""
     learned(attempt=message.attempt)
@@ -81,7 +86,7 @@ def report(job: JobId, message: Report, parts: PartsOf) -> dict[str, str]:
     return {}
 
 
-@router.post("/jobs/{job}:release", status_code=200)
+@router.post("/jobs/{job}:release", status_code=200, responses=LOST)
 def release(job: JobId, message: Release, parts: PartsOf) -> dict[str, str]:
     """Gives the job back; the attempt does not count."""
     learned(attempt=message.attempt)

@@ -80,8 +80,10 @@ def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest, study: int
         return None
     if not uow.attempts.begin(job, request.worker, request.request, uow.now):
         raise BusyError(f"request {request.request} is being answered; send it again")
-    if job.trial_id is not None and not job.is_of_finalist and job.kind in (JobKind.MEASURE, JobKind.EVALUATE):
-        uow.trials.get(job.trial_id).state = TrialState.MEASURING
+    trial = None if job.trial_id is None else uow.trials.get(job.trial_id)
+    if trial is not None and not job.is_of_finalist and job.kind in (JobKind.MEASURE, JobKind.EVALUATE):
+        trial.state = TrialState.MEASURING
+    uow.events.leased(job.study_id, None if trial is None else trial.number)
     return _grant(uow, settings, job, request)
 
 
