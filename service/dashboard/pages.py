@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from protocol.views import StudyView
 from service.dashboard.assets import HERE, plotly_address
-from service.dashboard.wording import hypervolume_text, is_over, remaining_time, time_taken
+from service.dashboard.wording import hypervolume_text, is_over, metric_text, remaining_time, time_taken
 from service.errors import NotFoundError
 from service.operations.views import study_view, study_views
 
@@ -38,6 +38,7 @@ _templates.filters |= {
     "remaining": remaining_time,
     "taken": time_taken,
     "volume": hypervolume_text,
+    "metric": metric_text,
 }
 
 
@@ -57,16 +58,17 @@ def one_study(name: str, request: Request) -> HTMLResponse:
 
 
 def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:
-    return _page("studies.html", studies=studies)
+    return rendered("studies.html", studies=studies)
 
 
 def study_page(study: StudyView) -> HTMLResponse:
-    return _page("study.html", study=study, plotly=plotly_address())
+    return rendered("study.html", study=study, plotly=plotly_address())
 
 
 def missing_page(name: str) -> HTMLResponse:
-    return _page("missing.html", 404, name=name)
+    return rendered("missing.html", 404, name=name)
 
 
-def _page(template: str, status: int = 200, **values: object) -> HTMLResponse:
+def rendered(template: str, status: int = 200, **values: object) -> HTMLResponse:
+    """The page that this template makes, with the headers that every page has."""
     return HTMLResponse(_templates.get_template(template).render(values), status, headers=_HEADERS)

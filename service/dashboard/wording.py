@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from protocol.quantity import format_duration
+from protocol.metrics import METRICS
+from protocol.quantity import format_count, format_duration, format_seconds
 from protocol.views import StudyState, StudyView
 
 NONE = "–"
@@ -33,3 +34,14 @@ def hypervolume_text(value: float | None) -> str:
     rounded = float(f"{value:.4g}")
     decimals = 0 if rounded == 0 else max(0, 3 - math.floor(math.log10(abs(rounded))))
     return f"{rounded:.{min(decimals, 12)}f}".replace("-", "−")
+
+
+def metric_text(value: float | None, metric: str) -> str:
+    """A value of this metric with its unit: 4.21 ms, 25.4M, 0.748."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    unit = METRICS[metric].unit if metric in METRICS else "number"
+    if unit == "seconds":
+        return format_seconds(value).replace(" ", "\u00a0")
+    text = format_count(value) if unit == "count" else f"{value:.3f}"
+    return text.replace("-", "−")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from distillation.values import Fidelity
@@ -16,12 +17,13 @@ from protocol.views import (
     RunningJob,
     StudyView,
     TrialView,
+    WorkerJob,
     WorkerView,
 )
 from service.errors import NotFoundError
 from service.operations.early_stopping import saved_steps
 from service.operations.front import front_hypervolume, front_numbers, view_front
-from service.operations.machines import alive_workers, machine_notes
+from service.operations.machines import ALIVE_S, alive_workers, machine_notes
 from service.operations.readings import drift_note, drifts_of
 from service.operations.remaining import remaining_s
 from service.operations.studies import get_study
@@ -79,6 +81,19 @@ def _worker_view(uow: UnitOfWork, worker: Worker) -> WorkerView:
         seen_at=worker.seen_at,
         drifts=drifts,
         notes=tuple(drift_note(drift) for drift in drifts if drift.beyond),
+        alive=worker.seen_at >= uow.now - timedelta(seconds=ALIVE_S),
+        jobs=tuple(_worker_job(uow, job) for job in uow.jobs.leased_by(worker.name)),
+    )
+
+
+def _worker_job(uow: UnitOfWork, job: Job) -> WorkerJob:
+    return WorkerJob(
+        study=uow.studies.name(job.study_id),
+        trial=None if job.trial_id is None else uow.trials.get(job.trial_id).number,
+        kind=job.kind,
+        attempt=job.attempt,
+        since=job.leased_at,
+        progress=job.progress,
     )
 
 
