@@ -33,7 +33,7 @@ export function drawArchitecture(place, architecture, teacher, beside = []) {
   const widest = Math.max(...all.map(extent));
   const layers = Math.max(...all.map((shape) => shape.layers));
   const rows = 1 + Math.max(...all.map((shape) => shape.stacks));
-  const row = Math.max(3, Math.min(13, TALLEST / (layers * rows + layers * 0.4)));
+  const row = Math.max(3, Math.min(18, TALLEST / (layers * rows + layers * 0.4)));
   const frame = { widest, layers, row, pitch: rows * row + 0.4 * row };
   fitted(place, (width) => painted(student, shadow, { ...frame, width }));
 }
@@ -45,14 +45,14 @@ export function architectureLegend(architecture, teacher) {
   return element(
     "ul", { class: "legend" },
     entry("stream", `hidden states ${number.format(shape.hidden_size)} wide${shape.bottleneck_size ? `, ${number.format(shape.inner)} inside` : ""}`),
-    entry("heads", `${span(shape.heads)} heads of ${number.format(shape.head_size)} in each of ${shape.layers} layers`),
+    entry("heads", `${headsText(shape.heads)} of ${number.format(shape.head_size)} in ${shape.layers > 1 ? `each of ${shape.layers} layers` : "its only layer"}`),
     entry("ffn", `feed-forward ${span(shape.ffn)}${shape.stacks > 1 ? `, ${shape.stacks} in a layer` : ""}`),
     teacher ? entry("shadow", `the teacher: ${described(shapeOf(teacher))}`) : null,
   );
 }
 
 export function described(shape) {
-  return `${shape.layers} layers of ${number.format(shape.hidden_size)}, ${span(shape.heads)} heads, feed-forward ${span(shape.ffn)}`;
+  return `${shape.layers} layer${shape.layers > 1 ? "s" : ""} of ${number.format(shape.hidden_size)}, ${headsText(shape.heads)}, feed-forward ${span(shape.ffn)}`;
 }
 
 function painted(student, shadow, { width, widest, layers, row, pitch }) {
@@ -97,6 +97,10 @@ function heads(shape, layer, y, row, at, unit) {
 
 function extent(shape) {
   return Math.max(shape.hidden_size, shape.word, ...shape.ffn, ...shape.heads.map((count) => count * shape.head_size));
+}
+
+function headsText(counts) {
+  return `${span(counts)} head${Math.max(...counts) === 1 ? "" : "s"}`;
 }
 
 function span(sizes) {

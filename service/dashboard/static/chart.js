@@ -33,14 +33,14 @@ export function chart({ width, height, x, y, name, margin = {} }) {
   const across = scale(x, edge.left, right);
   const up = scale(y, bottom, edge.top);
   const svg = drawing("svg", { class: "chart", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": name });
-  for (const tick of y.ticks ?? ticks(y.low, y.high, 4)) {
+  for (const tick of y.ticks ?? ticks(y.low, y.high, 5)) {
     svg.append(
       drawing("line", { class: "grid", x1: edge.left, x2: right, y1: up(tick), y2: up(tick) }),
       words(y.text(tick), { class: "tick", x: edge.left - 8, y: up(tick) + 4, "text-anchor": "end" }),
     );
   }
   svg.append(drawing("line", { class: "axis", x1: edge.left, x2: right, y1: bottom, y2: bottom }));
-  for (const tick of ticks(x.low, x.high, Math.max(2, Math.floor((right - edge.left) / 90)))) {
+  for (const tick of ticks(x.low, x.high, Math.max(3, Math.floor((right - edge.left) / 90)))) {
     svg.append(
       drawing("line", { class: "axis", x1: across(tick), x2: across(tick), y1: bottom, y2: bottom + 4 }),
       words(x.text(tick), { class: "tick", x: across(tick), y: bottom + 18, "text-anchor": "middle" }),

@@ -10,6 +10,8 @@ const NAMES = {
   activation: "activation", pooler: "pooler",
 };
 
+const USUAL = { ffn_stacks: 1, bottleneck_size: 0, attention_input: "input", embedding_size: 0, trigram: false, norm: "layer_norm", activation: "gelu", pooler: "none" };
+
 export function comparisonTable(study, trials) {
   const head = element("tr", {}, element("td"), ...trials.map((trial, place) => headOf(study, trial, place)));
   const groups = [["Architecture", shapeRows(trials)], ["Quality", qualityRows(study)], ["Cost", costRows(study)], ["Story", storyRows()]];
@@ -44,8 +46,9 @@ function rowOf({ name, text, value, more }, trials) {
   return element("tr", { class: differs ? "differs" : "same" }, element("th", { scope: "row" }, name, mark), ...cells);
 }
 
+/** What only few spaces vary is a row only where a trial has it. */
 function shapeRows(trials) {
-  const known = Object.keys(NAMES).filter((key) => trials.some((trial) => key in trial.architecture));
+  const known = Object.keys(NAMES).filter((key) => trials.some(({ architecture }) => key in architecture && architecture[key] !== USUAL[key]));
   return known.map((key) => ({ name: NAMES[key], text: (trial) => written(trial.architecture[key]) }));
 }
 

@@ -12,7 +12,7 @@ export function intervalsFigure(timed, trials, study) {
   const rows = timed.map((trial) => ({ name: `trial ${trial.number}`, kind: `c${trials.indexOf(trial) + 1}`, view: trial.latency }));
   if (teacher) rows.push({ name: "teacher", kind: "teacher", view: teacher });
   const values = rows.flatMap(({ view }) => [view.p50_s, view.p99_s]);
-  const x = { low: 0, high: range(values, 0.05).high, title: "latency in ms: median with its 95 % interval, then p90, p99", text: (value) => String(Number((value * 1e3).toPrecision(3))) };
+  const x = { low: 0, high: range(values, 0.05).high, title: "latency in ms", text: (value) => String(Number((value * 1e3).toPrecision(3))) };
   const place = element("div", { class: "canvas" });
   const name = rows.map((row) => `${row.name}: p50 ${latency(row.view.p50_s)}, p99 ${latency(row.view.p99_s)}`).join("; ");
   fitted(place, (width) => {

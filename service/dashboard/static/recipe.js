@@ -1,7 +1,6 @@
 // A recipe in words: what is taught, from where the student starts, and how it is trained.
 
 import { definitions, element } from "./dom.js";
-import { count } from "./format.js";
 
 export function recipeList(study) {
   const recipe = study.spec.distillation;
@@ -10,7 +9,7 @@ export function recipeList(study) {
     ["schedule", scheduleText(recipe.schedule)],
     ...recipe.stages.flatMap((stage, place) => stagePairs(stage, place, recipe.stages.length)),
   ]), definitions([
-    ["steps", count(recipe.steps)],
+    ["steps", recipe.steps.toLocaleString("en-US")],
     ["batch", `${recipe.batch_size} texts of at most ${recipe.max_length} tokens`],
     ["learning rate", `${recipe.learning_rate}, embeddings ${recipe.embedding_learning_rate}`],
     ["warm-up", percent(recipe.warmup)],

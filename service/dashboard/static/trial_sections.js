@@ -69,7 +69,7 @@ export function finalist(trial, study) {
   const list = definitions([
     ["state", found.state],
     ["error", found.error],
-    ["steps", evaluation && count(evaluation.steps)],
+    ["steps", evaluation && evaluation.steps.toLocaleString("en-US")],
     ["time", evaluation && duration(evaluation.seconds)],
   ]);
   return element("div", {}, table, list);
