@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from protocol.study import StudySpec
 from search_space import Architecture
 from service.app import create_app
+from service.dashboard.wording import metric_text
 from service.operations.trials import add_trial
 from service.settings import Settings, sqlite_url
 
@@ -25,7 +26,7 @@ def client(tmp_path_factory, prepared):
         with client.app.state.parts.store.write() as uow:
             study = uow.studies.lock(uow.studies.find("demo").id)
             study.prepared = prepared
-            add_trial(uow, study, SHAPE, "pareto", {"accuracy": 0.71, "latency_p50": 0.00421})
+            add_trial(uow, study, SHAPE, "pareto", {"accuracy": 0.71, "latency_p50": 0.0042})
             other = Architecture(**{**SHAPE.to_dict(), "layers": 3})
             add_trial(uow, study, other, HOSTILE).reason = HOSTILE
         yield client
@@ -35,7 +36,7 @@ def test_trial_says_why_it_was_suggested(client):
     page = client.get("/studies/demo/trials/1")
     assert page.status_code == 200
     assert "Chosen by <strong>pareto</strong> when 0 trials had ended" in page.text
-    assert "4.21\u00a0ms" in page.text
+    assert "4.20\u00a0ms" in page.text
     assert "0.710" in page.text
     assert 'href="/studies/demo/trials/2" rel="next"' in page.text
     assert 'rel="prev"' not in page.text
@@ -102,3 +103,18 @@ def test_every_part_that_a_script_fills_is_on_its_page(client, page, script):
     wanted = set(re.findall(r"""\b(?:part|fill|write)\("([a-z-]+)\"""", source))
     assert wanted
     assert wanted <= known
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "text"),
+    [
+        (0.0042, "latency_p50", "4.20\u00a0ms"),
+        (999_999, "parameters", "1.00M"),
+        (12, "parameters", "12"),
+        (-0.25, "matthews", "−0.250"),
+        (None, "accuracy", "–"),
+        (float("nan"), "accuracy", "–"),
+    ],
+)
+def test_metrics_are_written_with_their_units(value, metric, text):
+    assert metric_text(value, metric) == text

@@ -13,15 +13,17 @@ const MOST = 5;
 const name = document.querySelector("article.compare").dataset.study;
 const path = `/studies/${encodeURIComponent(name)}`;
 let known = null;
+let turn = 0;
 
 async function refresh() {
+  const mine = ++turn;
   const [study, front] = await Promise.all([read(path), read(`${path}/front`)]);
-  const wanted = numbersIn(new URLSearchParams(location.search).get("trials") ?? "");
+  const wanted = addressed();
   const last = Object.values(study.trials).reduce((sum, many) => sum + many, 0);
   const there = wanted.filter((number) => number >= 1 && number <= last);
   const trials = await Promise.all(there.slice(0, MOST).map((number) => read(`${path}/trials/${number}`)));
-  const news = JSON.stringify([trials, study.references, front.numbers]);
-  if (news === known) return study.ended_at === null;
+  const news = JSON.stringify([wanted, trials, study.references, front.numbers]);
+  if (news === known || mine !== turn) return study.ended_at === null;
   known = news;
   showChoice(there, front.numbers);
   tell(wanted, there);
@@ -58,9 +60,8 @@ function showChoice(wanted, front) {
   const focused = document.activeElement?.dataset?.number;
   const buttons = offered.map((number) => {
     const chosen = wanted.includes(number);
-    const next = chosen ? wanted.filter((other) => other !== number) : [...wanted, number];
     const full = !chosen && wanted.length >= MOST;
-    return element("button", { type: "button", "data-number": number, "aria-pressed": String(chosen), disabled: full, onclick: () => choose(next) }, `trial ${number}`);
+    return element("button", { type: "button", "data-number": number, "aria-pressed": String(chosen), disabled: full, onclick: () => toggle(number) }, `trial ${number}`);
   });
   fill("offered", ...buttons);
   if (focused) part("offered").querySelector(`[data-number="${CSS.escape(focused)}"]`)?.focus();
@@ -75,9 +76,18 @@ function tell(wanted, there) {
   write("hint", lines.join(" "));
 }
 
+/** What is chosen stands in the address: what is shown may be a moment behind. */
+function toggle(number) {
+  const now = addressed();
+  choose(now.includes(number) ? now.filter((other) => other !== number) : [...now, number]);
+}
+
+function addressed() {
+  return numbersIn(new URLSearchParams(location.search).get("trials") ?? "");
+}
+
 function choose(numbers) {
   history.replaceState(null, "", `?trials=${numbers.join(",")}`);
-  known = null;
   refresh().catch((error) => write("hint", error.message));
 }
 

@@ -27,7 +27,7 @@ def test_worker_is_shown_with_what_it_is_busy_with(worker, busy, watched, addres
     page.goto(f"{address}/workers")
     card = page.locator(".card")
     expect(card.locator("h2")).to_have_text(f"test {worker.hostile}")
-    expect(card.locator(".job")).to_contain_text(f"of {worker.spec.name}: {worker.hostile} 3 of 9")
+    expect(card.locator(".job")).to_contain_text(f"prepare {worker.spec.name}: {worker.hostile} 3 of 9")
     expect(card.locator("[data-since]")).to_contain_text("for ")
     expect(card).to_contain_text("cpu/torch")
     expect(page.locator('[data-part="summary"]')).to_have_text("1 alive, 1 of them busy.")
