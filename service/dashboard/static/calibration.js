@@ -53,7 +53,7 @@ function scatter(place, rows) {
   const text = (value) => String(Number((value * 1e3).toPrecision(3)));
   const name = `Predicted against measured latencies of ${rows.length} architectures, from ${latency(Math.min(...values))} to ${latency(Math.max(...values))}`;
   fitted(place, (width) => {
-    const made = chart({ width, height: HEIGHT, x: { ...ends, title: "measured, in ms", text }, y: { ...ends, text }, name });
+    const made = chart({ width, height: HEIGHT, x: { ...ends, title: "measured, in ms", text }, y: { ...ends, title: "predicted, in ms", text }, name });
     const { inside, x, y } = made;
     inside.append(drawing("line", { class: "teacher-line", x1: x(ends.low), y1: y(ends.low), x2: x(ends.high), y2: y(ends.high) }));
     for (const row of rows) {

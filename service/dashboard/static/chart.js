@@ -23,11 +23,11 @@ export function fitted(place, paint) {
 }
 
 /**
- * An empty chart: axes `{ low, high, title, text }`, where `text` writes a tick. `x` and `y` of the answer turn values
+ * An empty chart: axes `{ low, high, title, text }`, where `text` writes a tick; y may have no title. `x` and `y` of the answer turn values
  * into pixels; whatever is drawn goes into `inside`.
  */
 export function chart({ width, height, x, y, name, margin = {} }) {
-  const edge = { ...MARGIN, ...margin };
+  const edge = { ...MARGIN, ...(y.title ? { top: 32 } : {}), ...margin };
   const right = width - edge.right;
   const bottom = height - edge.bottom;
   const across = scale(x, edge.left, right);
@@ -46,6 +46,7 @@ export function chart({ width, height, x, y, name, margin = {} }) {
       words(x.text(tick), { class: "tick", x: across(tick), y: bottom + 18, "text-anchor": "middle" }),
     );
   }
+  if (y.title) svg.append(words(y.title, { class: "title", x: 0, y: 12 }));
   svg.append(words(x.title, { class: "title", x: right, y: height - 6, "text-anchor": "end" }));
   const inside = drawing("g");
   svg.append(inside);

@@ -2,7 +2,7 @@
 
 import { chart, fitted, range, told, words } from "./chart.js";
 import { definitions, drawing, element } from "./dom.js";
-import { latency, moment, ratio } from "./format.js";
+import { count, latency, moment, ratio } from "./format.js";
 import { speedUp } from "./latency.js";
 import { bytes } from "./sizes.js";
 
@@ -45,7 +45,7 @@ function quantiles(view, study) {
 function circumstances(view, found) {
   return definitions([
     ["effort", `${view.effort}, ${view.samples} samples`],
-    ["throughput", found && `${found.throughput_per_s.toPrecision(3)} examples a second`],
+    ["throughput", found && `${count(found.throughput_per_s)} examples a second`],
     ["first call", found && latency(found.first_call_s)],
     ["loading", found && latency(found.load_s)],
     ["peak memory", found && bytes(found.peak_memory_bytes)],
