@@ -68,7 +68,7 @@ function distribution(processes, view) {
   const beyond = sorted.length - shown.length;
   const x = { ...range(shown, 0.04), title: "latency in ms", text: (value) => (value * 1e3).toPrecision(3) };
   const place = element("div", { class: "canvas" });
-  const height = processes.length * ROW + 58;
+  const height = processes.length * ROW + 66;
   const name = `Distribution of ${sorted.length} samples of ${processes.length} processes, from ${latency(sorted[0])} to ${latency(sorted[sorted.length - 1])}, median ${latency(view.p50_s)}`;
   fitted(place, (width) => {
     const y = { low: 0, high: 1, ticks: [], text: String };
