@@ -58,17 +58,21 @@ def one_study(name: str, request: Request) -> HTMLResponse:
 
 
 def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:
-    return rendered("studies.html", studies=studies)
+    return _page("studies.html", studies=studies)
 
 
 def study_page(study: StudyView) -> HTMLResponse:
-    return rendered("study.html", study=study, plotly=plotly_address())
+    return _page("study.html", study=study, plotly=plotly_address())
 
 
 def missing_page(name: str) -> HTMLResponse:
-    return rendered("missing.html", 404, name=name)
+    return _page("missing.html", 404, name=name)
+
+
+def _page(template: str, status: int = 200, **values: object) -> HTMLResponse:
+    return HTMLResponse(_templates.get_template(template).render(values), status, headers=_HEADERS)
 
 
 def rendered(template: str, status: int = 200, **values: object) -> HTMLResponse:
     """The page that this template makes, with the headers that every page has."""
-    return HTMLResponse(_templates.get_template(template).render(values), status, headers=_HEADERS)
+    return _page(template, status, **values)

@@ -20,6 +20,7 @@ export async function send(method, path, body, headers = {}) {
     throw new Declined("the service cannot be reached; nothing was changed");
   });
   if (response.ok) return response.status === 204 ? null : response.json();
+  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   const problem = await response.json().catch(() => null);
   throw new Declined(problem?.detail ?? `the service answered ${response.status}`, { ...problem, status: response.status });
 }
