@@ -1,13 +1,16 @@
 // Two to five trials of a study side by side, with what differs marked.
 
-import { follow, read } from "./api.js";
+import { read } from "./api.js";
 import { drawArchitecture } from "./architecture.js";
 import { comparisonTable } from "./comparison.js";
 import { curveFigure } from "./curve_figure.js";
 import { element } from "./dom.js";
 import { intervalsFigure } from "./intervals_figure.js";
+import { live } from "./live.js";
 import { fill, part, write } from "./parts.js";
 
+/** Without an event. */
+const QUIET_MS = 15_000;
 const FEWEST = 2;
 const MOST = 5;
 const name = document.querySelector("article.compare").dataset.study;
@@ -23,12 +26,13 @@ async function refresh() {
   const there = wanted.filter((number) => number >= 1 && number <= last);
   const trials = await Promise.all(there.slice(0, MOST).map((number) => read(`${path}/trials/${number}`)));
   const news = JSON.stringify([wanted, trials, study.references, front.numbers]);
-  if (news === known || mine !== turn) return study.ended_at === null;
+  const pause_ms = study.ended_at === null ? QUIET_MS : null;
+  if (news === known || mine !== turn) return pause_ms;
   known = news;
   showChoice(there, front.numbers);
   tell(wanted, there);
   show(study, trials);
-  return study.ended_at === null;
+  return pause_ms;
 }
 
 function show(study, trials) {
@@ -101,4 +105,4 @@ part("form").addEventListener("submit", (event) => {
   choose(numbersIn(part("numbers").value));
 });
 part("only").addEventListener("change", (event) => part("table").classList.toggle("only-differences", event.target.checked));
-follow(refresh, document.getElementById("link"));
+live(`${path}/events`, refresh, document.getElementById("link"));

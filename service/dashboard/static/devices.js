@@ -1,13 +1,16 @@
 // The machines that measure: what they are, what they can, how steady they are, and what their calibrations are worth.
 
-import { follow, read } from "./api.js";
+import { read } from "./api.js";
 import { calibrationPart } from "./calibration.js";
 import { definitions, element } from "./dom.js";
 import { driftText } from "./drift.js";
+import { live } from "./live.js";
 import { part } from "./parts.js";
 import { targetText } from "./targets.js";
 
 const FIRST = ["cpu", "gpu", "device", "chip", "driver"];
+/** Without an event. */
+const QUIET_MS = 15_000;
 let shown = null;
 
 async function refresh() {
@@ -18,7 +21,7 @@ async function refresh() {
     shown = signature;
     part("devices").replaceChildren(...devices.map(card));
   }
-  return true;
+  return QUIET_MS;
 }
 
 function card(device) {
@@ -63,4 +66,4 @@ function calibrations(device) {
   return [element("h3", {}, "Calibrations"), ...device.calibrations.map(calibrationPart)];
 }
 
-follow(refresh, document.getElementById("link"));
+live("/events", refresh, document.getElementById("link"));

@@ -1,6 +1,6 @@
 // The page of one trial: what it is, why it was tried, and all that was found out about it.
 
-import { follow, read } from "./api.js";
+import { read } from "./api.js";
 import { architectureLegend, drawArchitecture } from "./architecture.js";
 import { drawCurves } from "./curve_figure.js";
 import { element } from "./dom.js";
@@ -8,6 +8,7 @@ import { showExport } from "./exported.js";
 import { NONE, count, heading, interval, latency, quality, ratio } from "./format.js";
 import { quantileOf, seconds, speedUp } from "./latency.js";
 import { latencySection } from "./latency_section.js";
+import { live } from "./live.js";
 import { fill, part, write } from "./parts.js";
 import { recipeList } from "./recipe.js";
 import { earlyStop, finalist, loading, predicted } from "./trial_sections.js";
@@ -15,6 +16,8 @@ import { earlyStop, finalist, loading, predicted } from "./trial_sections.js";
 const page = document.querySelector("article.trial").dataset;
 const study_path = `/studies/${encodeURIComponent(page.study)}`;
 const path = `${study_path}/trials/${page.number}`;
+/** Without an event. */
+const QUIET_MS = 15_000;
 const ENDED = ["completed", "infeasible", "failed", "stopped"];
 let known = null;
 
@@ -25,7 +28,7 @@ async function refresh() {
     known = news;
     await show(study, trial);
   }
-  return !settled(study, trial);
+  return settled(study, trial) ? null : QUIET_MS;
 }
 
 /** Whether nothing can happen to it any more. */
@@ -83,4 +86,4 @@ function fact(term, value, aside) {
   return element("div", {}, element("dt", {}, term), element("dd", { class: value === NONE ? "quiet" : null }, value), aside && element("dd", { class: "aside" }, aside));
 }
 
-follow(refresh, document.getElementById("link"));
+live(`${study_path}/events`, refresh, document.getElementById("link"));

@@ -1,12 +1,15 @@
 // Who works: alive or gone, busy with what and since when, and how far its machine has drifted.
 
-import { follow, read } from "./api.js";
+import { read } from "./api.js";
 import { driftText } from "./drift.js";
 import { definitions, element } from "./dom.js";
 import { duration, moment } from "./format.js";
+import { live } from "./live.js";
 import { part, write } from "./parts.js";
 import { targetText } from "./targets.js";
 
+/** Without an event: how long something has been going on is told anew. */
+const QUIET_MS = 5_000;
 let shown = null;
 
 async function refresh() {
@@ -25,7 +28,7 @@ async function refresh() {
     part("gone").replaceChildren(...gone.sort((a, b) => b.seen_at.localeCompare(a.seen_at)).map(line));
   }
   age();
-  return true;
+  return QUIET_MS;
 }
 
 function card(worker) {
@@ -70,4 +73,4 @@ function age() {
   }
 }
 
-follow(refresh, document.getElementById("link"));
+live("/events", refresh, document.getElementById("link"));
