@@ -178,6 +178,11 @@ class JobRepository:
         statement = select(Job).where(Job.trial_id == trial, Job.kind == kind).order_by(Job.id.desc()).limit(1)
         return self._session.scalars(statement).one_or_none()
 
+    def leased_by(self, worker: str) -> Sequence[Job]:
+        """What this worker is busy with."""
+        statement = select(Job).where(Job.state == JobState.LEASED, Job.worker == worker)
+        return self._session.scalars(statement.order_by(Job.id)).all()
+
     def cancel(self, study: int, now: datetime) -> None:
         """Ends every open job of the study; whoever works on one learns it when renewing."""
         self._session.execute(
