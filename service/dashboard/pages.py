@@ -12,7 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from protocol.metrics import METRICS
 from protocol.views import StudyView
 from service.dashboard.assets import HERE, modules_of, plotly_address
-from service.dashboard.wording import device_time, hypervolume_text, is_over, metric_text, remaining_time, time_taken
+from service.dashboard.wording import (
+    device_time,
+    hypervolume_text,
+    is_over,
+    metric_text,
+    remaining_time,
+    time_taken,
+)
 from service.errors import NotFoundError
 from service.operations.views import study_view, study_views
 
