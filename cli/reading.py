@@ -116,26 +116,33 @@ def preview(study_file: Path, home: Path, *, as_json: bool) -> None:
     )
 
 
-def export(url: str, name: str, folder: Path, owner: Owner) -> None:
+def export(url: str, name: str, folder: Path, owner: Owner, *, as_json: bool) -> None:
     with Client(url, patience_s=PATIENCE_S) as client:
         study, trials = client.studies.view(name), client.studies.trials(name)
         folders = download_exports(client, study, trials, folder, owner)
     if not folders:
         raise BadInputError(f"study {name} has no exported finalist yet")
+    if as_json:
+        print(json.dumps({"folders": {number: str(target) for number, target in folders.items()}}, indent=2))
+        return
     console = make_console()
     for number, target in folders.items():
         say(console, f"trial {number}  {target}")
     say(console, shown_loading(next(iter(folders.values())), study.spec.task.kind))
 
 
-def convert(checkpoint: Path, form: str, target: Path | None, options: ExportOptions) -> None:
+def convert(checkpoint: Path, form: str, target: Path | None, options: ExportOptions, *, as_json: bool) -> None:
     if form not in tuple(Format):
         raise BadInputError(unknown("format", form, map(str, Format)))
     if target is None:
         raise BadInputError("name the folder to write to with --to")
     checkpoint, target = checkpoint.expanduser(), target.expanduser().absolute()
+    lines = export_checkpoint(checkpoint, Format(form), target, options)
+    if as_json:
+        print(json.dumps({"folder": str(target), "notes": lines}, indent=2))
+        return
     console = make_console()
-    for line in export_checkpoint(checkpoint, Format(form), target, options):
+    for line in lines:
         say(console, line)
 
 

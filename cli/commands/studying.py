@@ -37,11 +37,12 @@ def study_report(
         Path | None, typer.Option("--to", parser=folder, metavar="FILE.html", help="File to write; STUDY.html here.")
     ] = None,
     url: Url = DEFAULT_URL,
+    as_json: Json = False,
 ) -> None:
     """Write a study as one HTML file, for people without the service."""
     from cli.reporting import report
 
-    report(url, name, (Path(f"{name}.html") if to is None else to).expanduser().absolute())
+    report(url, name, (Path(f"{name}.html") if to is None else to).expanduser().absolute(), as_json=as_json)
 
 
 def front(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
