@@ -44,6 +44,10 @@ def test_a_shell_completes_commands_and_options(stillhouse, monkeypatch, words, 
     assert completed(stillhouse, monkeypatch, words) == offered
 
 
+def test_without_a_service_no_name_is_offered(stillhouse, monkeypatch):
+    assert completed(stillhouse, monkeypatch, "stillhouse study show d") == []
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_completion_of_each_shell_can_be_had(stillhouse, monkeypatch, shell):
     monkeypatch.setenv("_STILLHOUSE_COMPLETE", f"source_{shell}")

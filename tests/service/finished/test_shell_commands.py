@@ -25,6 +25,15 @@ def shell(connected, monkeypatch, capsys):
     return run
 
 
+@pytest.mark.parametrize(("word", "offered"), [("de", ["demo"]), ("", ["demo"]), ("x", [])])
+def test_a_shell_completes_the_names_of_studies(shell, study, connected, monkeypatch, word, offered):
+    monkeypatch.setattr("client.Client", lambda url, **options: Client("http://testserver", wire=connected, **options))
+    monkeypatch.setenv("_STILLHOUSE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"stillhouse front {word}")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert shell()[1].split() == offered
+
+
 @pytest.fixture
 def numbers(study):
     """Of a finalist, and of the first trial."""
