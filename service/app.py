@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -15,18 +17,30 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
-from service.api import artefacts, calibrations, health, jobs, problems, studies
+from service.api import artefacts, calibrations, health, jobs, metrics, probes, problems, studies
 from service.api.dependencies import Parts, check_host
+from service.api.drain import Drain
+from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
+from service.api.readiness import Readiness
+from service.api.requests import Requests
 from service.clock import Clock, utc_now
-from service.errors import PortTakenError, ServiceError, StoreUnavailableError
+from service.duties import DutyHolder
+from service.errors import DutyTakenError, PortTakenError, ServiceError, StoreUnavailableError
+from service.operations import retention
 from service.operations.jobs import sweep
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
+from service.store.duties import COLLECT
 from service.store.migrate import upgrade
 from service.store.unit_of_work import Store
 
 logger = logging.getLogger(__name__)
+
+COLLECT_S = 600.0
+"""How often artefacts are looked at that nobody needs, and every how many times files that nobody knows."""
+
+STRAYS_EVERY = 100
 
 GRACE_S = 5
 """How long answers that are on their way may take when the service stops."""
@@ -40,18 +54,29 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """
     upgrade(settings.database_url)
     store = Store(settings.database_url, clock)
-    parts = Parts(settings=settings, store=store, files=ArtefactFiles(settings.artefacts), watch=QueueWatch(store))
+    files = ArtefactFiles(settings.artefacts)
+    parts = Parts(
+        settings=settings,
+        store=store,
+        files=files,
+        watch=QueueWatch(store),
+        metrics=Metrics(store),
+        readiness=Readiness(store, files),
+        drain=Drain(),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         stopping = asyncio.Event()
         sweeping = asyncio.create_task(_sweep_until(stopping, parts))
+        collecting = asyncio.create_task(_collect_until(stopping, parts))
         try:
             yield
         finally:
             # Neither is cancelled: a thread of theirs would go on, with a connection of a store that is closed.
             stopping.set()
             await sweeping
+            await collecting
             await parts.watch.closed()
             store.close()
 
@@ -66,9 +91,12 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         dependencies=[Depends(check_host)],
     )
     app.state.parts = parts
+    app.add_middleware(Requests, metrics=parts.metrics, drain=parts.drain)
     problems.install(app)
+    probes.install(app)
     for module in (studies, jobs, calibrations, artefacts, health):
         app.include_router(module.router, prefix="/v1")
+    app.include_router(metrics.router)
     app.include_router(dashboard.router)
     dashboard.mount_static(app)
     return app
@@ -106,7 +134,7 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
         app = create_app(settings)
         server = _Server(
             uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S),
-            app.state.parts.watch,
+            app.state.parts,
         )
         if ready is not None:
             ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
@@ -116,14 +144,18 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
 
 
 class _Server(uvicorn.Server):
-    """Lets long polls go as soon as it is told to stop, instead of waiting for them."""
+    """Ends in an order that nobody notices: balancers are told, then long polls end, then what is under way."""
 
-    def __init__(self, config: uvicorn.Config, watch: QueueWatch) -> None:
+    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
-        self._watch = watch
+        self._parts = parts
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._watch.close()
+        self._parts.drain.begin()
+        self._parts.watch.close()
+        end_s = time.monotonic() + self._parts.settings.drain_s
+        while time.monotonic() < end_s and not self.force_exit:
+            await asyncio.sleep(min(0.1, self._parts.settings.drain_s))
         await super().shutdown(sockets)
 
 
@@ -136,6 +168,32 @@ async def _sweep_until(stopping: asyncio.Event, parts: Parts) -> None:
             logger.warning("%s; sweeping again", error)
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), parts.settings.lease_s / 6)
+
+
+async def _collect_until(stopping: asyncio.Event, parts: Parts) -> None:
+    """Removes artefacts that nobody needs; of several replicas one at a time."""
+    holder = DutyHolder(parts.store, COLLECT)
+
+    def collect(strays: bool) -> None:
+        with holder.held() as keep:
+
+            def go_on() -> bool:
+                keep()
+                return not stopping.is_set()
+
+            retention.collect(parts.store, parts.files, parts.settings, go_on, strays=strays)
+
+    for count in itertools.count():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), COLLECT_S)
+        if stopping.is_set():
+            return
+        try:
+            await run_in_threadpool(collect, count % STRAYS_EVERY == 0)
+        except DutyTakenError:
+            pass
+        except (StoreUnavailableError, OSError) as error:
+            logger.warning("artefacts were not collected, next time they will be: %s", error)
 
 
 def _sweep(parts: Parts) -> None:
