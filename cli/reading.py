@@ -71,18 +71,19 @@ def show(url: str, name: str, *, as_json: bool) -> None:
     console.print(baselines_table(study, trials))
 
 
-def front(url: str, name: str, *, as_json: bool) -> None:
-    study, trials = _study(url, name)
+def front(url: str, name: str, metrics: Sequence[str], constraints: Sequence[str], *, as_json: bool) -> None:
+    """The front in the study's objectives, or in these metrics and within these constraints."""
+    with Client(url, patience_s=PATIENCE_S) as client:
+        view = client.studies.front(name, metrics=metrics, constraints=constraints)
+        study, trials = client.studies.view(name), client.studies.trials(name)
+    on_front = [trial.model_copy(update={"on_front": True}) for trial in trials if trial.number in set(view.numbers)]
     if as_json:
-        with Client(url, patience_s=PATIENCE_S) as client:
-            view = client.studies.front(name)
-        on_front = [trial for trial in trials if trial.on_front]
         print(json.dumps({"front": _plain(view), "trials": _plain(on_front)}, indent=2))
         return
     console = make_console()
     _head(console, study)
-    console.print(front_table(study, trials))
-    if finalists(trials):
+    console.print(front_table(study, on_front))
+    if finalists(trials) and not (metrics or constraints):
         console.print(finalists_table(study, trials, {}))
         for line in closing_lines(study, trials):
             say(console, line)
