@@ -34,6 +34,12 @@ STUDY: Commands = {
     "create": studying.study_create,
     "list": studying.study_list,
     "show": studying.study_show,
+    "watch": studying.study_watch,
+    "stop": studying.study_stop,
+    "resume": studying.study_resume,
+    "extend": studying.study_extend,
+    "delete": studying.study_delete,
+    "export": studying.study_export,
     "report": studying.study_report,
 }
 TRIAL: Commands = {"show": studying.trial_show}

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.completion import study_names
 from cli.names import study_name
 
 HOME_VARIABLE = "STILLHOUSE_HOME"
@@ -24,7 +25,14 @@ def folder(text: str | Path) -> Path:
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.", show_default=False)]
 Name = Annotated[
-    str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False, callback=study_name)
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="The study's name.",
+        show_default=False,
+        callback=study_name,
+        autocompletion=study_names,
+    ),
 ]
 Home = Annotated[
     Path,

@@ -71,18 +71,19 @@ def show(url: str, name: str, *, as_json: bool) -> None:
     console.print(baselines_table(study, trials))
 
 
-def front(url: str, name: str, *, as_json: bool) -> None:
-    study, trials = _study(url, name)
+def front(url: str, name: str, metrics: Sequence[str], constraints: Sequence[str], *, as_json: bool) -> None:
+    """The front in the study's objectives, or in these metrics and within these constraints."""
+    with Client(url, patience_s=PATIENCE_S) as client:
+        view = client.studies.front(name, metrics=metrics, constraints=constraints)
+        study, trials = client.studies.view(name), client.studies.trials(name)
+    on_front = [trial.model_copy(update={"on_front": True}) for trial in trials if trial.number in set(view.numbers)]
     if as_json:
-        with Client(url, patience_s=PATIENCE_S) as client:
-            view = client.studies.front(name)
-        on_front = [trial for trial in trials if trial.on_front]
         print(json.dumps({"front": _plain(view), "trials": _plain(on_front)}, indent=2))
         return
     console = make_console()
     _head(console, study)
-    console.print(front_table(study, trials))
-    if finalists(trials):
+    console.print(front_table(study, on_front))
+    if finalists(trials) and not (metrics or constraints):
         console.print(finalists_table(study, trials, {}))
         for line in closing_lines(study, trials):
             say(console, line)
@@ -116,26 +117,33 @@ def preview(study_file: Path, home: Path, *, as_json: bool) -> None:
     )
 
 
-def export(url: str, name: str, folder: Path, owner: Owner) -> None:
+def export(url: str, name: str, folder: Path, owner: Owner, *, as_json: bool) -> None:
     with Client(url, patience_s=PATIENCE_S) as client:
         study, trials = client.studies.view(name), client.studies.trials(name)
         folders = download_exports(client, study, trials, folder, owner)
     if not folders:
         raise BadInputError(f"study {name} has no exported finalist yet")
+    if as_json:
+        print(json.dumps({"folders": {number: str(target) for number, target in folders.items()}}, indent=2))
+        return
     console = make_console()
     for number, target in folders.items():
         say(console, f"trial {number}  {target}")
     say(console, shown_loading(next(iter(folders.values())), study.spec.task.kind))
 
 
-def convert(checkpoint: Path, form: str, target: Path | None, options: ExportOptions) -> None:
+def convert(checkpoint: Path, form: str, target: Path | None, options: ExportOptions, *, as_json: bool) -> None:
     if form not in tuple(Format):
         raise BadInputError(unknown("format", form, map(str, Format)))
     if target is None:
         raise BadInputError("name the folder to write to with --to")
     checkpoint, target = checkpoint.expanduser(), target.expanduser().absolute()
+    lines = export_checkpoint(checkpoint, Format(form), target, options)
+    if as_json:
+        print(json.dumps({"folder": str(target), "notes": lines}, indent=2))
+        return
     console = make_console()
-    for line in export_checkpoint(checkpoint, Format(form), target, options):
+    for line in lines:
         say(console, line)
 
 

@@ -10,11 +10,35 @@ import typer
 from cli.errors import ExitCode
 from cli.main import app
 
+SHAPES = {
+    "doctor": "`{versions, machine, devices, runtimes, extras, home, service, ok, problems}`",
+    "study create": "StudyView",
+    "study list": "array of StudyView, the newest first",
+    "study show": "`{study: StudyView, trials: [TrialView]}`",
+    "study watch": "StudyView, one line for each change",
+    "study stop": "StudyView",
+    "study resume": "StudyView",
+    "study extend": "StudyView",
+    "study delete": "`{deleted: NAME}`",
+    "study report": "`{file: PATH}`",
+    "front": "`{front: FrontView, trials: [TrialView]}`",
+    "trial show": "TrialView",
+    "preview": "`{study: the file with its defaults, preview: PreviewView}`",
+    "calibrate": "`{file, id, calibration: CalibrationRecord}`",
+    "distill": "`{name, folder, architecture, parameters, fidelity, steps, seconds, metric, selection, report, curve,"
+    " teacher, baselines, assistance, notes}`",
+    "reproduce": "`{reproduced, weights_equal, metrics_equal, within_interval, differences,"
+    " metrics: {SPLIT: {then, low, high, now}}}`",
+    "measure": "`{model, targets: [{target, cells: [{profile, measurement, reason, left_out}], lengths, expected}]}`",
+    "export": "`{folders: {TRIAL: PATH}}` of a study, `{folder, notes}` of a checkpoint",
+}
+"""What `--json` prints; views are those of the API (`/v1/openapi.json`)."""
+
 HEAD = """\
 # The command `stillhouse`
 
 Written by `python -m cli.reference` from the command itself. `stillhouse COMMAND --help` says the same in a terminal.
-What is printed with `--json` goes to stdout as one JSON document (`study watch`: one in each line); its keys are those
+What is printed with `--json` goes to stdout as one JSON document; its keys are those
 of the API's views and stay; what people may want to know beside it goes to stderr. Completion of commands and options:
 `stillhouse --install-completion`.
 """
@@ -24,6 +48,8 @@ def reference() -> str:
     """The whole page, in Markdown."""
     lines = [HEAD, "## Exit codes\n", "| code | meaning |", "| --- | --- |"]
     lines += [f"| {code.value} | {code.meaning} |" for code in ExitCode]
+    lines += ["", "## What `--json` prints\n", "| command | JSON |", "| --- | --- |"]
+    lines += [f"| {name} | {shape} |" for name, shape in SHAPES.items()]
     lines.append("")
     group: Any = typer.main.get_command(app)
     for name, command in _commands("stillhouse", group):

@@ -18,7 +18,6 @@ from cli.summary import closing_lines
 from cli.tables import (
     TEACHER,
     baselines_table,
-    by_latency,
     finalists,
     finalists_table,
     front_table,
@@ -26,10 +25,14 @@ from cli.tables import (
     latency_name,
     latency_s,
     latency_text,
+    quality_name,
     trials_table,
 )
 from protocol.quantity import format_seconds
 from protocol.views import FrontView, LatencyView, StudyState, StudyView, TrialState, TrialView
+
+LATENCY = "latency_"
+"""How the names of latencies begin."""
 
 HOW_TO_READ = (
     "Trials are compared at flash fidelity, a short distillation, on the selection split. Finalists were distilled in"
@@ -90,12 +93,17 @@ def _results(body: Element, study: StudyView, trials: Sequence[TrialView]) -> No
 
 
 def _plots(body: Element, study: StudyView, trials: Sequence[TrialView], front: FrontView) -> None:
-    metric, quantile = study.spec.task.metric, latency_name(study)
+    metric, other = _axes(study)
+    is_latency = other.startswith(LATENCY)
     drawn = {
-        f"{metric} on the selection split over latency, flash fidelity": plot(
+        f"{metric} over {other}, as the trials were compared": plot(
             "the front",
-            Axis(title=f"latency {quantile}", words=format_seconds, is_log=True),
-            Axis(title=str(metric), words=lambda value: f"{value:.3g}"),
+            Axis(
+                title=other,
+                words=format_seconds if is_latency else lambda value: f"{value:.3g}",
+                is_log=is_latency,
+            ),
+            Axis(title=metric, words=lambda value: f"{value:.3g}"),
             list(_marks(study, trials)),
             [Line(points=_staircase(study, trials), steps=True)],
         ),
@@ -121,26 +129,34 @@ def _plots(body: Element, study: StudyView, trials: Sequence[TrialView], front: 
         ).text = f"{many} out of bounds before any training, and has no point here."
 
 
+def _axes(study: StudyView) -> tuple[str, str]:
+    """The metrics of the plot: quality upwards, latency across, or the first other objective where there is none."""
+    quality = quality_name(study)
+    others = [objective.metric for objective in study.spec.objectives if objective.metric != quality]
+    return quality, next((name for name in others if name.startswith(LATENCY)), others[0])
+
+
 def _marks(study: StudyView, trials: Sequence[TrialView]) -> Iterator[Mark]:
-    metric, quantile = study.spec.task.metric, latency_name(study)
+    metric, other = _axes(study)
     for trial in trials:
-        value = trial.metrics.get(metric)
-        if trial.state is not TrialState.COMPLETED or value is None or trial.latency is None:
+        if trial.state is not TrialState.COMPLETED or not {metric, other} <= trial.metrics.keys():
             continue
         is_baseline = trial.origin.startswith("baseline")
+        value = trial.metrics[metric]
+        latency = "" if trial.latency is None else f"  {latency_text(trial.latency, latency_name(study))}"
         score = trial.evaluation.selection if trial.evaluation and trial.on_front else None
         yield Mark(
-            x=latency_s(trial.latency, quantile),
+            x=trial.metrics[other],
             y=value,
-            text=f"trial {trial.number}  {trial.label}  {metric} {value:.3f}  {latency_text(trial.latency, quantile)}",
+            text=f"trial {trial.number}  {trial.label}  {metric} {value:.3f}{latency}",
             shape="baseline" if is_baseline else "best" if trial.on_front else "trial",
             low=None if score is None else score.low,
             high=None if score is None else score.high,
             label=trial.origin.partition(":")[2].strip() if is_baseline else "",
         )
     teacher = study.references.get(TEACHER)
-    if teacher is not None and study.prepared is not None:
-        selection = study.prepared.teacher_selection
+    if teacher is not None and study.prepared is not None and other.startswith(LATENCY):
+        selection, quantile = study.prepared.teacher_selection, latency_name(study)
         yield Mark(
             x=latency_s(teacher, quantile),
             y=selection.value,
@@ -151,14 +167,11 @@ def _marks(study: StudyView, trials: Sequence[TrialView]) -> Iterator[Mark]:
 
 
 def _staircase(study: StudyView, trials: Sequence[TrialView]) -> list[tuple[float, float]]:
-    metric, quantile = study.spec.task.metric, latency_name(study)
+    metric, other = _axes(study)
     if len(study.spec.objectives) > 2:
         return []  # of more objectives the front is no line
-    return [
-        (latency_s(trial.latency, quantile), trial.metrics[metric])
-        for trial in by_latency(trial for trial in trials if trial.on_front)
-        if trial.latency is not None and metric in trial.metrics
-    ]
+    metrics = [trial.metrics for trial in trials if trial.on_front]
+    return sorted((known[other], known[metric]) for known in metrics if {metric, other} <= known.keys())
 
 
 def _curves(study: StudyView, trials: Sequence[TrialView]) -> Element | None:

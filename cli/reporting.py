@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cli.report import report_html
 from client import Client
 
 
-def report(url: str, name: str, file: Path) -> None:
+def report(url: str, name: str, file: Path, *, as_json: bool) -> None:
     """Raises: BadInputError: the file cannot be written."""
     if file.is_dir() or not file.parent.is_dir():
         raise BadInputError(f"--to {file}: name a file, such as {name}.html, in a folder that is there")
@@ -23,4 +24,7 @@ def report(url: str, name: str, file: Path) -> None:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadInputError(f"--to {file} cannot be written: {error.strerror}") from error
-    say(make_console(), str(file))
+    if as_json:
+        print(json.dumps({"file": str(file)}))
+    else:
+        say(make_console(), str(file))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 
 from protocol.jobs import Score
-from protocol.metrics import metric_info
+from protocol.metrics import METRICS, metric_info
 from protocol.quantity import format_count, format_duration, format_seconds
 from protocol.views import FinalistView, LatencyView, StudyView, TrialView
 from search_space import parameter_count
@@ -35,7 +35,7 @@ def studies_table(studies: Iterable[StudyView]) -> Table:
 
 def front_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
     """The front by latency, best quality last: what was seen on the selection split at flash fidelity."""
-    metric, quantile = study.spec.task.metric, latency_name(study)
+    metric, quantile = quality_name(study), latency_name(study)
     table = new_table(
         "Front (flash fidelity, selection split)",
         "trial",
@@ -45,6 +45,7 @@ def front_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
         "parameters",
         "speed-up",
         f"{metric} - teacher",
+        *other_names(study),
     )
     selection = study.prepared.teacher_selection if study.prepared else None
     for trial in by_latency(trial for trial in trials if trial.on_front):
@@ -57,6 +58,7 @@ def front_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
             parameters_text(trial),
             times_text(speed_up(study, trial.latency)),
             NONE if value is None or selection is None else difference_text(metric, value, selection.value),
+            *_others(study, trial),
         )
     return table
 
@@ -119,8 +121,10 @@ def baselines_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
 
 def trials_table(study: StudyView, trials: Sequence[TrialView], *, last: int | None = None) -> Table:
     """The trials by number, or the last few of them."""
-    metric, quantile = study.spec.task.metric, latency_name(study)
-    table = new_table("", "trial", "architecture", "state", str(metric), f"latency {quantile}", "parameters", "")
+    metric, quantile = quality_name(study), latency_name(study)
+    table = new_table(
+        "", "trial", "architecture", "state", str(metric), f"latency {quantile}", "parameters", *other_names(study), ""
+    )
     for trial in trials if last is None else trials[-last:]:
         value = trial.metrics.get(metric)
         table.add_row(
@@ -130,6 +134,7 @@ def trials_table(study: StudyView, trials: Sequence[TrialView], *, last: int | N
             NONE if value is None else f"{value:.3f}",
             _with_prediction(trial, quantile),
             parameters_text(trial),
+            *_others(study, trial),
             "front" if trial.on_front else trial.reason or trial.origin,
         )
     return table
@@ -180,6 +185,38 @@ def _with_prediction(trial: TrialView, quantile: str) -> str:
         return latency_text(trial.latency, quantile)
     told = f"{format_seconds(predicted.latency_s)} predicted"
     return told if trial.latency is None else f"{latency_text(trial.latency, quantile)} ({told})"
+
+
+def metric_text(name: str, value: float) -> str:
+    """The value with its unit; of a metric that only the study knows, as it is."""
+    unit = METRICS[name].unit if name in METRICS else ""
+    match unit:
+        case "seconds":
+            return format_seconds(value)
+        case "count":
+            return format_count(value)
+        case "share":
+            return f"{value:.3f}"
+        case _:
+            return f"{value:.6g}"
+
+
+def quality_name(study: StudyView) -> str:
+    """The metric of the task; of a study that somebody else evaluates, the first of its objectives."""
+    names = [objective.metric for objective in study.spec.objectives]
+    metric = str(study.spec.task.metric)
+    return metric if metric in names else names[0]
+
+
+def other_names(study: StudyView) -> list[str]:
+    """The objectives that have no column of their own: those that only this study knows."""
+    shown = (quality_name(study), "parameters", *_QUANTILES)
+    return [objective.metric for objective in study.spec.objectives if objective.metric not in shown]
+
+
+def _others(study: StudyView, trial: TrialView) -> list[str]:
+    known = trial.metrics
+    return [metric_text(name, known[name]) if name in known else NONE for name in other_names(study)]
 
 
 def parameters_text(trial: TrialView) -> str:

@@ -9,10 +9,9 @@ from rich.table import Table
 
 from cli.display import make_console, say
 from cli.reading import PATIENCE_S
-from cli.tables import NONE, latency_text, new_table, score_text, speed_up, times_text
+from cli.tables import NONE, latency_text, metric_text, new_table, score_text, speed_up, times_text
 from client import Client
-from protocol.metrics import METRICS
-from protocol.quantity import format_count, format_seconds
+from protocol.quantity import format_seconds
 from protocol.views import EvaluationView, FinalistView, LatencyView, StudyView, TrialView
 
 
@@ -34,20 +33,6 @@ def show(url: str, name: str, number: int, *, as_json: bool) -> None:
         console.print(_facts("Flash distillation", _evaluation(study, trial.evaluation)))
     if trial.finalist is not None:
         console.print(_facts("Finalist", _finalist(study, trial.finalist)))
-
-
-def metric_text(name: str, value: float) -> str:
-    """The value with its unit; of a metric that only the study knows, as it is."""
-    unit = METRICS[name].unit if name in METRICS else ""
-    match unit:
-        case "seconds":
-            return format_seconds(value)
-        case "count":
-            return format_count(value)
-        case "share":
-            return f"{value:.3f}"
-        case _:
-            return f"{value:.6g}"
 
 
 def _head(trial: TrialView) -> Iterator[str]:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import quote, urlencode
 from uuid import uuid4
+
+import httpx
 
 from client.artefacts import Artefacts
 from client.decoding import decoded
+from client.errors import ProblemError
+from client.events import events
 from client.study import Study
 from client.transport import Transport
+from protocol.changes import ExtendStudy
+from protocol.events import Event
 from protocol.study import StudySpec
-from protocol.views import CreateStudy, FrontView, PreviewView, StudyView, TrialView
+from protocol.views import (
+    CreateStudy,
+    FrontView,
+    PreviewView,
+    StudyView,
+    TrialState,
+    TrialView,
+)
 
 
 class Studies:
@@ -50,16 +63,60 @@ class Studies:
     def view(self, name: str) -> StudyView:
         return decoded(StudyView, self._transport.call("GET", _path(name)))
 
-    def trials(self, name: str) -> tuple[TrialView, ...]:
-        """Every trial, by number."""
-        pages = self._transport.pages(f"{_path(name)}/trials")
+    def trials(
+        self,
+        name: str,
+        *,
+        states: Iterable[TrialState | str] = (),
+        constraints: Iterable[str] = (),
+        feasible: bool | None = None,
+        on_front: bool | None = None,
+        sort: str | None = None,
+    ) -> tuple[TrialView, ...]:
+        """Trials by number, or those that are asked for; as `Study.trials`."""
+        asked = [*(("state", str(state)) for state in states), *(("constraint", text) for text in constraints)]
+        flags = {"feasible": feasible, "on_front": on_front}
+        asked += [(key, str(flag).lower()) for key, flag in flags.items() if flag is not None]
+        asked += [] if sort is None else [("sort", sort)]
+        pages = self._transport.pages(f"{_path(name)}/trials{_query(asked)}")
         return tuple(trial for page in pages for trial in decoded(tuple[TrialView, ...], page))
 
     def trial(self, name: str, number: int) -> TrialView:
         return decoded(TrialView, self._transport.call("GET", f"{_path(name)}/trials/{number}"))
 
-    def front(self, name: str) -> FrontView:
-        return decoded(FrontView, self._transport.call("GET", f"{_path(name)}/front"))
+    def front(self, name: str, *, metrics: Iterable[str] = (), constraints: Iterable[str] = ()) -> FrontView:
+        asked = [*(("metric", metric) for metric in metrics), *(("constraint", text) for text in constraints)]
+        return decoded(FrontView, self._transport.call("GET", f"{_path(name)}/front{_query(asked)}"))
+
+    def events(self, name: str, after: int | None = None) -> Iterator[Event | None]:
+        """What happens in the study, as it does; None for a sign of life. As `client.events.events`."""
+        return events(self._transport, f"{_path(name)}/events", after)
+
+    def stop(self, name: str) -> StudyView:
+        return decoded(StudyView, self._transport.call("POST", f"{_path(name)}:stop"))
+
+    def resume(self, name: str) -> StudyView:
+        return decoded(StudyView, self._transport.call("POST", f"{_path(name)}:resume"))
+
+    def extend(self, name: str, wanted: ExtendStudy) -> StudyView:
+        """Sent again where no answer came: totals that the study has by then are not refused."""
+        before = self.view(name)
+        try:
+            return decoded(StudyView, self._transport.call("POST", f"{_path(name)}:extend", json=wanted.totals))
+        except ProblemError:
+            now = self.view(name)
+            if now.spec != before.spec and wanted.totals.items() <= now.spec.budget.model_dump().items():
+                return now
+            raise
+
+    def delete(self, name: str) -> None:
+        """One that is gone already is deleted, too."""
+        self._transport.call("DELETE", _path(name), accept=(httpx.codes.NOT_FOUND,))
+
+    def export(self, name: str, form: str) -> Iterator[bytes]:
+        """The trials as a table in this format, block by block: csv, json or parquet."""
+        with self._transport.stream(f"{_path(name)}/export?format={quote(form)}") as blocks:
+            yield from blocks
 
     def preview(self, spec: StudySpec | Mapping[str, object]) -> PreviewView:
         """How large the study's search space is; starts nothing."""
@@ -76,3 +133,7 @@ def _message(spec: StudySpec | Mapping[str, object]) -> dict[str, object]:
 
 def _path(name: str) -> str:
     return f"/studies/{quote(name, safe='')}"
+
+
+def _query(asked: Sequence[tuple[str, str]]) -> str:
+    return f"?{urlencode(asked)}" if asked else ""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from client.artefacts import Artefacts
 from client.errors import StudyFailedError
 from client.finalist import Finalist, best, bound
 from client.tables import Front, Trials
+from protocol.changes import ExtendStudy
 from protocol.study import StudySpec
-from protocol.views import StudyState, StudyView
+from protocol.views import StudyState, StudyView, TrialState
 
 if TYPE_CHECKING:
     import optuna
@@ -50,20 +51,18 @@ class Study:
         return self
 
     def watch(self) -> Iterator[StudyView]:
-        """The study now and after every change, until it has ended.
+        """The study now and after every change, as they happen, until it has ended or is stopped.
 
         Raises:
             Unreachable: the service does not answer any more.
         """
-        pause_s = FIRST_PAUSE_S
-        yield self.refresh().view
-        while not self._rests():
-            self._studies.pause(pause_s)
-            before = self.view
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            if self.refresh().view != before:
-                pause_s = FIRST_PAUSE_S
-                yield self.view
+        seen = None
+        for _ in self._studies.events(self.name):  # also at the first sign of life: nothing was missed before it
+            if self.refresh().view != seen:
+                seen = self.view
+                yield seen
+            if self._rests():
+                return
 
     def wait(self, timeout_s: float | None = None) -> Study:
         """Itself, when it has ended or is stopped.
@@ -82,13 +81,51 @@ class Study:
             raise StudyFailedError(f"study {self.name} failed: {self.view.error or 'it does not say why'}")
         return self
 
-    def trials(self) -> Trials:
-        """Every trial, by number."""
-        return Trials(self._studies.trials(self.name))
+    def stop(self) -> Study:
+        """Itself, stopped: nothing of it is worked on until it is resumed. May be repeated."""
+        return self._changed(self._studies.stop(self.name))
 
-    def front(self) -> Front:
-        """The trials that no other one dominates, by number."""
-        view = self._studies.front(self.name)
+    def resume(self) -> Study:
+        """Itself, going on where it was stopped."""
+        return self._changed(self._studies.resume(self.name))
+
+    def extend(
+        self, *, trials: int | None = None, finalists: int | None = None, device_hours: float | None = None
+    ) -> Study:
+        """Itself, with a larger budget: new totals, not what is added."""
+        wanted = ExtendStudy(trials=trials, finalists=finalists, device_hours=device_hours)
+        return self._changed(self._studies.extend(self.name, wanted))
+
+    def delete(self) -> None:
+        """Remove all that is stored of it; only where it has ended or is stopped."""
+        self._studies.delete(self.name)
+
+    def trials(
+        self,
+        *,
+        states: Iterable[TrialState | str] = (),
+        constraints: Iterable[str] = (),
+        feasible: bool | None = None,
+        on_front: bool | None = None,
+        sort: str | None = None,
+    ) -> Trials:
+        """Trials by number, or only those that are asked for.
+
+        Args:
+            constraints: such as `"latency_p50 <= 4 ms"`.
+            feasible: within the study's own constraints, or out of them.
+            sort: a metric, `number` or `created_at`; `-accuracy` has the largest first.
+        """
+        found = self._studies.trials(
+            self.name, states=states, constraints=constraints, feasible=feasible, on_front=on_front, sort=sort
+        )
+        return Trials(found)
+
+    def front(self, *metrics: str, constraints: Iterable[str] = ()) -> Front:
+        """The trials that no other one dominates, by number: in the study's objectives, or in these metrics, and
+        within these constraints.
+        """
+        view = self._studies.front(self.name, metrics=metrics, constraints=constraints)
         on_front = set(view.numbers)
         return Front([trial for trial in self.trials() if trial.number in on_front], view)
 
@@ -140,8 +177,12 @@ class Study:
 
         return to_mlflow(self.spec, self.trials(), tracking_uri, experiment)
 
+    def _changed(self, view: StudyView) -> Study:
+        self.view = view
+        return self
+
     def _rests(self) -> bool:
         return self.view.ended_at is not None or self.state in RESTING
 
 
-RESTING = frozenset({StudyState.COMPLETED, StudyState.FAILED})
+RESTING = frozenset({StudyState.COMPLETED, StudyState.FAILED, StudyState.STOPPED})

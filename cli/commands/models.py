@@ -196,6 +196,7 @@ def export(
     ] = None,
     url: Url = DEFAULT_URL,
     home: Home = DEFAULT_HOME,
+    as_json: Json = False,
 ) -> None:
     """Download the exported finalists of a study, or write a checkpoint for another runtime."""
     if form is not None:
@@ -203,7 +204,7 @@ def export(
         from cli.reading import convert
 
         options = ExportOptions(batch=batch, length=length, dtype=dtype, platforms=tuple(platforms or ()))
-        return convert(Path(source), form, to, options)
+        return convert(Path(source), form, to, options, as_json=as_json)
     if (batch, length, dtype, platforms or None) != (None, None, None, None):
         raise typer.BadParameter("--batch, --length, --dtype and --platform belong to --format")
     try:
@@ -217,4 +218,4 @@ def export(
 
     target = to if to is not None else home / "exports" / name
     owner = Owner(license=card_license, language=card_language)
-    return reading.export(url, name, target.expanduser().absolute(), owner)
+    return reading.export(url, name, target.expanduser().absolute(), owner, as_json=as_json)

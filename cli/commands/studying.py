@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.errors import ExitCode
 from cli.options import DEFAULT_URL, Json, Name, StudyFile, Url, folder
+
+if TYPE_CHECKING:
+    from client import Study
 
 
 def study_create(study_file: StudyFile, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
@@ -37,18 +42,111 @@ def study_report(
         Path | None, typer.Option("--to", parser=folder, metavar="FILE.html", help="File to write; STUDY.html here.")
     ] = None,
     url: Url = DEFAULT_URL,
+    as_json: Json = False,
 ) -> None:
     """Write a study as one HTML file, for people without the service."""
     from cli.reporting import report
 
-    report(url, name, (Path(f"{name}.html") if to is None else to).expanduser().absolute())
+    report(url, name, (Path(f"{name}.html") if to is None else to).expanduser().absolute(), as_json=as_json)
 
 
-def front(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+def study_watch(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """Follow a study until it has ended or is stopped; 1 if it failed."""
+    try:
+        from cli.steering import watch
+
+        raise typer.Exit(watch(url, name, as_json=as_json))
+    except KeyboardInterrupt:
+        print(f"the study goes on; `stillhouse study stop {name}` stops it", file=sys.stderr)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def study_stop(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """Stop a study: nothing of it is worked on until it is resumed."""
+    from cli.steering import change
+
+    change(url, name, lambda study: study.stop(), as_json=as_json)
+
+
+def study_resume(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """Let a stopped study go on where it was."""
+    from cli.steering import change
+
+    change(url, name, lambda study: study.resume(), as_json=as_json)
+
+
+def study_extend(
+    name: Name,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, more than before.")] = None,
+    finalists: Annotated[int | None, typer.Option(min=1, help="Finalists in all, more than before.")] = None,
+    device_hours: Annotated[
+        float | None, typer.Option(min=0, help="Hours of workers in all, more than before.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> None:
+    """Give a study a larger budget; one that was completed searches on."""
+    if trials is None and finalists is None and device_hours is None:
+        raise typer.BadParameter("name the new totals with --trials, --finalists or --device-hours")
+    from cli.steering import change
+
+    def extended(study: Study) -> Study:
+        return study.extend(trials=trials, finalists=finalists, device_hours=device_hours)
+
+    change(url, name, extended, as_json=as_json)
+
+
+def study_delete(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Without a question.")] = False,
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> None:
+    """Remove all that is stored of a study that has ended or is stopped."""
+    from cli.steering import delete
+
+    def is_sure(study: Study) -> bool:
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            return False
+        return typer.confirm(f"delete study {name} with {sum(study.view.trials.values())} trials?")
+
+    delete(url, name, is_sure=is_sure, as_json=as_json)
+
+
+def study_export(
+    name: Name,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="csv, json or parquet; as the file's ending, or csv."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", parser=folder, metavar="FILE", help="File to write; stdout by default.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Write a study's trials as a table."""
+    from cli.steering import export
+
+    export(url, name, form, None if to is None else to.expanduser().absolute())
+
+
+def front(
+    name: Name,
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metric", help="Metric of another front (repeat it); the study's objectives.")
+    ] = None,
+    constraints: Annotated[
+        list[str] | None, typer.Option("--constraint", help="Such as 'latency_p50 <= 4 ms' (repeat it).")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> None:
     """Show the front of a study."""
     from cli import reading
 
-    reading.front(url, name, as_json=as_json)
+    reading.front(url, name, metrics or (), constraints or (), as_json=as_json)
 
 
 def trial_show(

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from cli.report import report_html
+from optimization.values import Objective
 from protocol.views import FrontPoint, FrontView, StudyState, TrialState
 
 FRONT = FrontView(
@@ -124,6 +125,23 @@ def test_a_study_of_failures_only_has_no_plot(page, trial):
 
 def test_one_trial_is_a_plot_of_one_point(page, trial):
     assert page([trial(1)], EMPTY, references={}).count("circle") == 1
+
+
+def test_a_study_of_its_own_metrics_is_drawn_over_them(study, trial, now):
+    spec = study().spec
+    objectives = (Objective(metric="bleu", direction="maximize"), Objective(metric="energy", direction="minimize"))
+    changed = spec.model_copy(update={"objectives": objectives})
+    trials = [
+        trial(number).model_copy(
+            update={"metrics": {"bleu": 0.1 * number, "energy": 3.0 * number}, "latency": None, "evaluation": None}
+        )
+        for number in (1, 2)
+    ]
+    view = study(prepared=None, references={}).model_copy(update={"spec": changed})
+    found = Page(report_html(view, trials, FRONT, now))
+    assert found.count("g", **{"class": "best"}) == 2
+    assert found.has("bleu over energy, as the trials were compared")
+    assert found.has("6")
 
 
 def test_a_report_is_written_where_it_may_be(stillhouse, tmp_path):

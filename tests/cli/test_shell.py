@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from cli.errors import ExitCode
-from cli.reference import reference
+from cli.reference import SHAPES, reference
 
 MOST_MODULES = 220
 """`--help` imports so many at most, interpreter and Typer included: each costs a start some time."""
@@ -44,6 +44,10 @@ def test_a_shell_completes_commands_and_options(stillhouse, monkeypatch, words, 
     assert completed(stillhouse, monkeypatch, words) == offered
 
 
+def test_without_a_service_no_name_is_offered(stillhouse, monkeypatch):
+    assert completed(stillhouse, monkeypatch, "stillhouse study show d") == []
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_completion_of_each_shell_can_be_had(stillhouse, monkeypatch, shell):
     monkeypatch.setenv("_STILLHOUSE_COMPLETE", f"source_{shell}")
@@ -71,3 +75,9 @@ def test_the_reference_has_every_command_and_code():
     for code in ExitCode:
         assert f"\n| {code.value} | {code.meaning} |\n" in text
     assert "--supervised" not in text
+
+
+def test_every_command_that_prints_json_has_its_shape_in_the_reference():
+    sections = re.split(r"\n## stillhouse ", reference())[1:]
+    with_json = {section.split("\n")[0] for section in sections if "`--json`" in section}
+    assert with_json == set(SHAPES)

@@ -28,14 +28,6 @@ def test_a_study_that_is_waited_for_is_looked_at_ever_more_seldom(client, spec, 
     assert study.state is StudyState.COMPLETED
 
 
-def test_a_watched_study_is_told_at_every_change_and_at_its_end(client, spec, work, pauses):
-    study = client.studies.create(spec)
-    watched = study.watch()
-    assert next(watched).state is StudyState.PREPARING
-    work()
-    assert [view.state for view in watched] == [StudyState.COMPLETED]
-
-
 def test_a_study_that_failed_says_why_to_who_waits(client, spec, worker):
     study = client.studies.create(spec)
     worker.fail(worker.lease(), "invalid", "task.dataset: there is none")

@@ -7,7 +7,7 @@ import pytest
 from cli.main import main
 from client import Client
 
-MODULES = ("reading", "reporting", "trial")
+MODULES = ("reading", "reporting", "steering", "trial")
 
 
 @pytest.fixture
@@ -23,6 +23,15 @@ def shell(connected, monkeypatch, capsys):
         return caught.value.code, out, err
 
     return run
+
+
+@pytest.mark.parametrize(("word", "offered"), [("de", ["demo"]), ("", ["demo"]), ("x", [])])
+def test_a_shell_completes_the_names_of_studies(shell, study, connected, monkeypatch, word, offered):
+    monkeypatch.setattr("client.Client", lambda url, **options: Client("http://testserver", wire=connected, **options))
+    monkeypatch.setenv("_STILLHOUSE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"stillhouse front {word}")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert shell()[1].split() == offered
 
 
 @pytest.fixture
@@ -81,3 +90,59 @@ def test_a_report_is_one_file_with_the_finalists(shell, study, tmp_path):
         if trial.finalist is not None:
             assert f"{trial.finalist.evaluation.report.value:.3f}" in text
     assert "https://" not in text
+
+
+def test_a_study_is_stopped_resumed_extended_and_deleted(shell, client, spec):
+    client.studies.create(spec)
+    assert shell("study", "stop", "demo") == (0, "study demo  stopped  0 of 6 trials\n", "")
+    assert json.loads(shell("study", "resume", "demo", "--json")[1])["state"] == "preparing"
+    assert shell("study", "extend", "demo", "--trials", "9")[1] == "study demo  preparing  0 of 9 trials\n"
+    code, _, err = shell("study", "delete", "demo", "--yes")
+    assert code == 2
+    assert "stop" in err
+    shell("study", "stop", "demo")
+    code, _, err = shell("study", "delete", "demo")
+    assert code == 2
+    assert "study demo is kept; --yes deletes it without a question" in err
+    assert shell("study", "delete", "demo", "--yes") == (0, "study demo  deleted\n", "")
+    assert json.loads(shell("study", "list", "--json")[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("extend", "demo"), "name the new totals with --trials, --finalists or --device-hours"),
+        (("extend", "demo", "--trials", "0"), "--trials"),
+        (("export", "demo", "--format", "xlsx"), "--format is one of csv, json, parquet, got 'xlsx'"),
+        (("export", "demo", "--to", "trials.doc"), "--format is one of csv, json, parquet, got 'doc'"),
+        (("stop", "nobody"), "there is no study 'nobody'"),
+        (("watch", "nobody"), "there is no study 'nobody'"),
+    ],
+)
+def test_what_cannot_be_done_with_a_study_is_said(shell, client, spec, arguments, message):
+    client.studies.create(spec)
+    code, out, err = shell("study", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_the_trials_are_exported_as_a_table(shell, study, tmp_path):
+    code, out, _ = shell("study", "export", "demo")
+    assert code == 0
+    assert len(out.splitlines()) == 1 + 6
+    for name in ("trials.json", "trials.parquet"):
+        assert shell("study", "export", "demo", "--to", tmp_path / name)[0] == 0
+    assert len(json.loads((tmp_path / "trials.json").read_text())) == 6
+    assert (tmp_path / "trials.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def test_the_front_within_a_bound_is_shown(shell, study):
+    bound = sorted(trial.metrics["latency_p50"] for trial in study.front())[0]
+    found = json.loads(shell("front", "demo", "--constraint", f"latency_p50 <= {1e3 * bound} ms", "--json")[1])
+    assert [trial["metrics"]["latency_p50"] for trial in found["trials"]] == [bound]
+    assert found["front"]["numbers"] == [trial["number"] for trial in found["trials"]]
+    _, out, _ = shell("front", "demo", "--metric", "accuracy", "--metric", "parameters")
+    assert "Front (flash fidelity, selection split)" in out
+    code, _, err = shell("front", "demo", "--constraint", "beauty <= 1")
+    assert code == 2
+    assert "beauty" in err
