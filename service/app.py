@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -15,21 +17,46 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
-from service.api import artefacts, calibrations, devices, events, health, jobs, plots, problems, studies, trials
+from service.api import (
+    artefacts,
+    calibrations,
+    devices,
+    events,
+    health,
+    jobs,
+    metrics,
+    plots,
+    probes,
+    problems,
+    studies,
+    trials,
+)
 from service.api.dependencies import Parts, check_host
 from service.api.documentation import document, operation_id
+from service.api.drain import Drain
 from service.api.event_watch import EventWatch
+from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
+from service.api.readiness import Readiness
+from service.api.requests import Requests
 from service.clock import Clock, utc_now
-from service.errors import PortTakenError, ServiceError, StoreUnavailableError
+from service.duties import DutyHolder
+from service.errors import DutyTakenError, PortTakenError, ServiceError, StoreUnavailableError
+from service.operations import retention
 from service.operations.jobs import sweep
 from service.operations.tidying import tidy
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
+from service.store.duties import COLLECT
 from service.store.migrate import upgrade
 from service.store.unit_of_work import Store
 
 logger = logging.getLogger(__name__)
+
+COLLECT_S = 600.0
+"""How often artefacts are looked at that nobody needs, and every how many times files that nobody knows."""
+
+STRAYS_EVERY = 100
 
 GRACE_S = 5
 """How long answers that are on their way may take when the service stops."""
@@ -46,24 +73,30 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """
     upgrade(settings.database_url)
     store = Store(settings.database_url, clock)
+    files = ArtefactFiles(settings.artefacts)
     parts = Parts(
         settings=settings,
         store=store,
-        files=ArtefactFiles(settings.artefacts),
+        files=files,
         watch=QueueWatch(store),
         events=EventWatch(store),
+        metrics=Metrics(store),
+        readiness=Readiness(store, files),
+        drain=Drain(),
     )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         stopping = asyncio.Event()
         sweeping = asyncio.create_task(_sweep_until(stopping, parts))
+        collecting = asyncio.create_task(_collect_until(stopping, parts))
         try:
             yield
         finally:
             # Neither is cancelled: a thread of theirs would go on, with a connection of a store that is closed.
             stopping.set()
             await sweeping
+            await collecting
             await parts.watch.closed()
             await parts.events.closed()
             store.close()
@@ -80,10 +113,13 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.parts = parts
+    app.add_middleware(Requests, metrics=parts.metrics, drain=parts.drain)
     problems.install(app)
+    probes.install(app)
     for module in (studies, trials, plots, events, jobs, devices, calibrations, artefacts, health):
         app.include_router(module.router, prefix="/v1")
     document(app)
+    app.include_router(metrics.router)
     app.include_router(dashboard.router)
     dashboard.mount_static(app)
     return app
@@ -131,15 +167,21 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
 
 
 class _Server(uvicorn.Server):
-    """Lets long polls and listeners go as soon as it is told to stop, instead of waiting for them."""
+    """Ends in an order that nobody notices: balancers are told, then long polls and listeners end, then what is under
+    way.
+    """
 
     def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
         self._parts = parts
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._parts.drain.begin()
         self._parts.watch.close()
         self._parts.events.close()
+        end_s = time.monotonic() + self._parts.settings.drain_s
+        while time.monotonic() < end_s and not self.force_exit:
+            await asyncio.sleep(min(0.1, self._parts.settings.drain_s))
         await super().shutdown(sockets)
 
 
@@ -157,6 +199,32 @@ async def _sweep_until(stopping: asyncio.Event, parts: Parts) -> None:
             logger.warning("%s; sweeping again", error)
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), parts.settings.lease_s / 6)
+
+
+async def _collect_until(stopping: asyncio.Event, parts: Parts) -> None:
+    """Removes artefacts that nobody needs; of several replicas one at a time."""
+    holder = DutyHolder(parts.store, COLLECT)
+
+    def collect(strays: bool) -> None:
+        with holder.held() as keep:
+
+            def go_on() -> bool:
+                keep()
+                return not stopping.is_set()
+
+            retention.collect(parts.store, parts.files, parts.settings, go_on, strays=strays)
+
+    for count in itertools.count():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), COLLECT_S)
+        if stopping.is_set():
+            return
+        try:
+            await run_in_threadpool(collect, count % STRAYS_EVERY == 0)
+        except DutyTakenError:
+            pass
+        except (StoreUnavailableError, OSError) as error:
+            logger.warning("artefacts were not collected, next time they will be: %s", error)
 
 
 def _sweep(parts: Parts) -> None:

@@ -16,10 +16,12 @@ from service.clock import Clock, utc_now
 from service.errors import StorageFullError, StoreUnavailableError
 from service.store.artefacts import ArtefactRepository
 from service.store.calibrations import CalibrationRepository
+from service.store.duties import DutyRepository
 from service.store.engine import database_name, first_line, open_engine, reading, writing
 from service.store.events import NOW, EventRepository, RecordingSession
 from service.store.idempotency import IdempotencyRepository
 from service.store.jobs import JobRepository
+from service.store.monitoring import MonitoringRepository
 from service.store.studies import StudyRepository
 from service.store.trials import TrialRepository
 from service.store.workers import WorkerRepository
@@ -55,6 +57,8 @@ class UnitOfWork:
         self.calibrations = CalibrationRepository(session)
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
+        self.duties = DutyRepository(session)
+        self.monitoring = MonitoringRepository(session)
 
     @cached_property
     def now(self) -> datetime:
