@@ -119,7 +119,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     for module in (studies, trials, plots, events, jobs, devices, calibrations, artefacts, health):
         app.include_router(module.router, prefix="/v1")
     document(app)
-    app.include_router(metrics.router)
+    app.include_router(metrics.router, include_in_schema=False)
     app.include_router(dashboard.router)
     dashboard.mount_static(app)
     return app
