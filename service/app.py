@@ -79,10 +79,10 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         store=store,
         files=files,
         watch=QueueWatch(store),
-        events=EventWatch(store),
         metrics=Metrics(store),
         readiness=Readiness(store, files),
         drain=Drain(),
+        events=EventWatch(store),
     )
 
     @asynccontextmanager
@@ -118,8 +118,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     probes.install(app)
     for module in (studies, trials, plots, events, jobs, devices, calibrations, artefacts, health):
         app.include_router(module.router, prefix="/v1")
-    document(app)
     app.include_router(metrics.router, include_in_schema=False)
+    document(app)
     app.include_router(dashboard.router)
     dashboard.mount_static(app)
     return app
@@ -167,9 +167,7 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
 
 
 class _Server(uvicorn.Server):
-    """Ends in an order that nobody notices: balancers are told, then long polls and listeners end, then what is under
-    way.
-    """
+    """Ends in an order that nobody notices: balancers are told, who waits is let go, what is under way ends."""
 
     def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""Events, answers by idempotency key, stopped studies.
+"""Events, answers by idempotency key, stopped studies; SQLite never gives the number of a job again.
 
 Revision: 0007
 """
@@ -55,14 +55,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_idempotency_keys")),
     )
     op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"])
+    _copy_jobs(autoincrement=True)
 
 
 def downgrade() -> None:
     _resume()
+    _copy_jobs(autoincrement=False)
     op.drop_table("idempotency_keys")
     op.drop_table("events")
     op.drop_column("studies", "stopped_at")
     op.drop_column("studies", "stopped_from")
+
+
+def _copy_jobs(*, autoincrement: bool) -> None:
+    """SQLite says only when it makes a table whether its numbers are given again."""
+    if op.get_bind().dialect.name == "sqlite":
+        with op.batch_alter_table("jobs", recreate="always", table_kwargs={"sqlite_autoincrement": autoincrement}):
+            pass
 
 
 def _resume() -> None:

@@ -31,10 +31,10 @@ class Parts:
     store: Store
     files: ArtefactFiles
     watch: QueueWatch
-    events: EventWatch
     metrics: Metrics
     readiness: Readiness
     drain: Drain
+    events: EventWatch
 
 
 async def get_parts(request: Request) -> Parts:

@@ -72,12 +72,12 @@ class Study(Table):
     suggester: Mapped[str | None] = mapped_column(default=None)
     suggester_attempt: Mapped[int] = mapped_column(default=0)
     suggester_expires_at: Mapped[datetime | None] = mapped_column(default=None)
-    stopped_from: Mapped[StudyState | None] = mapped_column(default=None)
-    """The state to which a stopped study returns."""
-    stopped_at: Mapped[datetime | None] = mapped_column(default=None)
     suggestions: Mapped[int] = mapped_column(default=0)
     """How often its strategy was asked, and `suggesting_s` how long that took altogether."""
     suggesting_s: Mapped[float] = mapped_column(default=0.0)
+    stopped_from: Mapped[StudyState | None] = mapped_column(default=None)
+    """The state to which a stopped study returns."""
+    stopped_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class Trial(Table):
@@ -135,7 +135,8 @@ class Job(Table):
         Index(None, "state", "id"),
         Index(None, "study_id", "state"),
         Index(None, "trial_id"),
-        {"sqlite_autoincrement": True},  # else the number of a job that is gone, for which somebody may work, returns
+        # SQLite gives no number twice, also after a study was deleted: a late report must not meet another job.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)

@@ -55,10 +55,10 @@ class UnitOfWork:
         self.workers = WorkerRepository(session)
         self.artefacts = ArtefactRepository(session)
         self.calibrations = CalibrationRepository(session)
-        self.events = EventRepository(session)
-        self.idempotency = IdempotencyRepository(session)
         self.duties = DutyRepository(session)
         self.monitoring = MonitoringRepository(session)
+        self.events = EventRepository(session)
+        self.idempotency = IdempotencyRepository(session)
 
     @cached_property
     def now(self) -> datetime:
