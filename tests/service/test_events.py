@@ -230,9 +230,10 @@ def test_nothing_passes_between_the_last_listener_and_the_next(store, worker):
     """Who looks for both still sleeps, and has not seen what happened meanwhile."""
 
     async def test(watch):
+        first = Listener(watch)
+        await until(lambda: watch._listeners)
         watch._poll_s = 1.0
         await asyncio.to_thread(worker.create, name="a")
-        first = Listener(watch, after=0)
         await until(lambda: first.heard)
         first.task.cancel()
         await until(lambda: not watch._listeners)
