@@ -119,7 +119,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     probes.install(app)
     for module in (studies, trials, plots, events, jobs, external, devices, calibrations, artefacts, health):
         app.include_router(module.router, prefix="/v1")
-    app.include_router(metrics.router)
+    app.include_router(metrics.router, include_in_schema=False)
     document(app)
     app.include_router(dashboard.router)
     dashboard.mount_static(app)

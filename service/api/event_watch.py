@@ -45,19 +45,26 @@ class EventWatch:
         self._closed = False
 
     async def follow(self, study: str | None = None, after: int | None = None) -> AsyncIterator[Event | None]:
-        """Events of the study, or of all, after this number, or from now on; None where nothing happened for a while.
+        """Events of the study, or of all, after this number, or from now on; None at once, and where nothing happened
+        for a while.
 
         Ends when the watch is closed. Where some after `after` are no longer kept, it begins with one that says so.
 
         Raises:
             StoreUnavailableError: at the beginning.
         """
-        seen, is_whole = await run_in_threadpool(self._start, after)
-        if not is_whole:
-            yield Event(number=seen, topic=Topic.STUDY, data=EventData(study=study, trial=None, kind=EventKind.MISSED))
+        newest, oldest = await run_in_threadpool(self._ends)
+        # A larger number than any is of another database: one that was restored from an older copy.
+        is_whole = after is None or oldest - 1 <= after <= newest
+        seen = newest if after is None or not is_whole else after
         self._listeners += 1
         try:
-            self._look_from_now_on()
+            self._look_after(newest)
+            yield None
+            if not is_whole:
+                yield Event(
+                    number=seen, topic=Topic.STUDY, data=EventData(study=study, trial=None, kind=EventKind.MISSED)
+                )
             clock = asyncio.get_running_loop().time
             told = clock()
             while not self._closed:
@@ -93,9 +100,11 @@ class EventWatch:
         except StoreUnavailableError:
             return []
 
-    def _look_from_now_on(self) -> None:
+    def _look_after(self, newest: int) -> None:
+        """Unless somebody looks already: what he keeps has no gaps, and ends where he looked last."""
         if self._task is None or self._task.done():
             self._kept.clear()
+            self._newest = newest
             self._task = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
@@ -112,17 +121,11 @@ class EventWatch:
                 self._news = asyncio.Event()
             await asyncio.sleep(self._poll_s)
 
-    def _start(self, after: int | None) -> tuple[int, bool]:
-        """After which number to begin, and whether nothing before it is missed."""
+    def _ends(self) -> tuple[int, int]:
+        """The newest number and the oldest that is kept."""
         self._number()
         with self._store.read() as uow:
-            newest, oldest = uow.events.newest(), uow.events.oldest()
-        if not self._listeners:
-            self._newest = newest
-        if after is None:
-            return newest, True
-        # A larger number than any is of another database: one that was restored from an older copy.
-        return (after, True) if oldest - 1 <= after <= newest else (newest, False)
+            return uow.events.newest(), uow.events.oldest()
 
     def _look(self) -> list[Event]:
         self._number()

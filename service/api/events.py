@@ -65,9 +65,8 @@ def _number(last_event_id: str | None) -> int | None:
 
 
 async def _lines(parts: Parts, study: str | None, after: int | None) -> AsyncIterator[str]:
-    yield ": welcome\n\n"  # so that whoever asks knows at once that it is listened to
     async for event in parts.events.follow(study, after):
-        yield ": nothing happened\n\n" if event is None else _written(event)
+        yield ": listening\n\n" if event is None else _written(event)
 
 
 def _written(event: Event) -> str:

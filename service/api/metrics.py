@@ -10,7 +10,9 @@ from service.api.dependencies import PartsOf
 router = APIRouter(tags=["service"])
 
 
-@router.get("/metrics", include_in_schema=False, response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics", include_in_schema=False, response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+)
 def metrics(parts: PartsOf) -> Response:
     """This replica's request latencies, and the numbers of the store."""
     return Response(parts.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from optimization.front import front, growth, hypervolume, infer_reference
 from optimization.values import Constraint, Objective
@@ -24,23 +25,35 @@ TRIED = (TrialState.COMPLETED, TrialState.INFEASIBLE)
 """Trials that were judged; where all that is asked is known of them, other bounds may judge them otherwise."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentFront:
+    """The numbers of the trials on it; no hypervolume until the study has a reference point."""
+
+    numbers: frozenset[int]
+    hypervolume: float | None
+
+
 def completed(uow: UnitOfWork, study: Study) -> list[Known]:
     """The study's completed trials with what its objectives name."""
     metrics = [objective.metric for objective in study.spec.objectives]
     return uow.trials.known(study.id, metrics, TrialState.COMPLETED)
 
 
-def front_numbers(study: Study, trials: Sequence[Known]) -> tuple[int, ...]:
-    """The numbers of these that no other one dominates."""
-    best = front(study.spec.objectives, [trial.metrics for trial in trials])
-    return tuple(trials[place].number for place in best)
+def present_front(uow: UnitOfWork, study: Study) -> PresentFront:
+    """The study's front. Read anew only when another trial was completed: completed ones stay as they are."""
+    count = uow.trials.counts(study.id).get(TrialState.COMPLETED, 0)
+    reference = None if study.reference is None else tuple(sorted(study.reference.items()))
+    key = ("front", study.id, study.created_at, count, reference)
+    return uow.remembered(key, lambda: _present_front(uow, study))
 
 
-def front_hypervolume(study: Study, trials: Sequence[Known]) -> float | None:
-    """None until the study has a reference point."""
-    if study.reference is None:
-        return None
-    return hypervolume(study.spec.objectives, [trial.metrics for trial in trials], study.reference)
+def _present_front(uow: UnitOfWork, study: Study) -> PresentFront:
+    objectives, trials = study.spec.objectives, completed(uow, study)
+    rows = [trial.metrics for trial in trials]
+    return PresentFront(
+        numbers=frozenset(trials[place].number for place in front(objectives, rows)),
+        hypervolume=None if study.reference is None else hypervolume(objectives, rows, study.reference),
+    )
 
 
 def view_front(uow: UnitOfWork, study: Study) -> FrontView:
@@ -72,7 +85,9 @@ def moved_front(
     uow: UnitOfWork, study: Study, objectives: Sequence[Objective], constraints: Sequence[Constraint] | None
 ) -> tuple[int, ...]:
     """The numbers of the trials on the front that these constraints leave; on the study's own without any."""
-    trials = completed(uow, study) if constraints is None else _meeting(uow, study, objectives, constraints)
+    if constraints is None:
+        return tuple(sorted(present_front(uow, study).numbers))
+    trials = _meeting(uow, study, objectives, constraints)
     best = front(objectives, [trial.metrics for trial in trials])
     return tuple(trials[place].number for place in best)
 
@@ -108,7 +123,7 @@ def _history(
     if reference is None:
         return ()
     rows = {trial.number: trial.metrics for trial in trials}
-    spent = [rows.get(number) for _, number, state in uow.trials.ends(study.id) if state.spent]
+    spent = [rows.get(number) for number in uow.trials.spent(study.id)]
     marks = _marks(len(spent))
     volumes = growth(objectives, spent, marks, reference)
     return tuple(FrontPoint(trials=mark, hypervolume=volume) for mark, volume in zip(marks, volumes, strict=True))

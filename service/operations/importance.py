@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.plots import Importance
-from service.operations.points import dimensions_of
+from service.operations.points import dimensions_of, shapes_of
 from service.operations.studies import get_study
 from service.store.unit_of_work import UnitOfWork
 
@@ -25,11 +25,13 @@ def importance(uow: UnitOfWork, name: str) -> Importance:
     """Raises: NotFoundError."""
     study = get_study(uow, name)
     trials = uow.trials.columns(study.id)
+    shapes = shapes_of(uow, study, trials)
     found: Importance = {}
     for objective in study.spec.objectives:
-        known = [trial for trial in trials if objective.metric in trial.metrics]
-        values = [trial.metrics[objective.metric] for trial in known]
-        found[objective.metric] = shares(values, dimensions_of(study.spec, known))
+        metric = objective.metric
+        known = [(trial, shape) for trial, shape in zip(trials, shapes, strict=True) if metric in trial.metrics]
+        values = [trial.metrics[metric] for trial, _ in known]
+        found[metric] = shares(values, dimensions_of(study.spec, [shape for _, shape in known]))
     return found
 
 

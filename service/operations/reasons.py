@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from optimization.front import front, hypervolume
@@ -51,13 +52,13 @@ class Reason:
 def reason_of(uow: UnitOfWork, name: str, number: int) -> Reason:
     """Raises: NotFoundError: there is no such study or trial."""
     study, trial = get_trial(uow, name, number)
-    ends = [state for ended_at, _, state in uow.trials.ends(study.id) if ended_at <= trial.created_at]
-    beaten, volume, expected_volume = _against_front(uow, study, trial)
+    ended = uow.trials.ended_by(study.id, trial.created_at)
+    beaten, volume, expected_volume = _against_front(uow, study, trial, ended)
     return Reason(
         origin=trial.origin,
         is_baseline=trial.origin.startswith(BASELINE),
-        ended=len(ends),
-        completed=ends.count(TrialState.COMPLETED),
+        ended=len(ended),
+        completed=list(ended.values()).count(TrialState.COMPLETED),
         expectations=tuple(_expectations(study, trial)),
         beaten=beaten,
         volume=volume,
@@ -78,7 +79,9 @@ def _expectations(study: Study, trial: Trial) -> list[Expectation]:
     ]
 
 
-def _against_front(uow: UnitOfWork, study: Study, trial: Trial) -> tuple[tuple[int, ...], float | None, float | None]:
+def _against_front(
+    uow: UnitOfWork, study: Study, trial: Trial, ended: Collection[int]
+) -> tuple[tuple[int, ...], float | None, float | None]:
     """Who of the front of then the expectation dominates, and the hypervolume without and with it."""
     objectives = study.spec.objectives
     row = {"parameters": float(parameter_count(trial.architecture)), **trial.predicted}
@@ -86,7 +89,7 @@ def _against_front(uow: UnitOfWork, study: Study, trial: Trial) -> tuple[tuple[i
         return (), None, None
     names = [objective.metric for objective in objectives]
     known = uow.trials.known(study.id, names, TrialState.COMPLETED)
-    before = [each for each in known if each.ended_at is not None and each.ended_at <= trial.created_at]
+    before = [each for each in known if each.number in ended]
     best = [before[place] for place in front(objectives, [each.metrics for each in before])]
     together = [*(each.metrics for each in best), row]
     left = set(front(objectives, together))

@@ -24,7 +24,7 @@ from protocol.views import (
 )
 from service.errors import InvalidError
 from service.operations.cost import Cost, cost_of
-from service.operations.front import completed, front_hypervolume, front_numbers, view_front
+from service.operations.front import present_front, view_front
 from service.operations.machines import ALIVE_S, alive_workers, machine_notes
 from service.operations.paging import Page, decode, page
 from service.operations.readings import drift_note, drifts_of
@@ -73,7 +73,7 @@ def trial_view(uow: UnitOfWork, name: str, number: int, exports: Path) -> TrialV
 
 def views_of(uow: UnitOfWork, study: Study, trials: Sequence[Trial], exports: Path) -> tuple[TrialView, ...]:
     """These trials of the study, in their order."""
-    best = set(front_numbers(study, completed(uow, study)))
+    best = present_front(uow, study).numbers
     known = _Known(uow, study, {trial.id for trial in trials})
     return tuple(_trial_view(study, trial, known, exports / study.name, trial.number in best) for trial in trials)
 
@@ -113,7 +113,7 @@ def _worker_job(uow: UnitOfWork, job: Job) -> WorkerJob:
 
 
 def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
-    trials = completed(uow, study)
+    front = present_front(uow, study)
     counts = uow.trials.counts(study.id)
     jobs = uow.jobs.open(study.id)
     numbers = uow.trials.numbers({job.trial_id for job in jobs if job.trial_id is not None})
@@ -131,8 +131,8 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         trials={str(state): count for state, count in counts.items()},
         finalists={str(state): count for state, count in uow.trials.finalist_counts(study.id).items()},
         jobs=tuple(_running_job(job, numbers) for job in jobs),
-        hypervolume=front_hypervolume(study, trials),
-        front_size=len(front_numbers(study, trials)),
+        hypervolume=front.hypervolume,
+        front_size=len(front.numbers),
         remaining_s=_remaining_s(uow, study, counts, jobs, cost, len(alive)),
         notes=study.notes,
         error=study.error,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -26,13 +27,27 @@ from service.store.studies import StudyRepository
 from service.store.trials import TrialRepository
 from service.store.workers import WorkerRepository
 
+Value = TypeVar("Value")
+
+MOST_REMEMBERED = 1_000
+"""Things that the units of work of a store remember; then they begin anew."""
+
+_NOTHING = object()
+
 
 class UnitOfWork:
     """What one transaction may do. It is committed or rolled back by the store that made it, never from inside."""
 
-    def __init__(self, session: Session, clock: Clock, unanswered_at: datetime | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        clock: Clock,
+        unanswered_at: datetime | None = None,
+        memory: dict[Hashable, Any] | None = None,
+    ) -> None:
         self._session = session
         self._clock = clock
+        self._memory = {} if memory is None else memory
         self.unanswered_at = unanswered_at
         """When the database last left somebody without an answer; None if never, as far as this process knows."""
         self.studies = StudyRepository(session)
@@ -52,6 +67,17 @@ class UnitOfWork:
         """The instant of this transaction: all of it happens at once."""
         return self._clock()
 
+    def remembered(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """What was made for this key before, in this process, or is now: the key must say all that it depends on."""
+        found = self._memory.get(key, _NOTHING)
+        if found is _NOTHING:
+            found = make()
+            if len(self._memory) >= MOST_REMEMBERED:
+                self._memory.clear()
+            self._memory[key] = found
+        value: Value = found
+        return value
+
     def flush(self) -> None:
         """Sends what was changed so far, so that the next query sees it."""
         self._session.flush()
@@ -68,6 +94,7 @@ class Store:
         self._clock = clock
         self._database = database_name(database_url)
         self._unanswered_at: datetime | None = None
+        self._memory: dict[Hashable, Any] = {}
         self._engine = open_engine(database_url)
         self._reading = reading(self._engine)
         self._writing = writing(self._engine)
@@ -76,14 +103,14 @@ class Store:
     def read(self) -> Iterator[UnitOfWork]:
         """A unit of work that only reads, and never waits for a writer. Takes a connection when it is first used."""
         with self._translated(), Session(self._reading, expire_on_commit=False, autoflush=False) as session:
-            yield UnitOfWork(session, self._clock, self._unanswered_at)
+            yield UnitOfWork(session, self._clock, self._unanswered_at, self._memory)
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
         """A unit of work that is committed at its end, or not at all if the block raises."""
         session = RecordingSession(self._writing, expire_on_commit=False)
         with self._translated(), session, session.begin():
-            uow = UnitOfWork(session, self._clock, self._unanswered_at)
+            uow = UnitOfWork(session, self._clock, self._unanswered_at, self._memory)
             session.info[NOW] = lambda: uow.now
             yield uow
 

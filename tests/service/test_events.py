@@ -1,9 +1,13 @@
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from protocol.events import EventKind, Topic
@@ -132,10 +136,10 @@ async def until(happened):
 class Listener:
     def __init__(self, watch, **arguments):
         self.heard = []
-        self.ready = False
         self.task = asyncio.create_task(self.listen(watch.follow(**arguments)))
 
     async def listen(self, stream):
+        assert await anext(stream) is None  # from here on nothing passes
         async for event in stream:
             self.heard.append(event)
 
@@ -222,6 +226,27 @@ def test_quiet_listener_is_told_that_nothing_happened_also_while_others_hear_muc
     watched(store, test, quiet_s=0.02)
 
 
+def test_nothing_passes_between_the_last_listener_and_the_next(store, worker):
+    """Who looks for both still sleeps, and has not seen what happened meanwhile."""
+
+    async def test(watch):
+        first = Listener(watch)
+        await until(lambda: watch._listeners)
+        watch._poll_s = 1.0
+        await asyncio.to_thread(worker.create, name="a")
+        await until(lambda: first.heard)
+        first.task.cancel()
+        await until(lambda: not watch._listeners)
+        await asyncio.to_thread(worker.create, name="b")
+        second = Listener(watch, after=0)
+        await until(lambda: watch._listeners)
+        await asyncio.to_thread(worker.create, name="c")
+        await until(lambda: ("c", "created") in second.told())
+        assert second.told() == [(name, "created") for name in ("a", "b", "c")]
+
+    watched(store, test)
+
+
 def test_two_services_over_one_store_tell_the_same(store, worker):
     async def test(watch):
         other_watch = EventWatch(store, poll_s=0.005)
@@ -261,6 +286,34 @@ def test_events_over_http_end_when_the_service_does(http, http_worker, spec):
         first = answers[path].text.split("\n\n")[1].split("\n")
         assert first[:2] == ["id: 1", "event: study"]
         assert json.loads(first[2].removeprefix("data: ")) == {"study": "demo", "trial": None, "kind": "created"}
+
+
+SERVE = """
+import sys
+from pathlib import Path
+from service.app import serve
+from service.settings import Settings, sqlite_url
+home = Path(sys.argv[1])
+serve(Settings(home=home, database_url=sqlite_url(home), port=0), lambda address: print(address, flush=True))
+"""
+
+
+def test_listener_over_a_socket_hears_at_once_and_does_not_hold_up_the_end(tmp_path, spec):
+    service = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        address = service.stdout.readline().strip()
+        with httpx.stream("GET", f"{address}/v1/events", timeout=PATIENCE_S) as stream:
+            lines = stream.iter_lines()
+            assert [next(lines), next(lines)] == [": listening", ""]
+            assert httpx.post(f"{address}/v1/studies", json={"spec": spec}).status_code == 201
+            assert [next(lines) for _ in range(4)][:2] == ["id: 1", "event: study"]
+            service.send_signal(signal.SIGTERM)
+            assert [line for line in lines if line.startswith("id: ")] == []
+        assert service.wait(PATIENCE_S) in (0, -signal.SIGTERM)
+    finally:
+        service.kill()
+        service.wait()
+        service.stdout.close()
 
 
 @pytest.mark.parametrize(("path", "given", "status"), [("/v1/studies/none/events", "1", 404), ("/v1/events", "x", 422)])
