@@ -17,6 +17,7 @@ from service.operations.retention import store_upload
 from service.settings import Settings, sqlite_url
 from service.store.artefact_files import ArtefactFiles
 from service.store.migrate import difference, downgrade, upgrade
+from service.store.snapshot import dump, rows_of
 from service.store.unit_of_work import Store
 
 
@@ -115,6 +116,25 @@ def test_restore_overwrites_nothing_and_may_be_repeated_where_it_broke_off(http_
     assert name_of(broken.read_bytes()) == broken.name
     with pytest.raises(StoreUnusableError, match="restore overwrites nothing"):
         restore(empty, tmp_path / "backup")
+
+
+def test_a_backup_is_one_state_although_much_happens_meanwhile(worker, settings, store, tmp_path):
+    for number in range(3):
+        worker.create(name=f"before-{number}")
+    happened = []
+
+    def happen():
+        happened.append(worker.create(name=f"meanwhile-{len(happened)}"))
+        if len(happened) < 4:
+            worker.report(worker.lease(kinds=(JobKind.PREPARE,)))
+
+    _, told = dump(settings.database_url, tmp_path, happen)
+    assert len(happened) > 6
+    studies = list(rows_of(tmp_path / "studies.jsonl"))
+    jobs = list(rows_of(tmp_path / "jobs.jsonl"))
+    assert {row["name"] for row in studies} == {"before-0", "before-1", "before-2"}
+    assert [(row["study_id"], row["state"]) for row in jobs] == [(row["id"], "queued") for row in studies]
+    assert told["jobs"]["rows"] == 3
 
 
 def test_backup_goes_into_an_empty_folder_only(settings, store, tmp_path):
