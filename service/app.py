@@ -17,9 +17,24 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
-from service.api import artefacts, calibrations, health, jobs, metrics, probes, problems, studies
+from service.api import (
+    artefacts,
+    calibrations,
+    devices,
+    events,
+    health,
+    jobs,
+    metrics,
+    plots,
+    probes,
+    problems,
+    studies,
+    trials,
+)
 from service.api.dependencies import Parts, check_host
+from service.api.documentation import document, operation_id
 from service.api.drain import Drain
+from service.api.event_watch import EventWatch
 from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
 from service.api.readiness import Readiness
@@ -29,6 +44,7 @@ from service.duties import DutyHolder
 from service.errors import DutyTakenError, PortTakenError, ServiceError, StoreUnavailableError
 from service.operations import retention
 from service.operations.jobs import sweep
+from service.operations.tidying import tidy
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
 from service.store.duties import COLLECT
@@ -44,6 +60,9 @@ STRAYS_EVERY = 100
 
 GRACE_S = 5
 """How long answers that are on their way may take when the service stops."""
+
+
+TIDY_S = 3600.0
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
@@ -63,6 +82,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         metrics=Metrics(store),
         readiness=Readiness(store, files),
         drain=Drain(),
+        events=EventWatch(store),
     )
 
     @asynccontextmanager
@@ -78,6 +98,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
             await sweeping
             await collecting
             await parts.watch.closed()
+            await parts.events.closed()
             store.close()
 
     # The framework's own pages with the documentation would fetch scripts from elsewhere.
@@ -89,14 +110,16 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         dependencies=[Depends(check_host)],
+        generate_unique_id_function=operation_id,
     )
     app.state.parts = parts
     app.add_middleware(Requests, metrics=parts.metrics, drain=parts.drain)
     problems.install(app)
     probes.install(app)
-    for module in (studies, jobs, calibrations, artefacts, health):
+    for module in (studies, trials, plots, events, jobs, devices, calibrations, artefacts, health):
         app.include_router(module.router, prefix="/v1")
     app.include_router(metrics.router)
+    document(app)
     app.include_router(dashboard.router)
     dashboard.mount_static(app)
     return app
@@ -144,7 +167,7 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
 
 
 class _Server(uvicorn.Server):
-    """Ends in an order that nobody notices: balancers are told, then long polls end, then what is under way."""
+    """Ends in an order that nobody notices: balancers are told, who waits is let go, what is under way ends."""
 
     def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
@@ -153,6 +176,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._parts.drain.begin()
         self._parts.watch.close()
+        self._parts.events.close()
         end_s = time.monotonic() + self._parts.settings.drain_s
         while time.monotonic() < end_s and not self.force_exit:
             await asyncio.sleep(min(0.1, self._parts.settings.drain_s))
@@ -160,10 +184,15 @@ class _Server(uvicorn.Server):
 
 
 async def _sweep_until(stopping: asyncio.Event, parts: Parts) -> None:
-    """Ends expired leases also while nobody asks for jobs."""
+    """Ends expired leases also while nobody asks for jobs; now and then forgets what was kept for a while only."""
+    clock = asyncio.get_running_loop().time
+    tidied = clock()
     while not stopping.is_set():
         try:
             await run_in_threadpool(_sweep, parts)
+            if clock() > tidied + TIDY_S:
+                tidied = clock()
+                await run_in_threadpool(_tidy, parts)
         except StoreUnavailableError as error:
             logger.warning("%s; sweeping again", error)
         with suppress(TimeoutError):
@@ -202,6 +231,11 @@ def _sweep(parts: Parts) -> None:
     if expired:
         with parts.store.write() as uow:
             sweep(uow, parts.settings)
+
+
+def _tidy(parts: Parts) -> None:
+    with parts.store.write() as uow:
+        tidy(uow)
 
 
 def _version() -> str:

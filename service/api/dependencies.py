@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 
 from protocol.mistakes import cut
 from service.api.drain import Drain
+from service.api.event_watch import EventWatch
 from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
 from service.api.readiness import Readiness
@@ -33,6 +34,7 @@ class Parts:
     metrics: Metrics
     readiness: Readiness
     drain: Drain
+    events: EventWatch
 
 
 async def get_parts(request: Request) -> Parts:
