@@ -39,7 +39,6 @@ from sqlalchemy.types import JSON
 from protocol.jobs import JobState
 from service.errors import StoreUnusableError
 from service.store.engine import open_engine, reading, writing
-from service.store.jobs import OPEN
 from service.store.migrate import downgrade, translated, upgrade
 
 LEFT_OUT = frozenset({"alembic_version", "duties"})
@@ -185,11 +184,11 @@ _JOBS = table(
 
 
 def _fence(connection: Connection) -> None:
-    """Nobody has the lease of an open job any more, and no attempt that was made since the backup fits."""
+    """Nobody has the lease of a job any more, and no attempt that was made since the backup fits."""
     leased = (_JOBS.c.state == str(JobState.LEASED)).cast(Integer)
     connection.execute(
         update(_JOBS)
-        .where(_JOBS.c.state.in_([str(state) for state in OPEN]))
+        .where(_JOBS.c.state.not_in([str(JobState.DONE), str(JobState.FAILED)]))  # a cancelled one may come back
         .values(attempt=_JOBS.c.attempt + LEAP, released=_JOBS.c.released + LEAP + leased)
     )
 
