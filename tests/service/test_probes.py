@@ -154,6 +154,18 @@ def test_ended_jobs_are_counted_once_however_often_somebody_asks(http, worker):
     assert done() == {"calibrate": 2, "prepare": 2}
 
 
+def test_suggestions_and_artefacts_are_told(http, http_worker, worker):
+    worker.create()
+    before = samples(http)
+    assert value(before, "stillhouse_suggestion_seconds_count") == 0
+    worker.finish({})
+    after = samples(http)
+    assert value(after, "stillhouse_suggestion_seconds_count") > 0
+    assert value(after, "stillhouse_suggestion_seconds_sum") > 0
+    assert value(after, "stillhouse_artefacts") == 5
+    assert value(after, "stillhouse_artefact_bytes") > 5
+
+
 def test_requests_are_timed_by_the_route_and_not_by_their_path(http):
     for name in ("one", "two"):
         http.get(f"/v1/studies/{name}")
