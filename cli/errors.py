@@ -10,6 +10,8 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     BAD_INPUT = 2
+    UPGRADE_NEEDED = 3
+    """Worker and service are of versions that do not work together: starting again changes nothing."""
     INTERRUPTED = 130
 
     @property
@@ -25,6 +27,8 @@ class ExitCode(IntEnum):
                 )
             case ExitCode.BAD_INPUT:
                 return "what was asked for cannot be done; the message names the key, file or option"
+            case ExitCode.UPGRADE_NEEDED:
+                return "worker and service are of versions that do not work together; the message says which is older"
             case ExitCode.INTERRUPTED:
                 return "interrupted; the message says how to go on"
             case _:
@@ -45,3 +49,9 @@ class BadInputError(CliError):
 
 class ChildError(CliError):
     """A process that the supervisor started keeps dying; the message ends with its log."""
+
+
+class VersionError(CliError):
+    """The service serves no worker of this version; the message says which of the two must be upgraded."""
+
+    code = ExitCode.UPGRADE_NEEDED

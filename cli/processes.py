@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from cli.errors import BadInputError, CliError, ExitCode
+from cli.errors import BadInputError, CliError, ExitCode, VersionError
 from cli.heartbeat import BeatingStop, Heartbeat
 from cli.home import open_home
 from cli.logs import log_to_stderr
@@ -16,7 +16,8 @@ from cli.waiting import passive_waiting
 from client import ClientError, InvalidAddress, ProblemError
 from hardware.lock import computing
 from hardware.values import Device
-from protocol.jobs import JobKind
+from protocol.jobs import WORKER_KINDS, JobKind
+from protocol.problem import UPGRADE_NEEDED
 from worker.errors import WorkerSetupError
 from worker.settings import WorkerSettings, default_name
 
@@ -34,13 +35,15 @@ def run_worker(
     cache_bytes: int,
     supervised: bool,
 ) -> ExitCode:
-    """Raises: BadInputError: settings or a home that cannot be used, or a service that refuses this worker."""
+    """Raises: BadInputError: settings or a home that cannot be used, or a service that refuses this worker.
+    VersionError: it does so because of the worker's version.
+    """
     try:
         settings = WorkerSettings(
             url=url,
             home=home,
             name=default_name() if name is None else name,
-            kinds=kinds or tuple(JobKind),
+            kinds=kinds or WORKER_KINDS,
             threads=threads,
             cache_bytes=cache_bytes,
         )
@@ -65,6 +68,8 @@ def run_worker(
     except InvalidAddress as error:
         raise BadInputError(str(error)) from error
     except ProblemError as error:
+        if error.code == UPGRADE_NEEDED:
+            raise VersionError(f"the service at {url} does not serve this worker: {error}") from error
         raise BadInputError(f"the service at {url} refuses this worker: {error}") from error
     except ClientError as error:
         raise CliError(str(error)) from error

@@ -12,6 +12,7 @@ import httpx
 from client.artefacts import Artefacts
 from client.cache import Cache
 from client.calibrations import Calibrations
+from client.external import External
 from client.jobs import Jobs
 from client.studies import Studies
 from client.transport import Transport
@@ -43,6 +44,7 @@ class Client:
         self.base_url = base_url.rstrip("/")
         self._transport = Transport(base_url, patience_s=patience_s, wire=wire, pause=pause)
         self.jobs = Jobs(self._transport)
+        self.external = External(self._transport)
         self.calibrations = Calibrations(self._transport)
         self.artefacts = Artefacts(self._transport, None if cache is None else Cache(cache))
         self.studies = Studies(self._transport, self.artefacts)

@@ -10,7 +10,7 @@ from protocol.jobs import Grant, LeaseRequest, Release, Renewal, Renewed, Report
 
 
 class Jobs:
-    """`client.jobs`. Everything but `lease` may be repeated, and is, until the client's patience ends.
+    """`client.jobs`. Everything but `lease` is repeated until the client's patience ends.
 
     Raises:
         ProblemError: code `lease_lost`: the job is no longer this attempt's.
@@ -20,9 +20,9 @@ class Jobs:
         self._transport = transport
 
     def lease(self, request: LeaseRequest) -> Grant | None:
-        """The oldest suitable job, or None if there was none for `wait_s`.
+        """The suitable job whose turn it is, or None if there was none for `wait_s`.
 
-        Sent once: an answer that got lost would leave a second job leased to nobody.
+        Sent once: whoever asks decides whether to ask again, and then repeats the `request`: its answer may be lost.
         """
         answer = self._transport.call(
             "POST", "/jobs:lease", json=request.model_dump(mode="json"), safe=False, timeout_s=request.wait_s + 30

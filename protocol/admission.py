@@ -17,7 +17,7 @@ from protocol.baseline import ShapeSpec
 from protocol.distillation import DistillationSpec
 from protocol.errors import ProtocolError
 from protocol.measuring import ArchitectureSpec, TargetSpec
-from protocol.metrics import MOST_PARAMETERS, metric_info
+from protocol.metrics import MOST_PARAMETERS, info_of
 from protocol.mistakes import MOST_TOLD, Location, Mistake, explained, shown
 from protocol.study import Strict, StudySpec
 from search_space import Architecture, parameter_columns, parameter_count
@@ -158,7 +158,7 @@ def _largest(points: Points) -> float:
 def _impossible(constraints: Sequence[Constraint]) -> Iterator[Mistake]:
     """Constraints that no model can meet, whatever is searched."""
     for index, constraint in enumerate(constraints):
-        info = metric_info(constraint.metric)
+        info = info_of(constraint.metric)
         place: Location = ("constraints", index)
         if constraint.at_least and constraint.bound > info.high:
             hint = "; write a share such as 0.85, or 85 %" if info.unit == "share" else ""
@@ -177,5 +177,5 @@ def _impossible(constraints: Sequence[Constraint]) -> Iterator[Mistake]:
 
 
 def _written(constraint: Constraint) -> str:
-    unit = " s" if metric_info(constraint.metric).unit == "seconds" else ""
+    unit = " s" if info_of(constraint.metric).unit == "seconds" else ""
     return f"{constraint.metric} {'>=' if constraint.at_least else '<='} {constraint.bound:g}{unit}"

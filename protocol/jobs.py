@@ -6,7 +6,7 @@ import math
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,11 +24,17 @@ from encoders.values import Head
 from hardware.values import DeviceProfile, Effort, Measurement, QuantileName
 from protocol.artefact import ArtefactId
 from protocol.calibration import MOST_ROWS, CalibrationRecord
-from protocol.metrics import MOST_PARAMETERS
+from protocol.metrics import METRIC_PATTERN, MOST_PARAMETERS
 from protocol.targets import AnyTarget, HardwareKey
 from search_space import Architecture, parameter_count
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+OLDEST_VERSION = 2
+"""The oldest worker that is still served. Version 1 had several forms of recipes and targets, so that nobody can tell
+whether such a worker could read what it is granted; from 2 on, every change that an older one cannot read raises the
+version, and this one follows when workers of that version are no longer served.
+"""
+
 MOST_STEPS = 10**12
 
 
@@ -38,6 +44,12 @@ class JobKind(StrEnum):
     MEASURE = "measure"
     DISTILL = "distill"
     FINALIZE = "finalize"
+    EVALUATE = "evaluate"
+    """A trial of an external study: whoever asks for it trains and measures it with code of their own."""
+
+
+WORKER_KINDS = tuple(kind for kind in JobKind if kind is not JobKind.EVALUATE)
+"""What Stillhouse's own workers do."""
 
 
 class JobState(StrEnum):
@@ -180,8 +192,16 @@ class FinalizeWork(Message):
     seed: int
 
 
+class EvaluateWork(Message):
+    """An architecture whose `metrics` somebody else finds out."""
+
+    kind: Literal[JobKind.EVALUATE] = JobKind.EVALUATE
+    architecture: Architecture
+    metrics: tuple[str, ...]
+
+
 Work = Annotated[
-    PrepareWork | CalibrateWork | MeasureWork | DistillWork | FinalizeWork,
+    PrepareWork | CalibrateWork | MeasureWork | DistillWork | FinalizeWork | EvaluateWork,
     Field(discriminator="kind"),
 ]
 
@@ -257,8 +277,34 @@ class Finalized(Message):
     export: ArtefactId
 
 
+MetricName = Annotated[str, Field(pattern=METRIC_PATTERN)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Found(Message):
+    """What somebody else found out of a trial; with `infeasible` why there is nothing to be found out.
+
+    `variances` are of the metrics' observation noise; what is left out has none.
+    """
+
+    metrics: Annotated[dict[MetricName, Number], Field(max_length=100)] = {}
+    variances: Annotated[dict[MetricName, Annotated[Number, Field(ge=0)]], Field(max_length=100)] = {}
+    infeasible: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+
+    @model_validator(mode="after")
+    def _check_variances(self) -> Self:
+        unknown = sorted(self.variances.keys() - self.metrics.keys())
+        if unknown:
+            raise ValueError(f"variances: there is no metric {unknown[0]!r} to be the noise of")
+        return self
+
+
+class Evaluated(Found):
+    kind: Literal[JobKind.EVALUATE] = JobKind.EVALUATE
+
+
 Outcome = Annotated[
-    Prepared | Calibrated | Measured | Distilled | Finalized,
+    Prepared | Calibrated | Measured | Distilled | Finalized | Evaluated,
     Field(discriminator="kind"),
 ]
 
@@ -286,7 +332,33 @@ class Failure(Message):
         return self.reason.retriable
 
 
+class AttemptEnd(StrEnum):
+    """How an attempt ended."""
+
+    DONE = "done"
+    RELEASED = "released"
+    """Given back: it counts for nothing."""
+    ERROR = "error"
+    INVALID = "invalid"
+    DIVERGED = "diverged"
+    LEASE_EXPIRED = "lease_expired"
+    INFEASIBLE = "infeasible"
+    """Done, and what was found out breaks a constraint."""
+    STOPPED_EARLY = "stopped_early"
+    CANCELLED = "cancelled"
+    """Nobody wanted the job any more."""
+
+
 # --- the words of a lease
+
+
+def refusal(version: int, oldest: int = OLDEST_VERSION, newest: int = PROTOCOL_VERSION) -> str | None:
+    """Why a worker of this version is not served, and who must be upgraded; None if it is."""
+    if oldest <= version <= newest:
+        return None
+    served = f"version {newest}" if oldest == newest else f"versions {oldest} to {newest}"
+    older = "worker" if version < oldest else "service"
+    return f"the worker speaks version {version} of the protocol, the service {served}: upgrade the {older}"
 
 
 class Reading(Message):
@@ -304,10 +376,15 @@ class Reading(Message):
     measured_at: datetime
 
 
+RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+"""Somebody's own name of a request, that nobody else chooses: random."""
+
+
 class LeaseRequest(Message):
     """What a worker can do. `targets` are what it can measure; it waits at most `wait_s`.
 
-    `readings` of the reference architecture are those that the service has not been told yet.
+    `readings` of the reference architecture are those that the service has not been told yet. Whoever asks again,
+    because the answer may have been lost, repeats the `request`: it gets the same job, and never a second one.
     """
 
     worker: Annotated[str, Field(min_length=1, max_length=200)]
@@ -316,6 +393,7 @@ class LeaseRequest(Message):
     targets: Annotated[tuple[AnyTarget, ...], Field(max_length=100)] = ()
     readings: Annotated[tuple[Reading, ...], Field(max_length=100)] = ()
     wait_s: Annotated[float, Field(ge=0, le=60)] = 20.0
+    request: RequestId | None = None
 
 
 class Grant(Message):
@@ -352,9 +430,13 @@ class Stopped(Message):
 
 
 class Renewal(Message):
-    """Keeps a lease; what is new since the last renewal comes along, and all that this attempt knows of the curve."""
+    """Keeps a lease; what is new since the last renewal comes along, and all that this attempt knows of the curve.
+
+    Renewals of an attempt count up by `number`: of one that arrives behind a later one, nothing is stored.
+    """
 
     attempt: int
+    number: Annotated[int, Field(ge=0, lt=2**31)] = 0
     progress: Progress | None = None
     checkpoint: ArtefactId | None = None
     curve: RunningCurve = ()
@@ -383,3 +465,37 @@ class Release(Message):
 
     attempt: int
     checkpoint: ArtefactId | None = None
+
+
+# --- trials that somebody else evaluates
+
+
+class Ask(Message):
+    """Wants at most `count` trials of an external study, and waits at most `wait_s` for the first.
+
+    Whoever asks again, because the answer may have been lost, repeats the `request`.
+    """
+
+    worker: Annotated[str, Field(min_length=1, max_length=200)] = "ask"
+    count: Annotated[int, Field(ge=1, le=100)] = 1
+    wait_s: Annotated[float, Field(ge=0, le=60)] = 20.0
+    request: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,60}$")] | None = None
+
+
+class Tell(Found):
+    """What became of a trial: its metrics, or why it is `infeasible`, or the `failure` of finding out."""
+
+    attempt: int
+    failure: Failure | None = None
+
+    @model_validator(mode="after")
+    def _check_failure(self) -> Self:
+        if self.failure is not None and (self.metrics or self.infeasible):
+            raise ValueError("a failure has neither metrics nor a reason why the trial is infeasible")
+        return self
+
+    @property
+    def result(self) -> Evaluated | Failure:
+        if self.failure is not None:
+            return self.failure
+        return Evaluated(metrics=self.metrics, variances=self.variances, infeasible=self.infeasible)

@@ -25,6 +25,9 @@ class MetricInfo:
 MOST_PARAMETERS = 10**12
 """Beyond lies only what nobody can mean; all that is counted below it fits 64 bits."""
 
+METRIC_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+"""Names of metrics; those of external studies are free."""
+
 _LEAST_S = 1e-9
 """No forward pass takes less than a few clock cycles."""
 
@@ -73,3 +76,14 @@ def metric_info(name: str, where: str = "") -> MetricInfo:
     near = get_close_matches(name, METRICS, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ";"
     raise ProtocolError(f"{where}unknown metric {name[:60]!r}{meant} known are {', '.join(METRICS)}")
+
+
+def info_of(name: str) -> MetricInfo:
+    """As `metric_info`; a metric that only its study knows is a number of which nothing else is known.
+
+    Its study says itself which direction is better.
+    """
+    return METRICS.get(name, _NUMBER)
+
+
+_NUMBER = MetricInfo(unit="number", better=Direction.MAXIMIZE, trained=True, low=-math.inf, high=math.inf)

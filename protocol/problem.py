@@ -9,6 +9,9 @@ MEDIA_TYPE = "application/problem+json"
 LEASE_LOST = "lease_lost"
 """Code of the problem that answers a worker whose job is no longer its own."""
 
+UPGRADE_NEEDED = "upgrade_needed"
+"""Code of the problem that answers a worker whose version of the protocol is not served."""
+
 STUDY_DIFFERS = "study_differs"
 """Code of the problem that answers a study whose name is taken by a different one."""
 

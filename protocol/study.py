@@ -8,19 +8,19 @@ import math
 import re
 from dataclasses import asdict, replace
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from distillation.presets import recipe
 from distillation.recipe import Knowledge, Recipe, flash_floor, flash_steps
 from distillation.schedule import ScheduleKind
-from distillation.values import METRICS_OF, Task, Teacher
+from distillation.values import METRICS_OF, Dataset, Task, Teacher
 from encoders.values import HeadKind
 from hardware.values import DeviceProfile, Effort, QuantileName
 from optimization.values import Constraint, Direction, Objective, StrategyName
 from protocol.baseline import ShapeSpec
-from protocol.metrics import METRICS, metric_info
+from protocol.metrics import METRIC_PATTERN, METRICS, info_of, metric_info
 from protocol.quantity import parse_quantity
 from search_space import Category, Choice, Dimension, IntegerRange, SearchSpace, SearchSpaceError, preset
 from search_space.expression import Expression
@@ -202,6 +202,40 @@ DimensionSpec = Annotated[
     BeforeValidator(_dimension),
 ]
 OptionSpec = Annotated[Category, BeforeValidator(_options)]
+OUTSIDE = "external"
+"""Stands for teacher and task of an external study."""
+
+
+def _external(value: object) -> object:
+    """`true` for all defaults."""
+    if isinstance(value, bool):
+        return {} if value else None
+    return value
+
+
+def _outside(values: dict[str, Any]) -> dict[str, Any]:
+    """An external study with what every study has. Raises: ValueError: it does not say what it is about."""
+    objectives = values.get("objectives")
+    for given in objectives if isinstance(objectives, list | tuple) else ():
+        if isinstance(given, str) and given not in METRICS:
+            raise ValueError(f"objectives: say which direction of {given:.60} is better: {{{given:.60}: maximize}}")
+    if not objectives:
+        raise ValueError("objectives: an external study names its own: {accuracy: maximize, energy: minimize}")
+    constraints = values.get("constraints")
+    if isinstance(constraints, list | tuple):
+        values = values | {"constraints": tuple(map(_free_constraint, constraints))}
+    return {"teacher": {"model": OUTSIDE}, "task": {"dataset": {"source": OUTSIDE}}, **values}
+
+
+def _free_constraint(value: object) -> object:
+    """On a metric that only this study knows."""
+    match = _CONSTRAINT.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[1] in METRICS:
+        return value
+    metric, relation, bound = match.groups()
+    return {"metric": metric, "bound": parse_quantity(bound, info_of(metric).unit), "at_least": relation == ">="}
+
+
 TAGS = frozenset({"range", "choice", "preset", "dimensions", "float", "Ramp"})
 """What pydantic puts into the location of an error, and no user wrote."""
 
@@ -254,6 +288,9 @@ class Budget(Strict):
     `flash_floor`, by default what the kind of task needs; the `finalists` best of the front are distilled in full.
     Trials and finalists are measured with the efforts named here. Before the search so many architectures of the space
     are measured for a `calibration`, unless the target has one already; 0 for none.
+
+    The search also ends when jobs have had workers for `device_hours` in all; trials that were begun are ended, and the
+    finalists come on top.
     """
 
     trials: Annotated[int, Field(ge=1, le=100_000)] = 32
@@ -264,6 +301,7 @@ class Budget(Strict):
     measuring: Effort = Effort.SEARCH
     final_measuring: Effort = Effort.REPORT
     calibration: Annotated[int, Field(ge=0, le=MOST_CALIBRATED)] = 0
+    device_hours: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Budget:
@@ -272,10 +310,20 @@ class Budget(Strict):
         return self
 
 
+class ExternalSpec(Strict):
+    """What follows from a teacher's tokenizer, and is said here where there is none."""
+
+    vocabulary_size: Annotated[int, Field(ge=1, le=10**7)] = 30_522
+    max_positions: Annotated[int, Field(ge=1, le=10**6)] = 512
+    token_types: Annotated[int, Field(ge=0, le=1000)] = 2
+
+
 class StudySpec(Strict):
     """One search. Only teacher and task have no default.
 
-    With `early_stopping`, a distillation whose result would be dominated even at best is ended early.
+    With `early_stopping`, a distillation whose result would be dominated even at best is ended early. Workers turn to
+    the study of the highest `priority` first, and among equals share themselves out. Trials of an `external` study are
+    evaluated by whoever asks for them, who tells their metrics: it has no teacher and no task.
     """
 
     name: Name
@@ -292,12 +340,16 @@ class StudySpec(Strict):
     baselines: dict[str, Shape] = Field(default_factory=dict)
     strategy: StrategyName = StrategyName.AX
     early_stopping: bool = False
+    external: Annotated[ExternalSpec | None, BeforeValidator(_external)] = None
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
     seed: Seed = 0
 
     @model_validator(mode="before")
     @classmethod
     def _fill_objectives(cls, values: Any) -> Any:
         values = tuples(values)
+        if isinstance(values, dict) and _external(values.get("external")) is not None:
+            return _outside(values)
         if isinstance(values, dict) and values.get("objectives") in (None, (), {}):
             metric = _metric(values.get("task"))
             better = METRICS[metric].better if metric in METRICS else Direction.MAXIMIZE
@@ -309,18 +361,41 @@ class StudySpec(Strict):
         if len(self.objectives) < 2:
             raise ValueError("objectives: two or more are needed, or there is no front")
         names = [objective.metric for objective in self.objectives]
+        if len(set(names)) < len(names):
+            raise ValueError(f"objectives: {names} names a metric twice")
+        if self.external is not None:
+            self._check_external()
+        else:
+            self._check_metrics(names)
+        check_schedule(self.distillation, self.task)
+        self._check_space()
+        return self
+
+    def _check_metrics(self, names: list[str]) -> None:
         named = [(f"objectives.{index}", one.metric) for index, one in enumerate(self.objectives)]
         named += [(f"constraints.{index}", one.metric) for index, one in enumerate(self.constraints)]
         for place, name in named:
             if metric_info(name, f"{place}: ").trained and name != self.task.metric:
                 raise ValueError(f"{place}: {name} is not measured by this task: its metric is {self.task.metric}")
-        if len(set(names)) < len(names):
-            raise ValueError(f"objectives: {names} names a metric twice")
         if self.task.metric not in names:
             raise ValueError(f"objectives: the task's metric {self.task.metric} must be one of them")
-        check_schedule(self.distillation, self.task)
-        self._check_space()
-        return self
+
+    def _check_external(self) -> None:
+        """Nothing may be said that only others do, or that means nothing here."""
+        for index, name in enumerate(self.judged_metrics):
+            if not re.fullmatch(METRIC_PATTERN, name):
+                raise ValueError(f"objectives: metric {index + 1} is no name: {name!r:.60}; use letters, digits and _")
+        given = {
+            "teacher": self.teacher != Teacher(model=OUTSIDE),
+            "task": self.task != Task(dataset=Dataset(source=OUTSIDE)),
+            "distillation": self.distillation != Recipe(),
+            "baselines": bool(self.baselines),
+            "early_stopping": self.early_stopping,
+            "budget.calibration": self.budget.calibration > 0,
+        }
+        for key, is_given in given.items():
+            if is_given:
+                raise ValueError(f"{key}: says nothing of an external study, whose trials somebody else evaluates")
 
     def _check_space(self) -> None:
         try:
@@ -346,7 +421,7 @@ class StudySpec(Strict):
 
     def space(self) -> SearchSpace:
         """The search space within the constraints on parameters, for a vocabulary of one word: what cannot be met here
-        can never be met. Costs are those on the target.
+        can never be met. Costs are those on the target. Of an external study it is what is searched.
 
         Raises:
             SearchSpaceError: unknown preset or dimension.
@@ -373,18 +448,20 @@ class StudySpec(Strict):
         return not is_upper and not expression.names.isdisjoint((*OF_VOCABULARY, *FIXED))
 
     def _made(self, constraints: tuple[str, ...]) -> SearchSpace:
+        outside = self.external
+        fixed = (
+            {"vocabulary_size": 1, "max_positions": 1, "token_types": 0} if outside is None else outside.model_dump()
+        )
         if isinstance(self.search_space, str):
             space = preset(self.search_space)
         else:
             # Made with BERT's vocabulary a bound on parameters might already leave nothing.
-            judged = [text for text in constraints if not self.needs_teacher(text)]
-            space = SearchSpace(dimensions=self.search_space.dimensions, vocabulary_size=1, constraints=judged)
+            judged = [text for text in constraints if outside is not None or not self.needs_teacher(text)]
+            space = SearchSpace(dimensions=self.search_space.dimensions, constraints=judged, **fixed)
         target = self.target
         return replace(
             space,
-            vocabulary_size=1,
-            max_positions=1,
-            token_types=0,
+            **fixed,
             batch=target.batch,
             length=target.length,
             dtype=target.dtype.value,
@@ -408,6 +485,27 @@ class StudySpec(Strict):
         return flash_steps(self.distillation, self.budget.flash, floor)
 
     @property
+    def full_passes(self) -> int:
+        """Steps of one model that a finalist's distillation comes to: every stage of its schedule has the full steps.
+
+        Of slices that learn together in a step each counts; how many lie between a student and its assistant is known
+        only then, so they are counted as if it were all of them.
+        """
+        recipe, schedule = self.distillation, self.distillation.schedule
+        match schedule.kind:
+            case ScheduleKind.DIRECT:
+                passes = 1
+            case ScheduleKind.MINIDISC:
+                slices = len(schedule.sparsities) + 1  # and the student
+                together = slices if schedule.between is None else min(slices, 2 + schedule.between)
+                passes = (schedule.iterations + 1) * together
+            case ScheduleKind.MAXIDISC:
+                passes = 2 * len(schedule.sparsities)
+            case unreachable:
+                assert_never(unreachable)
+        return passes * recipe.steps
+
+    @property
     def judged_quantiles(self) -> tuple[QuantileName, ...]:
         """The quantiles that decide: those of the objectives, else those of the constraints, else p50."""
         for judged in (self.objectives, self.constraints):
@@ -416,6 +514,12 @@ class StudySpec(Strict):
             if named:
                 return named
         return (QuantileName.P50,)
+
+    @property
+    def judged_metrics(self) -> tuple[str, ...]:
+        """The metrics of objectives and constraints, each once."""
+        named = [one.metric for one in self.objectives] + [one.metric for one in self.constraints]
+        return tuple(dict.fromkeys(named))
 
     def canonical(self) -> dict[str, Any]:
         """Every setting with its default filled in, as plain JSON values."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 from distillation.values import Fidelity
 from protocol.calibration import LatencyPreview, PredictedLatency
 from protocol.early_stop import EarlyStop
-from protocol.jobs import CurvePoint, FailureReason, JobKind, JobState, Prepared, Progress, Score
+from protocol.jobs import AttemptEnd, CurvePoint, FailureReason, Grant, JobKind, JobState, Prepared, Progress, Score
 from protocol.study import StudySpec
 from protocol.targets import AnyTarget
 from search_space import Architecture
@@ -154,6 +154,68 @@ class RunningJob(View):
     progress: Progress | None
 
 
+class AttemptView(View):
+    """One lease of a job: who had it, for how long, and how that ended; None while it lasts."""
+
+    attempt: int
+    worker: str
+    leased_at: datetime
+    ended_at: datetime | None
+    seconds: float | None
+    reason: AttemptEnd | None
+    message: str | None
+
+
+class StaleWriteView(View):
+    """A write that was refused, because its attempt had lost the job by then; the job was in `state`."""
+
+    attempt: int
+    call: str
+    worker: str | None
+    state: JobState
+    job_attempt: int
+    said: str
+    received_at: datetime
+
+
+class JobView(View):
+    """One job with all that became of it. Of the `refused` writes the newest are kept."""
+
+    id: int
+    study: str
+    trial: int | None
+    kind: JobKind
+    state: JobState
+    attempt: int
+    failures: int
+    released: int
+    worker: str | None
+    created_at: datetime
+    ended_at: datetime | None
+    expires_at: datetime | None
+    progress: Progress | None
+    error: str | None
+    attempts: tuple[AttemptView, ...]
+    refused: int
+    stale_writes: tuple[StaleWriteView, ...]
+
+
+class AskedView(View):
+    """Trials of an external study that were handed out; `state` is the study's."""
+
+    state: StudyState
+    trials: tuple[Grant, ...]
+
+
+class ToldView(View):
+    """What became of a trial that somebody told of."""
+
+    study: str
+    number: int
+    state: TrialState
+    reason: str | None
+
+
 class StudyView(View):
     """One study. `remaining_s` is an estimate from the jobs that ended; None while there is nothing to go by."""
 
@@ -183,6 +245,9 @@ class StudyView(View):
     """What people should know of the machines that measure it: that none is there, or that some are left out."""
     saved_steps: int = 0
     """Steps of distillation that early stopping left out."""
+    device_seconds: dict[str, float] = {}
+    """What it has cost so far: how long its jobs had a worker, by kind of job, whatever became of them."""
+    device_seconds_by_worker: dict[str, float] = {}
     stopped_from: StudyState | None = None
     """Where a stopped study goes on when it is resumed; None for every other."""
 

@@ -22,6 +22,7 @@ from service.api import (
     calibrations,
     devices,
     events,
+    external,
     health,
     jobs,
     metrics,
@@ -116,7 +117,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(Requests, metrics=parts.metrics, drain=parts.drain)
     problems.install(app)
     probes.install(app)
-    for module in (studies, trials, plots, events, jobs, devices, calibrations, artefacts, health):
+    for module in (studies, trials, plots, events, jobs, external, devices, calibrations, artefacts, health):
         app.include_router(module.router, prefix="/v1")
     app.include_router(metrics.router)
     document(app)

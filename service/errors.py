@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from protocol.problem import INVALID, LEASE_LOST, STORAGE_FULL, STUDY_DIFFERS
+from protocol.problem import INVALID, LEASE_LOST, STORAGE_FULL, STUDY_DIFFERS, UPGRADE_NEEDED
 
 
 class ServiceError(Exception):
@@ -73,8 +73,16 @@ class LeaseLostError(RequestError, status=409, code=LEASE_LOST):
     """The job is no longer this attempt's."""
 
 
-class UpgradeNeededError(RequestError, status=409, code="upgrade_needed"):
-    """Worker and service speak different versions of the protocol."""
+class BusyError(RequestError, status=503, code="busy"):
+    """The same request is being answered; it may be sent again."""
+
+
+class UpgradeNeededError(RequestError, status=409, code=UPGRADE_NEEDED):
+    """The worker speaks a version of the protocol that is not served."""
+
+
+class NotExternalError(RequestError, status=409, code="not_external"):
+    """The study evaluates its trials itself: nobody asks for them."""
 
 
 class UnknownHostError(RequestError, status=421, code="unknown_host"):

@@ -68,10 +68,12 @@ class Loop:
             ProblemError: the service refuses this worker (4xx): asking again would change nothing.
         """
         pause_s, ending = FIRST_PAUSE_S, None
+        name = _request_name()
         while not self._shutdown.asked:
             self._shutdown.beat()
             try:
-                grant = self._jobs.lease(self._request.model_copy(update={"readings": self._readings}))
+                asked = self._request.model_copy(update={"readings": self._readings, "request": name})
+                grant = self._jobs.lease(asked)
             except ClientError as error:
                 if isinstance(error, ProblemError) and error.problem.status < 500:
                     raise
@@ -83,7 +85,8 @@ class Loop:
                 self._shutdown.pause(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue
-            pause_s, self._readings = FIRST_PAUSE_S, ()
+            # Only a request that was answered is over: asked again by its name, one whose answer was lost gets that.
+            pause_s, self._readings, name = FIRST_PAUSE_S, (), _request_name()
             if grant is not None:
                 ending = self._give_back(grant) if self._shutdown.asked else self._work_on(grant)
                 self._request = self._request.model_copy(update={"targets": self._targets()})
@@ -125,3 +128,7 @@ class Loop:
         except ClientError as error:
             log.warning("job %d could not be released and will be leased again later: %s", grant.job, error)
         return Ending.RELEASED
+
+
+def _request_name() -> str:
+    return uuid.uuid4().hex

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from protocol.jobs import JobKind
+from protocol.jobs import WORKER_KINDS, JobKind
 from worker.errors import WorkerSetupError
 
 LONGEST_NAME = 200
@@ -34,7 +34,7 @@ class WorkerSettings:
     url: str
     home: Path
     name: str = field(default_factory=default_name)
-    kinds: tuple[JobKind, ...] = tuple(JobKind)
+    kinds: tuple[JobKind, ...] = WORKER_KINDS
     threads: int = 0
     cache_bytes: int = CACHE_BYTES
 

@@ -132,6 +132,7 @@ class Tenure:
         self._interval_s = grant.lease_s / 3
         self._renewed_s = time.monotonic()
         self._told: _News = (None, None, ())
+        self._renewals = 0
 
     def hold(self) -> Ending:
         """Run the job and keep its lease until it ends, is lost, or the worker shall end.
@@ -182,7 +183,14 @@ class Tenure:
             self._renew(*news)
 
     def _renew(self, progress: Progress | None, checkpoint: str | None, curve: tuple[CurvePoint, ...]) -> None:
-        renewal = Renewal(attempt=self._grant.attempt, progress=progress, checkpoint=checkpoint, curve=curve)
+        self._renewals += 1
+        renewal = Renewal(
+            attempt=self._grant.attempt,
+            number=self._renewals,
+            progress=progress,
+            checkpoint=checkpoint,
+            curve=curve,
+        )
         try:
             renewed = self._jobs.renew(self._grant.job, renewal)
         except ProblemError as error:

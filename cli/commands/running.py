@@ -90,9 +90,9 @@ def worker(
 ) -> None:
     """Run a worker: it does the jobs of the service at URL."""
     from cli.processes import run_worker
-    from protocol.jobs import JobKind
+    from protocol.jobs import WORKER_KINDS, JobKind
 
-    known = [str(kind) for kind in JobKind]
+    known = [str(kind) for kind in WORKER_KINDS]
     for kind in kinds or ():
         if kind not in known:
             raise typer.BadParameter(f"unknown kind of job {kind!r}; known are {', '.join(known)}")

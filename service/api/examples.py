@@ -19,15 +19,22 @@ EXAMPLES: dict[str, list[Any]] = {
     "LeaseRequest": [
         {
             "worker": "gpu-3",
-            "protocol_version": 1,
+            "protocol_version": 2,
             "kinds": ["prepare", "measure", "distill", "finalize"],
             "targets": [{"device": "cpu", "runtime": "torch", "threads": 4, "hardware_key": "5d41402a"}],
             "wait_s": 20,
+            "request": "c0ffee4d0be54f1e8a3e",
         }
+    ],
+    "Ask": [{"worker": "bench-1", "count": 1, "wait_s": 20, "request": "c0ffee4d0be54f1e8a3e"}],
+    "Tell": [
+        {"attempt": 1, "metrics": {"accuracy": 0.91, "energy": 3.2}, "variances": {"energy": 0.04}},
+        {"attempt": 1, "infeasible": "does not fit the chip"},
     ],
     "Renewal": [
         {
             "attempt": 1,
+            "number": 4,
             "progress": {"stage": "distilling", "done": 120, "total": 500},
             "checkpoint": _HASH,
             "curve": [{"step": 100, "value": 0.71}],

@@ -5,26 +5,51 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from protocol.jobs import Grant, LeaseRequest, Release, Renewal, Renewed, Report
+from protocol.jobs import Grant, LeaseRequest, Release, Renewal, Renewed, Report, refusal
 from protocol.log_fields import learned
-from protocol.views import WorkerView
+from protocol.views import JobView, WorkerView
 from service.api.dependencies import Parts, PartsOf, ReadUnit
-from service.errors import DrainingError
+from service.api.documentation import refusals
+from service.errors import DrainingError, UpgradeNeededError
 from service.operations import jobs, views
+from service.operations.audit import audited, job_view
 
 router = APIRouter(tags=["jobs"])
 
 JobId = Annotated[int, Path(ge=1, lt=2**63)]
+LOST = refusals(lease_lost="The job is no longer this attempt's.")
+
+
+async def check_version(request: Request) -> None:
+    """Looked at before the rest of a request is read: a worker of another version may use words that this one has not.
+
+    Raises:
+        UpgradeNeededError.
+    """
+    try:
+        values = await request.json()
+    except ValueError:
+        return  # what is no JSON is refused as such
+    version = values.get("protocol_version") if isinstance(values, dict) else None
+    refused = refusal(version) if isinstance(version, int) else None
+    if refused is not None:
+        raise UpgradeNeededError(refused)
 
 
 @router.post(
-    "/jobs:lease", response_model=Grant, responses={204: {"description": "No suitable job came up in the time given."}}
+    "/jobs:lease",
+    response_model=Grant,
+    responses={
+        204: {"description": "No suitable job came up in the time given."},
+        **refusals(upgrade_needed="A worker of this version is not served; the detail says which is older."),
+    },
+    dependencies=[Depends(check_version)],
 )
 async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Grant | Response:
-    """Leases the oldest job that the worker can do, and waits for one if there is none.
+    """Leases the job whose turn it is among those that the worker can do, and waits for one if there is none.
 
     Waiting holds neither a thread nor a transaction.
     """
@@ -44,30 +69,36 @@ async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Gran
             return Response(status_code=204)
 
 
-@router.post("/jobs/{job}:renew")
+@router.post("/jobs/{job}:renew", responses=LOST)
 def renew(job: JobId, message: Renewal, parts: PartsOf) -> Renewed:
     """Keeps the lease, and says whether the job is still wanted."""
     learned(attempt=message.attempt)
-    with parts.store.write() as uow:
+    with audited(parts.store, job, message) as uow:
         return jobs.renew(uow, parts.settings, job, message)
 
 
-@router.post("/jobs/{job}:report", status_code=200)
+@router.post("/jobs/{job}:report", status_code=200, responses=LOST)
 def report(job: JobId, message: Report, parts: PartsOf) -> dict[str, str]:
     """Ends the attempt. The same report may be sent any number of times."""
     learned(attempt=message.attempt)
-    with parts.store.write() as uow:
+    with audited(parts.store, job, message) as uow:
         jobs.report(uow, parts.settings, job, message)
     return {}
 
 
-@router.post("/jobs/{job}:release", status_code=200)
+@router.post("/jobs/{job}:release", status_code=200, responses=LOST)
 def release(job: JobId, message: Release, parts: PartsOf) -> dict[str, str]:
     """Gives the job back; the attempt does not count."""
     learned(attempt=message.attempt)
-    with parts.store.write() as uow:
+    with audited(parts.store, job, message) as uow:
         jobs.release(uow, job, message)
     return {}
+
+
+@router.get("/jobs/{job}")
+def get_job(job: JobId, uow: ReadUnit) -> JobView:
+    """A job with its attempts, and the writes about it that were refused."""
+    return job_view(uow, job)
 
 
 @router.get("/workers")

@@ -22,6 +22,7 @@ POLL_S = 0.05
 @dataclass(eq=False)
 class _Waiter:
     request: LeaseRequest
+    study: int | None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -37,11 +38,17 @@ class QueueWatch:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def wait(self, request: LeaseRequest, wait_s: float) -> bool:
-        """Whether there may be a job for this request now; False when `wait_s` have passed, or at the end."""
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    async def wait(self, request: LeaseRequest, wait_s: float, study: int | None = None) -> bool:
+        """Whether there may be a job for this request now, of this study if one is named; False when `wait_s` have
+        passed, or at the end.
+        """
         if wait_s <= 0 or self._closed:
             return False
-        waiter = _Waiter(request)
+        waiter = _Waiter(request, study)
         self._waiting.append(waiter)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
@@ -79,7 +86,12 @@ class QueueWatch:
             await asyncio.sleep(POLL_S)
 
     def _wake(self, demand: Demand) -> None:
-        suited = [one for one in self._waiting if demand.suits(one.request.kinds, one.request.targets)]
+        lane = demand.lane
+        suited = [
+            one
+            for one in self._waiting
+            if one.study in (None, lane.study) and lane.suits(one.request.kinds, one.request.targets)
+        ]
         for waiter in suited[: demand.count]:
             waiter.woken.set()
             self._waiting.remove(waiter)

@@ -11,6 +11,7 @@ from encoders.values import HeadKind
 from hardware.values import Device, Dtype, Effort, Runtime
 from optimization.values import StrategyName
 from search_space import PRESETS as SPACES
+from service.dashboard.assets import modules_of
 from service.dashboard.pages import rendered
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -18,12 +19,12 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 @router.get("/workers")
 def workers() -> HTMLResponse:
-    return rendered("workers.html")
+    return rendered("workers.html", modules=modules_of("workers.js"))
 
 
 @router.get("/devices")
 def devices() -> HTMLResponse:
-    return rendered("devices.html")
+    return rendered("devices.html", modules=modules_of("devices.js"))
 
 
 @router.get("/new")
@@ -39,4 +40,5 @@ def new_study() -> HTMLResponse:
         strategies=list(StrategyName),
         presets=list(SPACES),
         recipes=list(RECIPES),
+        modules=modules_of("new_study.js"),
     )

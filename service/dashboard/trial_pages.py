@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from protocol.views import StudyView, TrialView
+from service.dashboard.assets import modules_of
 from service.dashboard.pages import missing_page, rendered
 from service.errors import NotFoundError
 from service.operations.reasons import Reason, reason_of
@@ -39,11 +40,12 @@ def several_trials(name: str, request: Request) -> HTMLResponse:
 
 
 def trial_page(study: StudyView, trial: TrialView, reason: Reason) -> HTMLResponse:
-    return rendered("trial.html", study=study, trial=trial, reason=reason, last=sum(study.trials.values()))
+    last = sum(study.trials.values())
+    return rendered("trial.html", study=study, trial=trial, reason=reason, last=last, modules=modules_of("trial.js"))
 
 
 def compare_page(study: StudyView) -> HTMLResponse:
-    return rendered("compare.html", study=study)
+    return rendered("compare.html", study=study, modules=modules_of("compare.js"))
 
 
 def missing_trial_page(name: str, number: str) -> HTMLResponse:

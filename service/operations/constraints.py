@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from hardware.values import Measurement, Quantile
 from optimization.values import Constraint
-from protocol.metrics import metric_info
+from protocol.metrics import info_of
 from protocol.quantity import format_count, format_seconds
 from search_space import Architecture
 from service.operations.metrics import quantiles
@@ -70,7 +70,7 @@ def _nobody(index: int, constraint: Constraint) -> str:
 
 
 def _quantity(metric: str, value: float) -> str:
-    unit = metric_info(metric).unit
+    unit = info_of(metric).unit
     if unit == "seconds":
         return format_seconds(value)
     return format_count(value) if unit == "count" else f"{value:.4g}"

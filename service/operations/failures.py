@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.jobs import CalibrateWork, Failure, FailureReason, JobKind, JobState
+from protocol.jobs import AttemptEnd, CalibrateWork, Failure, FailureReason, JobKind, JobState
 from protocol.views import FinalistState, StudyState, TrialState
 from service.operations.early_stopping import carry_out
 from service.operations.finalists import complete_if_ended
@@ -17,6 +17,11 @@ FEWEST_FAILED = 5
 def job_failed(uow: UnitOfWork, study: Study, job: Job, failure: Failure, max_attempts: int) -> None:
     """Queues the job again while that may help, else ends it and what depends on it. The study must be locked."""
     job.error = f"{failure.reason}: {failure.message}"
+    job.failures += 1
+    # An expired lease took a machine until its deadline, however late that is noticed.
+    is_expired = failure.reason is FailureReason.LEASE_EXPIRED
+    ended_at = min(uow.now, job.expires_at or uow.now) if is_expired else uow.now
+    uow.attempts.end(job, AttemptEnd(failure.reason), ended_at, failure.message)
     if failure.retriable and carry_out(uow, job):
         return
     if failure.retriable and job.attempt - job.released < max_attempts:
@@ -48,7 +53,7 @@ def requeue(uow: UnitOfWork, job: Job) -> None:
         return
     job.state = JobState.QUEUED
     job.worker = job.expires_at = job.progress = None
-    if job.kind is JobKind.MEASURE and job.trial_id is not None and not job.is_of_finalist:
+    if job.kind in (JobKind.MEASURE, JobKind.EVALUATE) and job.trial_id is not None and not job.is_of_finalist:
         uow.trials.get(job.trial_id).state = TrialState.PENDING
 
 

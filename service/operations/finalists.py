@@ -21,6 +21,9 @@ def start_finalizing(uow: UnitOfWork, study: Study) -> bool:
     rows = [trial.metrics for trial in trials]
     if study.reference is None:
         study.reference = infer_reference(spec.objectives, rows)
+    if spec.external is not None:  # nothing can be distilled in full: its front is what it was for
+        study.state, study.ended_at = StudyState.COMPLETED, uow.now
+        return True
     before = {finalist.trial_id for finalist in uow.trials.finalists(study.id)}
     for chosen in choose_finalists(spec.objectives, rows, spec.budget.finalists, study.reference):
         trial = trials[chosen]

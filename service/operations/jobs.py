@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from protocol.jobs import (
-    PROTOCOL_VERSION,
+    AttemptEnd,
     Command,
     DistillWork,
     Failure,
@@ -29,9 +29,11 @@ from protocol.jobs import (
     Report,
     Stopped,
     Work,
+    refusal,
 )
 from protocol.views import TrialState
 from service.errors import (
+    BusyError,
     InvalidError,
     LeaseLostError,
     NotFoundError,
@@ -44,39 +46,64 @@ from service.operations.machines import can_measure, mixed, settle
 from service.operations.outcomes import artefacts_of, follow
 from service.operations.readings import store_readings, with_drift
 from service.settings import Settings
-from service.store.tables import Job
+from service.store.tables import Attempt, Job
 from service.store.unit_of_work import UnitOfWork
 
 
-def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest) -> Grant | None:
-    """The oldest job that the worker can do, or None.
+def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest, study: int | None = None) -> Grant | None:
+    """The job whose turn it is among those that the worker can do, of this study if one is named; or None.
+
+    The same request gets the same job for as long as the lease lasts, and never another one.
 
     Raises:
-        UpgradeNeededError: worker and service speak different versions of the protocol.
+        UpgradeNeededError: the worker speaks a version of the protocol that is not served.
+        BusyError: the same request is being answered.
     """
-    if request.protocol_version != PROTOCOL_VERSION:
-        older = "worker" if request.protocol_version < PROTOCOL_VERSION else "service"
-        raise UpgradeNeededError(
-            f"the worker speaks version {request.protocol_version} of the protocol, the service version "
-            f"{PROTOCOL_VERSION}: upgrade the {older}"
-        )
+    refused = refusal(request.protocol_version)
+    if refused is not None:
+        raise UpgradeNeededError(refused)
     uow.workers.seen(request.worker, request.kinds, request.targets, uow.now)
+    earlier = None if request.request is None else uow.attempts.requested(request.request)
+    if earlier is not None:
+        return _granted_again(uow, settings, earlier, request)
     store_readings(uow, request)
     sweep(uow, settings)
-    expires_at = uow.now + timedelta(seconds=settings.lease_s)
-    job = uow.jobs.lease(request.kinds, request.targets, worker=request.worker, now=uow.now, expires_at=expires_at)
+    job = uow.jobs.lease(
+        request.kinds,
+        request.targets,
+        worker=request.worker,
+        now=uow.now,
+        expires_at=uow.now + timedelta(seconds=settings.lease_s),
+        study=study,
+    )
     if job is None:
         return None
+    if not uow.attempts.begin(job, request.worker, request.request, uow.now):
+        raise BusyError(f"request {request.request} is being answered; send it again")
     trial = None if job.trial_id is None else uow.trials.get(job.trial_id)
-    if trial is not None and job.kind is JobKind.MEASURE and not job.is_of_finalist:
+    if trial is not None and not job.is_of_finalist and job.kind in (JobKind.MEASURE, JobKind.EVALUATE):
         trial.state = TrialState.MEASURING
     uow.events.leased(job.study_id, None if trial is None else trial.number)
+    return _grant(uow, settings, job, request)
+
+
+def _granted_again(uow: UnitOfWork, settings: Settings, earlier: Attempt, request: LeaseRequest) -> Grant | None:
+    """The answer must have been lost: the lease begins anew. Nothing where it has ended, or is somebody else's."""
+    job = _lock(uow, earlier.job_id)
+    if earlier.worker != request.worker or job.state is not JobState.LEASED or job.attempt != earlier.attempt:
+        return None
+    job.expires_at = uow.now + timedelta(seconds=settings.lease_s)
+    return _grant(uow, settings, job, request)
+
+
+def _grant(uow: UnitOfWork, settings: Settings, job: Job, request: LeaseRequest) -> Grant:
+    assert job.expires_at is not None
     return Grant(
         job=job.id,
         attempt=job.attempt,
         study=uow.studies.name(job.study_id),
-        trial=None if trial is None else trial.number,
-        expires_at=expires_at,
+        trial=None if job.trial_id is None else uow.trials.get(job.trial_id).number,
+        expires_at=job.expires_at,
         lease_s=settings.lease_s,
         work=_fitting(uow, job, request),
     )
@@ -95,9 +122,10 @@ def renew(uow: UnitOfWork, settings: Settings, identity: int, renewal: Renewal) 
     if _cancelled(job, renewal.attempt):
         return Renewed(expires_at=uow.now, command=Command.CANCEL)
     _check_lease(job, renewal.attempt)
-    _store_checkpoint(uow, job, renewal.checkpoint)
-    if renewal.progress is not None:
-        job.progress = renewal.progress
+    if renewal.number >= job.renewal:  # else it was overtaken on its way
+        job.renewal = renewal.number
+        _store_checkpoint(uow, job, renewal.checkpoint)
+        job.progress = renewal.progress or job.progress
     if renewal.curve:
         job.curve = merged(job.curve, renewal.curve)
     job.expires_at = uow.now + timedelta(seconds=settings.lease_s)
@@ -127,6 +155,7 @@ def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) 
         job.progress = message.result.progress or job.progress
         if not carry_out(uow, job):
             raise InvalidError(f"nobody told job {job.id} to stop")
+        uow.attempts.end(job, AttemptEnd.STOPPED_EARLY, uow.now)
         return
     mixture = mixed(study, message.result)
     if mixture is not None:
@@ -135,7 +164,9 @@ def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) 
     _check_uploaded(uow, artefacts_of(message.result))
     job.state, job.ended_at, job.expires_at = JobState.DONE, uow.now, None
     settle(study, message.result)
-    follow(uow, study, job, with_drift(uow, job.worker, message.result))
+    uow.attempts.end(job, AttemptEnd.DONE, uow.now)
+    if follow(uow, study, job, with_drift(uow, job.worker, message.result)):
+        uow.attempts.found_infeasible(job)
 
 
 def release(uow: UnitOfWork, identity: int, message: Release) -> None:
@@ -145,11 +176,12 @@ def release(uow: UnitOfWork, identity: int, message: Release) -> None:
         NotFoundError, LeaseLostError, UnknownArtefactError.
     """
     job = _lock(uow, identity)
-    if _cancelled(job, message.attempt) or (job.state is JobState.QUEUED and job.attempt == message.attempt):
+    if _cancelled(job, message.attempt) or _released(uow, job, message.attempt):
         return
     _check_lease(job, message.attempt)
     _store_checkpoint(uow, job, message.checkpoint)
     job.released += 1
+    uow.attempts.end(job, AttemptEnd.RELEASED, uow.now)
     requeue(uow, job)
 
 
@@ -214,6 +246,12 @@ def _known(job: Job | None, identity: int) -> Job:
 
 def _cancelled(job: Job, attempt: int) -> bool:
     return job.state is JobState.CANCELLED and job.attempt == attempt
+
+
+def _released(uow: UnitOfWork, job: Job, attempt: int) -> bool:
+    """Whether this attempt was given back before; the one that asks has nothing to do with what became of it."""
+    row = uow.attempts.get(job.id, attempt) if 0 < attempt <= job.attempt else None
+    return row is not None and row.reason is AttemptEnd.RELEASED
 
 
 def _check_lease(job: Job, attempt: int) -> None:

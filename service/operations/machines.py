@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from hardware.values import DeviceProfile, Measurement
-from protocol.jobs import Calibrated, Distilled, Finalized, JobState, Measured, Outcome, Prepared
+from protocol.jobs import Calibrated, Distilled, Evaluated, Finalized, JobState, Measured, Outcome, Prepared
 from protocol.targets import Need, Target
 from service.store.jobs import serves
 from service.store.tables import Job, Study, Worker
@@ -37,7 +37,7 @@ def measurements_of(outcome: Outcome) -> list[Measurement]:
             return [outcome.measurement]
         case Finalized():
             return [] if outcome.measurement is None else [outcome.measurement]
-        case Prepared() | Distilled():
+        case Prepared() | Distilled() | Evaluated():
             return []
         case unreachable:
             assert_never(unreachable)

@@ -13,6 +13,7 @@ from protocol.jobs import (
     CalibrateWork,
     Distilled,
     DistillWork,
+    Evaluated,
     FailureReason,
     Finalized,
     FinalizeWork,
@@ -22,7 +23,7 @@ from protocol.jobs import (
     Prepared,
 )
 from protocol.views import FinalistState, StudyState, TrialState
-from search_space import SearchSpaceError, parameter_columns
+from search_space import SearchSpaceError, parameter_columns, parameter_count
 from service.errors import InvalidError
 from service.operations.calibrations import sample_of, store_calibration, wants_calibration
 from service.operations.constraints import broken, nobody_meets, too_many_parameters
@@ -42,8 +43,8 @@ FLAT = 1.2
 """Largest over smallest latency below which a study is told that it searches noise."""
 
 
-def follow(uow: UnitOfWork, study: Study, job: Job, outcome: Outcome) -> None:
-    """Stores the outcome and does what comes next. Study and job must be locked.
+def follow(uow: UnitOfWork, study: Study, job: Job, outcome: Outcome) -> bool:
+    """Stores the outcome and does what comes next; whether the trial is infeasible by it. Study and job must be locked.
 
     Raises:
         InvalidError: the outcome does not answer this job.
@@ -61,8 +62,11 @@ def follow(uow: UnitOfWork, study: Study, job: Job, outcome: Outcome) -> None:
             _distilled(uow, study, job, _trial(uow, job), outcome)
         case Finalized():
             _finalized(uow, study, job, _trial(uow, job), outcome)
+        case Evaluated():
+            _evaluated(uow, study, _trial(uow, job), outcome)
         case unreachable:
             assert_never(unreachable)
+    return job.trial_id is not None and uow.trials.get(job.trial_id).state is TrialState.INFEASIBLE
 
 
 def artefacts_of(outcome: Outcome) -> list[str]:
@@ -74,7 +78,7 @@ def artefacts_of(outcome: Outcome) -> list[str]:
             return [outcome.weights]
         case Finalized():
             return [outcome.export]
-        case Calibrated() | Measured():
+        case Calibrated() | Measured() | Evaluated():
             return []
         case unreachable:
             assert_never(unreachable)
@@ -163,10 +167,31 @@ def _distilled(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: D
     trial.variances = {**trial.variances, metric: score_variance(outcome.selection)}
     reason = broken(study.spec.constraints, trial.metrics)
     end_trial(uow, trial, TrialState.INFEASIBLE if reason else TrialState.COMPLETED, reason)
+    _refer(uow, study)
+
+
+def _refer(uow: UnitOfWork, study: Study) -> None:
+    """Infers the hypervolume's reference point as soon as enough is known."""
     if study.reference is None:
         rows = [completed.metrics for completed in uow.trials.of(study.id, TrialState.COMPLETED)]
         if len(rows) >= FEWEST_FOR_REFERENCE:
             study.reference = infer_reference(study.spec.objectives, rows)
+
+
+def _evaluated(uow: UnitOfWork, study: Study, trial: Trial, outcome: Evaluated) -> None:
+    """Of an external study: what somebody else found out."""
+    counted = {"parameters": float(parameter_count(trial.architecture))}
+    trial.metrics = {**counted, **outcome.metrics}
+    trial.variances = {**dict.fromkeys(trial.metrics, 0.0), **outcome.variances}
+    if outcome.infeasible is not None:
+        end_trial(uow, trial, TrialState.INFEASIBLE, outcome.infeasible)
+        return
+    missing = [name for name in study.spec.judged_metrics if name not in trial.metrics]
+    if missing:
+        raise InvalidError(f"metrics: {missing[0]} is missing, by which the study judges: {' '.join(missing)}")
+    reason = broken(study.spec.constraints, trial.metrics)
+    end_trial(uow, trial, TrialState.INFEASIBLE if reason else TrialState.COMPLETED, reason)
+    _refer(uow, study)
 
 
 def _finalized(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: Finalized) -> None:

@@ -11,7 +11,7 @@ import search_space
 from encoders.values import HeadKind
 from optimization.values import Constraint
 from protocol.calibration import CalibrationRecord, LatencyPreview, view_of
-from protocol.metrics import metric_info
+from protocol.metrics import info_of
 from protocol.study import StudySpec
 from protocol.views import ConstraintView, PreviewView, SpreadView
 from search_space import ExpressionError, SearchSpace
@@ -95,7 +95,7 @@ def _constraints(spec: StudySpec) -> Iterator[ConstraintView]:
 
 
 def _judged(constraint: Constraint) -> str:
-    if metric_info(constraint.metric).trained:
+    if info_of(constraint.metric).trained:
         return TRAINED
     if constraint.metric != "parameters":
         return MEASURED

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from distillation.values import Fidelity
 from hardware.values import QuantileName
-from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, Prepared, PrepareWork, Reference, Work
+from protocol.jobs import (
+    CalibrateWork,
+    DistillWork,
+    EvaluateWork,
+    FinalizeWork,
+    MeasureWork,
+    Prepared,
+    PrepareWork,
+    Reference,
+    Work,
+)
 from protocol.study import StudySpec
 from protocol.targets import Need
 from search_space import Architecture
@@ -57,6 +67,11 @@ def queue_measure(uow: UnitOfWork, study: Study, trial: Trial) -> None:
         seed=spec.seed,
     )
     _add(uow, study, trial, work)
+
+
+def queue_evaluate(uow: UnitOfWork, study: Study, trial: Trial) -> None:
+    """Of an external study, for whoever asks for it."""
+    _add(uow, study, trial, EvaluateWork(architecture=trial.architecture, metrics=study.spec.judged_metrics))
 
 
 def queue_distill(uow: UnitOfWork, study: Study, trial: Trial) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from hardware.values import Measurement
-from protocol.jobs import Calibrated, Distilled, Finalized, LeaseRequest, Measured, Outcome, Prepared
+from protocol.jobs import Calibrated, Distilled, Evaluated, Finalized, LeaseRequest, Measured, Outcome, Prepared
 from protocol.views import DriftView
 from service.store.tables import ReadingRow
 from service.store.unit_of_work import UnitOfWork
@@ -62,7 +62,7 @@ def with_drift(uow: UnitOfWork, worker: str | None, outcome: Outcome) -> Outcome
         case Calibrated():
             measured = {name: noted(measurement) for name, measurement in outcome.measurements.items()}
             return outcome.model_copy(update={"measurements": measured})
-        case Prepared() | Distilled():
+        case Prepared() | Distilled() | Evaluated():
             return outcome
         case unreachable:
             assert_never(unreachable)

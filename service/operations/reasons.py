@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optimization.front import front, hypervolume
 from protocol.views import TrialState
 from search_space import parameter_count
-from service.errors import NotFoundError
 from service.operations.early_stopping import BASELINE
-from service.operations.studies import get_study
+from service.operations.studies import get_trial
 from service.store.tables import Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -52,19 +50,14 @@ class Reason:
 
 def reason_of(uow: UnitOfWork, name: str, number: int) -> Reason:
     """Raises: NotFoundError: there is no such study or trial."""
-    study = get_study(uow, name)
-    trials = uow.trials.of(study.id)
-    trial = next((each for each in trials if each.number == number), None)
-    if trial is None:
-        raise NotFoundError(f"study {name!r} has no trial {number}")
-    before = [each for each in trials if each.ended_at is not None and each.ended_at <= trial.created_at]
-    completed = [each for each in before if each.state is TrialState.COMPLETED]
-    beaten, volume, expected_volume = _against_front(study, trial, completed)
+    study, trial = get_trial(uow, name, number)
+    ends = [state for ended_at, _, state in uow.trials.ends(study.id) if ended_at <= trial.created_at]
+    beaten, volume, expected_volume = _against_front(uow, study, trial)
     return Reason(
         origin=trial.origin,
         is_baseline=trial.origin.startswith(BASELINE),
-        ended=len(before),
-        completed=len(completed),
+        ended=len(ends),
+        completed=ends.count(TrialState.COMPLETED),
         expectations=tuple(_expectations(study, trial)),
         beaten=beaten,
         volume=volume,
@@ -85,22 +78,22 @@ def _expectations(study: Study, trial: Trial) -> list[Expectation]:
     ]
 
 
-def _against_front(
-    study: Study, trial: Trial, completed: Sequence[Trial]
-) -> tuple[tuple[int, ...], float | None, float | None]:
+def _against_front(uow: UnitOfWork, study: Study, trial: Trial) -> tuple[tuple[int, ...], float | None, float | None]:
     """Who of the front of then the expectation dominates, and the hypervolume without and with it."""
     objectives = study.spec.objectives
     row = {"parameters": float(parameter_count(trial.architecture)), **trial.predicted}
     if not trial.predicted or any(objective.metric not in row for objective in objectives):
         return (), None, None
-    rows = [each.metrics for each in completed]
-    best = [completed[place] for place in front(objectives, rows)]
+    names = [objective.metric for objective in objectives]
+    known = uow.trials.known(study.id, names, TrialState.COMPLETED)
+    before = [each for each in known if each.ended_at is not None and each.ended_at <= trial.created_at]
+    best = [before[place] for place in front(objectives, [each.metrics for each in before])]
     together = [*(each.metrics for each in best), row]
     left = set(front(objectives, together))
     beaten = tuple(each.number for place, each in enumerate(best) if place not in left)
     if study.reference is None:
         return beaten, None, None
-    volume = hypervolume(objectives, rows, study.reference)
+    volume = hypervolume(objectives, [each.metrics for each in best], study.reference)
     return beaten, volume, hypervolume(objectives, together, study.reference)
 
 

@@ -11,7 +11,7 @@ from protocol.mistakes import cut
 from protocol.study import NAME_PATTERN, StudySpec, differences
 from protocol.views import StudyState
 from service.errors import InvalidError, NotFoundError, StudyDiffersError
-from service.operations.queue import queue_prepare
+from service.operations.trials import begin_study
 from service.store.tables import Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -39,14 +39,21 @@ def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
     Raises:
         StudyDiffersError: the name is taken by a study with other settings; `errors` names them.
     """
-    study = Study(name=spec.name, digest=spec.digest, spec=spec, state=StudyState.PREPARING, created_at=uow.now)
+    study = Study(
+        name=spec.name,
+        digest=spec.digest,
+        spec=spec,
+        state=StudyState.PREPARING,
+        created_at=uow.now,
+        priority=spec.priority,
+    )
     if uow.studies.find(spec.name) is None and uow.studies.add(study):
-        queue_prepare(uow, study)
+        begin_study(uow, study)
         return True
     before = uow.studies.lock(get_study(uow, spec.name).id)
     if before.state is StudyState.FAILED and not uow.trials.counts(before.id):
         uow.studies.restart(before, spec, uow.now)
-        queue_prepare(uow, before)
+        begin_study(uow, before)
         return True
     # One that was extended since is known by what it was created with, too.
     if before.spec != spec and before.digest != spec.digest:

@@ -12,6 +12,7 @@ from protocol.views import StudyState, TrialState
 from search_space import SearchSpace
 from service.operations.budget import open_trials, still_to_suggest, wanted_now
 from service.operations.calibrations import predictors
+from service.operations.cost import device_s
 from service.operations.failures import fail_study
 from service.operations.finalists import start_finalizing
 from service.operations.queue import prepared
@@ -34,17 +35,17 @@ class Supply:
 def has_need(uow: UnitOfWork, study: Study) -> bool:
     """Whether it is worth looking closer: cheap, and asked all the time."""
     counts = uow.trials.counts(study.id)
-    return wanted_now(study.spec.budget, counts) > 0 or open_trials(counts) == 0
+    return wanted_now(study.spec.budget, counts, device_s(uow, study)) > 0 or open_trials(counts) == 0
 
 
 def space_of(study: Study) -> SearchSpace:
-    return effective_space(study.spec, prepared(study))
+    return study.spec.space() if study.spec.external is not None else effective_space(study.spec, prepared(study))
 
 
 def read_supply(uow: UnitOfWork, study: Study, space: SearchSpace) -> Supply:
     """The study for its strategy. Trials outside the space (baselines may be) are none of its business."""
     spec = study.spec
-    counts = uow.trials.counts(study.id)
+    counts, spent_s = uow.trials.counts(study.id), device_s(uow, study)
     inside = [trial for trial in uow.trials.of(study.id) if trial.architecture in space]
     untried = space.size - len(inside)
     return Supply(
@@ -57,8 +58,8 @@ def read_supply(uow: UnitOfWork, study: Study, space: SearchSpace) -> Supply:
             predictors=predictors(uow, study, space),
         ),
         trials=tuple(_strategy_trial(trial, str(spec.task.metric)) for trial in inside),
-        count=min(untried, wanted_now(spec.budget, counts)),
-        ended=open_trials(counts) == 0 and (untried == 0 or still_to_suggest(spec.budget, counts) == 0),
+        count=min(untried, wanted_now(spec.budget, counts, spent_s)),
+        ended=open_trials(counts) == 0 and (untried == 0 or still_to_suggest(spec.budget, counts, spent_s) == 0),
     )
 
 
@@ -68,7 +69,7 @@ def insert_suggestions(uow: UnitOfWork, identity: int, attempt: int, suggestions
     if study.suggester_attempt != attempt or study.state is not StudyState.SEARCHING:
         return 0
     known = uow.trials.keys(study.id)
-    wanted = wanted_now(study.spec.budget, uow.trials.counts(study.id))
+    wanted = wanted_now(study.spec.budget, uow.trials.counts(study.id), device_s(uow, study))
     fresh = [suggestion for suggestion in suggestions if suggestion.architecture.key not in known][:wanted]
     for suggestion in fresh:
         add_trial(uow, study, suggestion.architecture, suggestion.strategy, suggestion.predicted)

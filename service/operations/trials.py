@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from protocol.views import StudyState, TrialState
 from search_space import Architecture
 from service.operations.calibrations import predicted_latency
-from service.operations.queue import prepared, queue_measure
+from service.operations.queue import prepared, queue_evaluate, queue_measure, queue_prepare
 from service.operations.spaces import baselines
 from service.store.tables import Study, Trial
 from service.store.unit_of_work import UnitOfWork
+
+
+def begin_study(uow: UnitOfWork, study: Study) -> None:
+    """Queues what comes first. An external study has nothing to prepare: its search begins at once."""
+    if study.spec.external is None:
+        queue_prepare(uow, study)
+    else:
+        study.state = StudyState.SEARCHING
 
 
 def begin_search(uow: UnitOfWork, study: Study) -> None:
@@ -42,5 +50,5 @@ def add_trial(
         predicted_latency=predicted_latency(uow, study, architecture),
     )
     uow.trials.add(trial)
-    queue_measure(uow, study, trial)
+    (queue_measure if study.spec.external is None else queue_evaluate)(uow, study, trial)
     return trial

@@ -23,6 +23,7 @@ from protocol.views import (
     WorkerView,
 )
 from service.errors import InvalidError
+from service.operations.cost import Cost, cost_of
 from service.operations.front import completed, front_hypervolume, front_numbers, view_front
 from service.operations.machines import ALIVE_S, alive_workers, machine_notes
 from service.operations.paging import Page, decode, page
@@ -117,6 +118,7 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
     jobs = uow.jobs.open(study.id)
     numbers = uow.trials.numbers({job.trial_id for job in jobs if job.trial_id is not None})
     alive = alive_workers(uow)
+    cost = cost_of(uow, study)
     return StudyView(
         name=study.name,
         state=study.state,
@@ -131,24 +133,26 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         jobs=tuple(_running_job(job, numbers) for job in jobs),
         hypervolume=front_hypervolume(study, trials),
         front_size=len(front_numbers(study, trials)),
-        remaining_s=_remaining_s(uow, study, counts, jobs, len(alive)),
+        remaining_s=_remaining_s(uow, study, counts, jobs, cost, len(alive)),
         notes=study.notes,
         error=study.error,
         failure=study.failure,
         hardware_key=study.hardware_key,
         machines=() if study.ended_at is not None else tuple(machine_notes(study, jobs, alive)),
         saved_steps=uow.trials.saved_steps(study.id),
+        device_seconds=cost.by_kind,
+        device_seconds_by_worker=cost.by_worker,
         stopped_from=study.stopped_from,
     )
 
 
 def _remaining_s(
-    uow: UnitOfWork, study: Study, trials: Mapping[TrialState, int], jobs: Sequence[Job], workers: int
+    uow: UnitOfWork, study: Study, trials: Mapping[TrialState, int], jobs: Sequence[Job], cost: Cost, workers: int
 ) -> float | None:
     """None of a stopped study: nobody knows how long it waits."""
     if study.state is StudyState.STOPPED:
         return None
-    return remaining_s(study, trials, jobs, uow.jobs.spent(study.id), workers, uow.now)
+    return remaining_s(study, trials, jobs, cost, workers, uow.now)
 
 
 def _running_job(job: Job, numbers: dict[int, int]) -> RunningJob:

@@ -6,24 +6,31 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Subquery, func, literal, select, union_all, update
+from sqlalchemy.orm import Session, aliased
 
 from protocol.jobs import JobKind, JobState
 from protocol.targets import Need, Target
-from service.store.tables import Job
+from protocol.views import StudyState
+from service.store.attempts import AttemptRepository
+from service.store.tables import Job, Study
 
 OPEN = (JobState.QUEUED, JobState.LEASED)
+ACTIVE = (StudyState.PREPARING, StudyState.CALIBRATING, StudyState.SEARCHING, StudyState.FINALIZING)
+"""The states of a study in which its jobs are given out."""
+
+MOST_COUNTED = 100
+"""So many jobs of a lane are told from none; how many more there are changes nothing for those who wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
-    """So many queued jobs of one kind, that need the same of their machine."""
+class Lane:
+    """The queued jobs of one kind of one study: they need the same of their machine."""
 
+    study: int
     kind: JobKind
     target: str | None
     hardware_key: str | None
-    count: int
 
     def suits(self, kinds: Collection[JobKind], targets: Collection[Target]) -> bool:
         """Whether somebody who can do these kinds, and measure these targets, could take such a job."""
@@ -32,17 +39,17 @@ class Demand:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """A lane, and how many jobs wait in it: `MOST_COUNTED` are that many or more."""
+
+    lane: Lane
+    count: int
+
+
 def serves(targets: Collection[Target], need: Need, hardware_key: str | None) -> bool:
     """Whether one of the targets is what is needed, on this hardware if one is named."""
     return any(target.serves(need, hardware_key) for target in targets)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """How many jobs of a kind are done, and how long their last attempts took on average."""
-
-    count: int
-    mean_s: float
 
 
 class JobRepository:
@@ -60,6 +67,36 @@ class JobRepository:
         statement = select(Job).where(Job.id == identity).with_for_update()
         return self._session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
 
+    def lanes(self, kinds: Collection[JobKind], study: int | None = None) -> list[Lane]:
+        """Where jobs of these kinds wait, the one whose turn it is first; of one study, if it is named.
+
+        The turn is that of the study with the highest priority, among equals of the one with the fewest leased jobs,
+        then of the oldest; in a study of the job that failed least often, then of the oldest. Each lane's first job is
+        looked up by index, so that it does not matter how many wait behind it.
+        """
+        if not kinds:
+            return []
+        heads = _heads(kinds, study)
+        head, busy = aliased(Job), _busy()
+        statement = (
+            select(head.study_id, head.kind, head.target, head.hardware_key)
+            .join(heads, heads.c.job == head.id)
+            .join(Study, Study.id == head.study_id)
+            .outerjoin(busy, busy.c.study_id == head.study_id)
+            .order_by(
+                Study.priority.desc(),
+                func.coalesce(busy.c.leased, 0),
+                Study.created_at,
+                Study.id,
+                head.failures,
+                head.id,
+            )
+        )
+        return [
+            Lane(study=study_id, kind=kind, target=target, hardware_key=key)
+            for study_id, kind, target, key in self._session.execute(statement)
+        ]
+
     def lease(
         self,
         kinds: Collection[JobKind],
@@ -68,26 +105,33 @@ class JobRepository:
         worker: str,
         now: datetime,
         expires_at: datetime,
+        study: int | None = None,
     ) -> Job | None:
-        """Grants the oldest suitable job: one conditional update, so that no job is granted twice.
+        """Grants the suitable job whose turn it is: one conditional update, so that no job is granted twice.
 
-        Which are suitable is judged here and not in SQL: they differ in few needs, however many they are. SKIP LOCKED
-        only keeps two workers from waiting for one another; SQLite, which has one writer anyway, leaves it out.
+        Which lanes are suitable is judged here and not in SQL: there are few, however many jobs. A job that another
+        transaction is just granting is left to it (SQLite, which has one writer anyway, has none), so that of workers
+        that ask at the same instant some may be given a job of the study whose turn was next.
         """
-        suited = [demand for demand in self.demands() if demand.suits(kinds, targets)]
-        if not suited:
-            return None
-        oldest = (
+        for lane in self.lanes(kinds, study):
+            if lane.suits(kinds, targets):
+                job = self._grant(lane, worker, now, expires_at)
+                if job is not None:
+                    return job
+        return None
+
+    def _grant(self, lane: Lane, worker: str, now: datetime, expires_at: datetime) -> Job | None:
+        first = (
             select(Job.id)
-            .where(Job.state == JobState.QUEUED, _among(suited))
-            .order_by(Job.id)
+            .where(Job.study_id == lane.study, Job.state == JobState.QUEUED, Job.kind == lane.kind)
+            .order_by(Job.failures, Job.id)
             .limit(1)
             .with_for_update(skip_locked=True)
             .scalar_subquery()
         )
         statement = (
             update(Job)
-            .where(Job.id == oldest, Job.state == JobState.QUEUED)
+            .where(Job.id == first, Job.state == JobState.QUEUED)
             .values(
                 state=JobState.LEASED,
                 attempt=Job.attempt + 1,
@@ -95,6 +139,7 @@ class JobRepository:
                 leased_at=now,
                 expires_at=expires_at,
                 progress=None,
+                renewal=0,
             )
             .returning(Job)
         )
@@ -102,16 +147,17 @@ class JobRepository:
         return self._session.scalars(statement, execution_options=options).one_or_none()
 
     def demands(self) -> list[Demand]:
-        """What is queued, by kind and target."""
-        statement = (
-            select(Job.kind, Job.target, Job.hardware_key, func.count())
-            .where(Job.state == JobState.QUEUED)
-            .group_by(Job.kind, Job.target, Job.hardware_key)
+        """What waits, lane by lane. What lies behind the first `MOST_COUNTED` jobs of a lane is not looked at."""
+        return [Demand(lane=lane, count=self._waiting(lane)) for lane in self.lanes(tuple(JobKind))]
+
+    def _waiting(self, lane: Lane) -> int:
+        some = (
+            select(Job.id)
+            .where(Job.study_id == lane.study, Job.state == JobState.QUEUED, Job.kind == lane.kind)
+            .limit(MOST_COUNTED)
+            .subquery()
         )
-        return [
-            Demand(kind=kind, target=target, hardware_key=key, count=count)
-            for kind, target, key, count in self._session.execute(statement)
-        ]
+        return self._session.scalar(select(func.count()).select_from(some)) or 0
 
     def expired(self, now: datetime) -> Sequence[tuple[int, int]]:
         """(study, job) of every lease that ended unrenewed."""
@@ -127,6 +173,11 @@ class JobRepository:
         statement = select(Job).where(Job.study_id == study, Job.state.in_(OPEN)).order_by(Job.id)
         return self._session.scalars(statement).all()
 
+    def of_trial(self, trial: int, kind: JobKind) -> Job | None:
+        """The trial's newest job of this kind."""
+        statement = select(Job).where(Job.trial_id == trial, Job.kind == kind).order_by(Job.id.desc()).limit(1)
+        return self._session.scalars(statement).one_or_none()
+
     def leased_by(self, worker: str) -> Sequence[Job]:
         """What this worker is busy with."""
         statement = select(Job).where(Job.state == JobState.LEASED, Job.worker == worker)
@@ -140,23 +191,32 @@ class JobRepository:
             .values(state=JobState.CANCELLED, ended_at=now),
             execution_options={"synchronize_session": "fetch"},
         )
-
-    def spent(self, study: int) -> dict[JobKind, Spent]:
-        """What the study's done jobs took, by kind."""
-        rows = self._session.execute(
-            select(Job.kind, Job.leased_at, Job.ended_at).where(Job.study_id == study, Job.state == JobState.DONE)
-        )
-        durations: dict[JobKind, list[float]] = {}
-        for kind, leased_at, ended_at in rows:
-            if leased_at is not None and ended_at is not None:
-                durations.setdefault(kind, []).append((ended_at - leased_at).total_seconds())
-        return {kind: Spent(count=len(took), mean_s=sum(took) / len(took)) for kind, took in durations.items()}
+        AttemptRepository(self._session).cancel(study, now)  # behind the jobs, the order in which a release locks them
 
 
-def _among(demands: Collection[Demand]) -> ColumnElement[bool]:
-    return or_(
-        *(
-            and_(Job.kind == demand.kind, Job.target == demand.target, Job.hardware_key == demand.hardware_key)
-            for demand in demands
-        )
+def _heads(kinds: Collection[JobKind], study: int | None) -> Subquery:
+    """The first job of each lane."""
+    named = union_all(*(select(literal(str(kind)).label("kind")) for kind in sorted(kinds))).subquery()
+    first = aliased(Job)
+    job = (
+        select(first.id)
+        .where(first.study_id == Study.id, first.state == JobState.QUEUED, first.kind == named.c.kind)
+        .order_by(first.failures, first.id)
+        .limit(1)
+        .correlate(Study, named)
+        .scalar_subquery()
+    )
+    wanted: ColumnElement[bool] = Study.state.in_(ACTIVE)
+    if study is not None:
+        wanted = wanted & (Study.id == study)
+    return select(job.label("job")).select_from(Study).join(named, literal(True)).where(wanted).subquery()
+
+
+def _busy() -> Subquery:
+    """How many jobs of each study are leased; fewer than there are workers."""
+    return (
+        select(Job.study_id, func.count().label("leased"))
+        .where(Job.state == JobState.LEASED)
+        .group_by(Job.study_id)
+        .subquery()
     )

@@ -35,7 +35,7 @@ class StudyRepository:
         Its row and its ended jobs stay: their numbers fence whoever still works for it. SQLite would give them again.
         """
         self._session.execute(delete(MeasurementRow).where(MeasurementRow.study_id == study.id))
-        study.spec, study.digest = spec, spec.digest
+        study.spec, study.digest, study.priority = spec, spec.digest, spec.priority
         study.state, study.created_at, study.ended_at = StudyState.PREPARING, now, None
         study.prepared = study.reference = study.error = study.failure = study.hardware_key = None
         study.notes = ()

@@ -19,6 +19,7 @@ from protocol.calibration import CalibrationRecord, PredictedLatency
 from protocol.early_stop import EarlyStop
 from protocol.events import EventKind, Topic
 from protocol.jobs import (
+    AttemptEnd,
     CurvePoint,
     FailureReason,
     FinalizeWork,
@@ -69,6 +70,8 @@ class Study(Table):
     notes: Mapped[tuple[str, ...]] = mapped_column(Json(tuple[str, ...]), default=())
     error: Mapped[str | None] = mapped_column(default=None)
     failure: Mapped[FailureReason | None] = mapped_column(default=None)
+    priority: Mapped[int] = mapped_column(default=0)
+    """Its spec's, to be sorted by."""
     suggester: Mapped[str | None] = mapped_column(default=None)
     suggester_attempt: Mapped[int] = mapped_column(default=0)
     suggester_expires_at: Mapped[datetime | None] = mapped_column(default=None)
@@ -126,14 +129,15 @@ class Job(Table):
     """`attempt` fences writes, +1 at every grant; `released` of them were given back and count for nothing.
 
     `target` is what its machine must be able to measure, the text of a `Need`, and `hardware_key` on which hardware, if
-    any. `reported_attempt` and `reported_digest` are of the
-    last report that was accepted, so that a repeated one is known.
+    any: all queued jobs of one kind and study need the same. `reported_attempt` and `reported_digest` are of the last
+    report that was accepted, so that a repeated one is known. `failures` attempts broke: it waits behind those of its
+    study that have fewer.
     """
 
     __tablename__ = "jobs"
     __table_args__ = (
         Index(None, "state", "id"),
-        Index(None, "study_id", "state"),
+        Index(None, "study_id", "state", "kind", "failures", "id"),
         Index(None, "trial_id"),
         # SQLite gives no number twice, also after a study was deleted: a late report must not meet another job.
         {"sqlite_autoincrement": True},
@@ -150,6 +154,7 @@ class Job(Table):
     state: Mapped[JobState] = mapped_column(default=JobState.QUEUED)
     attempt: Mapped[int] = mapped_column(default=0)
     released: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(default=None)
     leased_at: Mapped[datetime | None] = mapped_column(default=None)
     expires_at: Mapped[datetime | None] = mapped_column(default=None)
@@ -161,12 +166,60 @@ class Job(Table):
     error: Mapped[str | None] = mapped_column(default=None)
     reported_attempt: Mapped[int | None] = mapped_column(default=None)
     reported_digest: Mapped[str | None] = mapped_column(String(64), default=None)
+    renewal: Mapped[int] = mapped_column(default=0)
+    """The number of this attempt's newest renewal."""
+    stale_writes: Mapped[int] = mapped_column(default=0)
+    """How many were refused."""
 
     @property
     def is_of_finalist(self) -> bool:
         """Whether it finalizes a trial that has ended, or measures what was exported of one."""
         work = self.work
         return isinstance(work, FinalizeWork) or (isinstance(work, MeasureWork) and work.checkpoint is not None)
+
+
+class Attempt(Table):
+    """One lease of a job, from its grant to its end; `seconds` long, once it has ended.
+
+    `request` is the worker's name of what it was granted for: asked again, it gets the same job.
+    """
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        UniqueConstraint("request"),
+        Index(None, "study_id", "kind", "worker"),
+        Index(None, "study_id", "ended_at"),
+    )
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    kind: Mapped[JobKind]
+    worker: Mapped[str]
+    leased_at: Mapped[datetime]
+    request: Mapped[str | None] = mapped_column(String(64), default=None)
+    ended_at: Mapped[datetime | None] = mapped_column(default=None)
+    seconds: Mapped[float | None] = mapped_column(default=None)
+    reason: Mapped[AttemptEnd | None] = mapped_column(default=None)
+    message: Mapped[str | None] = mapped_column(default=None)
+
+
+class StaleWrite(Table):
+    """A write that was refused because its attempt had lost the job, with what it said; `state` was the job's."""
+
+    __tablename__ = "stale_writes"
+    __table_args__ = (Index(None, "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    attempt: Mapped[int] = mapped_column(BigInteger)
+    call: Mapped[str] = mapped_column(String(16))
+    worker: Mapped[str | None]
+    """Whose attempt it was; None of one that was never granted."""
+    state: Mapped[JobState]
+    job_attempt: Mapped[int]
+    said: Mapped[str]
+    received_at: Mapped[datetime]
 
 
 class Evaluation(Table):

@@ -54,6 +54,11 @@ class TrialRepository:
     def get(self, identity: int) -> Trial:
         return self._session.get_one(Trial, identity)
 
+    def numbered(self, study: int, number: int) -> Trial | None:
+        """The study's trial of this number."""
+        statement = select(Trial).where(Trial.study_id == study, Trial.number == number)
+        return self._session.scalars(statement).one_or_none()
+
     def of(self, study: int, *states: TrialState) -> Sequence[Trial]:
         """The study's trials by number; all of them unless states are given."""
         statement = select(Trial).where(Trial.study_id == study).order_by(Trial.number)
@@ -64,10 +69,6 @@ class TrialRepository:
     ) -> Sequence[Trial]:
         """The first trials of this order after a place; see `trial_pages`."""
         return self._session.scalars(page_of(study, which, order, after, limit)).all()
-
-    def numbered(self, study: int, number: int) -> Trial | None:
-        statement = select(Trial).where(Trial.study_id == study, Trial.number == number)
-        return self._session.scalars(statement).one_or_none()
 
     def known(self, study: int, metrics: Collection[str], *states: TrialState) -> list[Known]:
         """Of the trials in these states (of all unless some are given) that have each of the metrics, their values,

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from service.clock import Clock, utc_now
 from service.errors import StorageFullError, StoreUnavailableError
 from service.store.artefacts import ArtefactRepository
+from service.store.attempts import AttemptRepository
 from service.store.calibrations import CalibrationRepository
 from service.store.duties import DutyRepository
 from service.store.engine import database_name, first_line, open_engine, reading, writing
@@ -37,6 +38,7 @@ class UnitOfWork:
         self.studies = StudyRepository(session)
         self.trials = TrialRepository(session)
         self.jobs = JobRepository(session)
+        self.attempts = AttemptRepository(session)
         self.workers = WorkerRepository(session)
         self.artefacts = ArtefactRepository(session)
         self.calibrations = CalibrationRepository(session)

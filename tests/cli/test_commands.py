@@ -5,10 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from client import Unreachable
+from protocol.problem import Problem
 from service.errors import SettingsError, StoreUnavailableError
 
 STUDY = "name: small\nteacher: built-in\ntask: {dataset: docstrings}\n"
@@ -168,6 +171,32 @@ def test_a_worker_that_cannot_be_is_refused(stillhouse, options, message):
     assert code == 2
     assert message in err
     assert "pydantic" not in err
+
+
+class OtherVersion(BaseHTTPRequestHandler):
+    """A service that serves no worker of this version."""
+
+    def do_POST(self):
+        why = "the worker speaks version 2 of the protocol, the service versions 5 to 7: upgrade the worker"
+        body = Problem(title="Conflict", status=409, detail=why, code="upgrade_needed").model_dump_json().encode()
+        self.send_response(409)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Not on stderr."""
+
+
+def test_a_worker_whose_version_is_not_served_says_who_must_be_upgraded_and_ends_with_3(stillhouse):
+    with HTTPServer(("127.0.0.1", 0), OtherVersion) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        code, _, err = stillhouse("worker", "--url", f"http://127.0.0.1:{server.server_port}", "--kind", "prepare")
+        thread.join()
+    assert code == 3
+    assert "does not serve this worker" in err
+    assert err.rstrip().endswith("upgrade the worker")
 
 
 def test_https_where_there_is_only_http_is_said(stillhouse, monkeypatch):

@@ -86,6 +86,14 @@ def test_pages_have_nothing_inline_and_name_only_what_is_there(client, path):
         assert client.get(f"/{name}").status_code == 200, name
 
 
+@pytest.mark.parametrize("path", ["/studies/demo/trials/1", "/studies/demo/compare", "/workers", "/devices", "/new"])
+def test_page_is_light(client, path):
+    page = client.get(path)
+    files = set(re.findall(r'"(/static/[^"]+)"', page.text))
+    assert len(files) > 5, "every module is named, so that none waits for another"
+    assert len(page.content) + sum(len(client.get(file).content) for file in files) <= 200_000
+
+
 @pytest.mark.parametrize(
     ("page", "script"),
     [

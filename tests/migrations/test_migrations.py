@@ -396,3 +396,58 @@ def test_stopped_studies_go_on_where_an_older_service_takes_over(database_url):
         assert {"ix_jobs_state_id", "ix_jobs_study_id_state", "ix_jobs_trial_id"} <= indexes
     migrate.upgrade(database_url)
     assert migrate.difference(database_url) == []
+
+
+def test_last_attempts_of_old_jobs_are_known_and_their_turn_is_kept(database_url):
+    rows = [
+        (1, "prepare", "done", 3, 1, "a", "2026-01-01 00:00:00+00:00", "2026-01-01 00:01:00+00:00"),
+        (2, "measure", "queued", 2, 0, None, "2026-01-01 00:02:00+00:00", None),
+        (3, "distill", "leased", 2, 0, "b", "2026-01-01 00:03:00+00:00", None),
+        (4, "measure", "queued", 0, 0, None, None, None),
+        (5, "measure", "failed", 3, 0, "c", "2026-01-01 00:04:00+00:00", "2026-01-01 00:04:30+00:00"),
+    ]
+    migrate.upgrade(database_url, "0006")
+    with connected(database_url) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO studies (id, name, digest, spec, state, created_at, notes, suggester_attempt)"
+                " VALUES (1, 'old', 'd', '{}', 'searching', '2026-01-01 00:00:00+00:00', '[]', 0)"
+            )
+        )
+        for identity, kind, state, attempt, released, worker, leased_at, ended_at in rows:
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, study_id, kind, work, created_at, state, attempt, released, worker,"
+                    " leased_at, ended_at) VALUES (:id, 1, :kind, '{}', '2026-01-01 00:00:00+00:00', :state, :attempt,"
+                    " :released, :worker, :leased_at, :ended_at)"
+                ),
+                {
+                    "id": identity,
+                    "kind": kind,
+                    "state": state,
+                    "attempt": attempt,
+                    "released": released,
+                    "worker": worker,
+                    "leased_at": leased_at,
+                    "ended_at": ended_at,
+                },
+            )
+    migrate.upgrade(database_url)
+    store = Store(database_url)
+    with store.read() as uow:
+        seen = [attempt for job in range(1, 6) for attempt in uow.attempts.of(job)]
+        assert [(one.job_id, one.attempt, one.worker, one.reason, one.seconds) for one in seen] == [
+            (1, 3, "a", "done", 60),
+            (2, 2, "", "error", 0),
+            (3, 2, "b", None, None),
+            (5, 3, "c", "error", 30),
+        ]
+        assert [uow.jobs.lanes([kind]) != [] for kind in ("measure", "distill")] == [True, False]
+    store.close()
+    with connected(database_url) as connection:
+        assert connection.execute(text("SELECT failures FROM jobs ORDER BY id")).scalars().all() == [0, 2, 1, 0, 0]
+    assert migrate.difference(database_url) == []
+    migrate.downgrade(database_url, "0006")
+    assert {"attempts", "stale_writes"}.isdisjoint(tables(database_url))
+    with connected(database_url) as connection:
+        assert connection.execute(text("SELECT count(*) FROM jobs")).scalar_one() == 5

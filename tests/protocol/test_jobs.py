@@ -20,6 +20,7 @@ from protocol.jobs import (
     Renewal,
     Report,
     Work,
+    refusal,
 )
 from search_space import Architecture
 
@@ -110,4 +111,14 @@ def measurement():
         environment={},
         samples_s=[[0.1]],
         measured_at="2026-01-01T00:00:00+00:00",
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "who"), [(1, "worker"), (2, None), (3, None), (4, None), (5, "service"), (-1, "worker")]
+)
+def test_versions_within_the_window_are_served_and_others_told_who_must_be_upgraded(version, who):
+    refused = refusal(version, oldest=2, newest=4)
+    assert refused == (
+        who and f"the worker speaks version {version} of the protocol, the service versions 2 to 4: upgrade the {who}"
     )

@@ -433,3 +433,56 @@ def test_flash_steps_have_the_floor_of_the_study_or_of_its_kind_of_task():
     assert steps("{flash: 0.01, flash_floor: 7}") == 10
     assert steps("{flash_floor: 300}") == 300
     assert steps(kind="masked_lm") == 200
+
+
+EXTERNAL = "external: true\nobjectives: {accuracy: maximize, energy: minimize}\n"
+
+
+def test_external_study_needs_neither_teacher_nor_task():
+    spec = parse(EXTERNAL + "constraints: [energy <= 2.5, latency_p50 <= 4 ms]\n")
+    assert spec.judged_metrics == ("accuracy", "energy", "latency_p50")
+    assert [constraint.bound for constraint in spec.constraints] == [2.5, 4e-3]
+    assert StudySpec.model_validate(spec.canonical()) == spec
+
+
+def test_architectures_of_an_external_study_have_the_vocabulary_that_it_names():
+    spec = parse(EXTERNAL.replace("true", "{vocabulary_size: 1000, max_positions: 64, token_types: 0}"))
+    architecture = spec.space().architecture(0)
+    assert (architecture.vocabulary_size, architecture.max_positions, architecture.token_types) == (1000, 64, 0)
+
+
+def test_constraints_on_what_depends_on_the_vocabulary_count_all_of_an_external_study():
+    space = "search_space: {layers: [1, 2], hidden_size: 16, heads: 1, ffn_size: 16, constraints: [parameters <= 19e3]}"
+    spec = parse(EXTERNAL.replace("true", "{vocabulary_size: 500}") + space)
+    whole = parse(EXTERNAL.replace("true", "{vocabulary_size: 500}") + space.replace("19e3", "19e9"))
+    assert 0 < spec.space().size < whole.space().size
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("external: true\n", "objectives: an external study names its own"),
+        ("external: true\nobjectives: [accuracy, energy]\n", "objectives: say which direction of energy is better"),
+        (EXTERNAL + "teacher: built-in\n", "teacher: says nothing of an external study"),
+        (EXTERNAL + "task: {dataset: docstrings}\n", "task: says nothing of an external study"),
+        (EXTERNAL + "early_stopping: true\n", "early_stopping: says nothing of an external study"),
+        (EXTERNAL + "budget: {calibration: 64}\n", "budget.calibration: says nothing of an external study"),
+        (EXTERNAL + "baselines: {a: {layers: 2}}\n", "baselines: says nothing of an external study"),
+        ("external: true\nobjectives: {a b: maximize, c: minimize}\n", "metric 1 is no name: 'a b'"),
+        ("external: {vocabulary: 5}\nobjectives: {a: maximize, c: minimize}\n", "unknown key 'vocabulary'"),
+    ],
+)
+def test_what_an_external_study_cannot_say_is_told_with_its_key(text, told):
+    assert told in complaint(text)
+
+
+def test_metrics_of_ones_own_are_for_external_studies_alone():
+    assert "unknown metric 'energy'" in complaint(SMALLEST + "objectives: {accuracy: maximize, energy: minimize}\n")
+    assert "unknown metric 'energy'" in complaint(SMALLEST + "constraints: [energy <= 5]\n")
+
+
+def test_device_hours_and_priority_have_bounds():
+    spec = parse(SMALLEST + "budget: {device_hours: 2.5}\npriority: 7\n")
+    assert (spec.budget.device_hours, spec.priority) == (2.5, 7)
+    assert "budget.device_hours: must be above 0" in complaint(SMALLEST + "budget: {device_hours: 0}\n")
+    assert "priority: must be at most 100" in complaint(SMALLEST + "priority: 101\n")

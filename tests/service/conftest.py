@@ -49,10 +49,11 @@ from protocol.jobs import (
     Work,
 )
 from protocol.study import StudySpec
-from protocol.views import StudyView, TrialView
+from protocol.views import JobView, StudyView, TrialView
 from search_space import Architecture, parameter_count
 from service.app import create_app
 from service.operations import jobs, views
+from service.operations.audit import audited, job_view
 from service.operations.studies import create_study
 from service.settings import Settings, sqlite_url
 from service.store.migrate import upgrade
@@ -299,20 +300,26 @@ class Operations:
             return jobs.lease(uow, self.settings, lease_request(worker, **changes))
 
     def renew(self, grant: Grant, **changes: Any) -> Any:
-        with self.store.write() as uow:
-            return jobs.renew(uow, self.settings, grant.job, Renewal(attempt=grant.attempt, **changes))
+        message = Renewal(attempt=grant.attempt, **changes)
+        with audited(self.store, grant.job, message) as uow:
+            return jobs.renew(uow, self.settings, grant.job, message)
 
     def report(self, grant: Grant, result: Any = None) -> None:
         message = Report(attempt=grant.attempt, result=result or self.answers.to(grant.work))
-        with self.store.write() as uow:
+        with audited(self.store, grant.job, message) as uow:
             jobs.report(uow, self.settings, grant.job, message)
 
     def fail(self, grant: Grant, reason: FailureReason = FailureReason.ERROR, message: str = "it broke") -> None:
         self.report(grant, Failure(reason=reason, message=message))
 
     def release(self, grant: Grant, checkpoint: str | None = None) -> None:
-        with self.store.write() as uow:
-            jobs.release(uow, grant.job, Release(attempt=grant.attempt, checkpoint=checkpoint))
+        message = Release(attempt=grant.attempt, checkpoint=checkpoint)
+        with audited(self.store, grant.job, message) as uow:
+            jobs.release(uow, grant.job, message)
+
+    def job(self, identity: int) -> JobView:
+        with self.store.read() as uow:
+            return job_view(uow, identity)
 
     def work(self, *kinds: JobKind) -> list[Grant]:
         """Does every job of these kinds that there is, as they come up; what was done."""

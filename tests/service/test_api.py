@@ -15,7 +15,7 @@ from service.app import create_app
 from service.store.unit_of_work import Store
 from service.suggester import Suggester
 
-LEASE = {"worker": "w", "kinds": ["measure"], "protocol_version": 1}
+LEASE = {"worker": "w", "kinds": ["measure"], "protocol_version": 2}
 
 
 def artefact(text: str) -> str:
@@ -113,7 +113,11 @@ def test_malformed_study_is_refused_key_by_key(http, spec):
         ("GET", "/v1/studies/a%00b", None, 404, "not_found"),
         ("POST", "/v1/jobs/five:renew", {"attempt": 1}, 422, "invalid"),
         ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["measure"], "protocol_version": 0}, 409, "upgrade_needed"),
-        ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["paint"], "protocol_version": 1}, 422, "invalid"),
+        ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["paint"], "protocol_version": 2}, 422, "invalid"),
+        ("POST", "/v1/jobs:lease", {"kinds": ["paint"], "protocol_version": 3, "mood": 1}, 409, "upgrade_needed"),
+        ("GET", "/v1/jobs/5", None, 404, "not_found"),
+        ("POST", "/v1/studies/none/trials:ask", {}, 404, "not_found"),
+        ("POST", "/v1/studies/none/trials/1:tell", {"attempt": 1}, 404, "not_found"),
         ("POST", "/v1/jobs:lease", {**LEASE, "targets": ["cpu/torch\0"]}, 422, "invalid"),
         ("POST", "/v1/jobs:lease", {**LEASE, "targets": ["cpu/torch"] * 100_000}, 422, "invalid"),
         ("GET", "/v1/artefacts/" + "a" * 64, None, 404, "not_found"),
@@ -128,7 +132,7 @@ def test_every_refusal_is_a_problem(http, method, path, body, status, code):
 
 
 def test_validation_names_the_keys(http):
-    answer = http.post("/v1/jobs:lease", json={"kinds": ["measure"], "protocol_version": 1, "colour": "blue"})
+    answer = http.post("/v1/jobs:lease", json={"kinds": ["measure"], "protocol_version": 2, "colour": "blue"})
     assert problem(answer).errors == ["worker: is missing", "colour: unknown key 'colour'"]
 
 
@@ -278,7 +282,7 @@ def test_long_poll_is_granted_what_comes_up_meanwhile(http, http_worker, spec):
 
 def test_waiting_workers_leave_the_service_responsive(http, spec):
     """More waiting workers than the service has threads."""
-    body = {"worker": "w", "kinds": ["measure"], "protocol_version": 1, "wait_s": 1.5}
+    body = {"worker": "w", "kinds": ["measure"], "protocol_version": 2, "wait_s": 1.5}
     answers = []
 
     def ask():
@@ -340,3 +344,22 @@ def test_health_and_openapi(http):
 def test_instants_are_in_utc_on_the_wire(http, spec):
     created_at = http.post("/v1/studies", json={"spec": spec}).json()["created_at"]
     assert datetime.fromisoformat(created_at).utcoffset().total_seconds() == 0
+
+
+OLD_MESSAGES = {
+    "renew": {"attempt": 1, "progress": {"stage": "training", "done": 1, "total": 2}, "checkpoint": None},
+    "report": {"attempt": 1, "result": {"kind": "failure", "reason": "error", "message": "it broke"}},
+    "release": {"attempt": 1, "checkpoint": None},
+}
+"""As workers of version 1 of the protocol say it."""
+
+
+@pytest.mark.parametrize("call", OLD_MESSAGES)
+def test_what_was_leased_before_an_upgrade_may_be_ended_after_it(http, http_worker, spec, call):
+    http.post("/v1/studies", json={"spec": spec})
+    grant = http_worker.lease()
+    assert http.post(f"/v1/jobs/{grant.job}:{call}", json=OLD_MESSAGES[call]).status_code == 200
+    old = {"worker": "w", "protocol_version": 1, "kinds": ["prepare"], "targets": ["cpu/torch"], "wait_s": 0}
+    refused = problem(http.post("/v1/jobs:lease", json=old))
+    assert (refused.status, refused.code) == (409, "upgrade_needed")
+    assert refused.detail.endswith("upgrade the worker")

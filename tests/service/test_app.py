@@ -110,7 +110,7 @@ def test_service_migrates_serves_and_stops_although_a_worker_waits(tmp_path):
             assert http.get("/v1/healthz").json() == {"status": "ok"}
             assert http.get("/v1/studies").json() == []
             with socket.create_connection((httpx.URL(address).host, httpx.URL(address).port)) as waiting:
-                body = json.dumps({"worker": "w", "kinds": ["measure"], "protocol_version": 1, "wait_s": 60})
+                body = json.dumps({"worker": "w", "kinds": ["measure"], "protocol_version": 2, "wait_s": 60})
                 request = "POST /v1/jobs:lease HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 waiting.sendall(f"{request}Content-Length: {len(body)}\r\n\r\n{body}".encode())
                 while not http.get("/v1/workers").json():

@@ -26,6 +26,7 @@ from protocol.jobs import (
     Renewed,
     Stopped,
 )
+from protocol.log_fields import fields_now
 from protocol.problem import Problem
 from protocol.targets import Target
 from worker.checkpoints import Checkpoints
@@ -543,6 +544,42 @@ def test_the_loop_outlives_an_outage(loop, shutdown, monkeypatch):
     loop(api).run()
     assert len(api.reports) == 1
     assert pauses == [0.2, 0.4]
+
+
+def test_a_request_keeps_its_name_until_it_is_answered(loop, shutdown, monkeypatch):
+    monkeypatch.setattr(shutdown, "pause", lambda seconds: None)
+    api = Api([Unreachable("no"), refusal("store_unavailable", 503), grant(), None], when_idle=shutdown.ask)
+    loop(api).run()
+    first, *again, then, last = [request.request for request in api.requests]
+    assert again == [first, first]
+    assert len({first, then, last}) == 3
+
+
+def test_log_lines_say_of_which_job_they_are(loop, shutdown, caplog):
+    """Also those of the job's own thread."""
+    caplog.set_level("INFO")
+    known = []
+    caplog.handler.addFilter(lambda record: known.append((record.getMessage(), dict(fields_now()))) or True)
+
+    def fail(reporter):
+        raise RuntimeError("boom")
+
+    loop(Api([grant(job=7, attempt=2)], when_idle=shutdown.ask), fail).run()
+    told = [fields for message, fields in known if "job 7" in message]
+    assert told == [{"study": "demo", "job": 7, "attempt": 2}] * 3
+
+
+def test_renewals_are_numbered(hold):
+    enough = threading.Event()
+
+    def on_renew(renewal):
+        if renewal.number == 3:
+            enough.set()
+        return Command.CONTINUE
+
+    api = Api(on_renew=on_renew)
+    assert hold(api, lambda reporter: enough.wait(SOON_S) and OUTCOME) is Ending.REPORTED
+    assert [renewal.number for renewal in api.renewals][:3] == [1, 2, 3]
 
 
 def test_the_loop_waits_for_room_and_goes_on(loop, shutdown, told, monkeypatch):

@@ -5,8 +5,6 @@ import { NONE, against, count, heading, interval, lessIsBetter, quality, ratio, 
 import { latencyCell, seconds, speedUp } from "./latency.js";
 import { loadingLines, snippetOf } from "./loading.js";
 
-export { loadingLines } from "./loading.js";
-
 const WITHIN_POINTS = [3, 8];
 
 export class Finalists {

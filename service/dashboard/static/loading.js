@@ -1,5 +1,6 @@
 // How an exported student is loaded, and text that can be copied.
 
+import { copyButton } from "./copy.js";
 import { element } from "./dom.js";
 
 /** The lines that load an exported checkpoint from where it lies, or the command that puts it somewhere. */
@@ -32,21 +33,5 @@ const USES = {
 /** [button, text]: lines and the button that copies them. */
 export function snippetOf(lines) {
   const code = element("code", {}, lines);
-  const copy = element("button", { type: "button", class: "copy" }, "copy");
-  copy.addEventListener("click", async () => {
-    copy.textContent = (await copied(lines, code)) ? "copied" : "select and copy by hand";
-    setTimeout(() => (copy.textContent = "copy"), 2000);
-  });
-  return [copy, element("pre", { tabindex: 0, role: "region", "aria-label": "Lines to copy" }, code)];
-}
-
-/** The clipboard is only given to pages on localhost or https; elsewhere the text is selected and copied the old way. */
-async function copied(text, code) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    getSelection().selectAllChildren(code);
-    return document.execCommand("copy");
-  }
+  return [copyButton(() => lines, code), element("pre", { tabindex: 0, role: "region", "aria-label": "Lines to copy" }, code)];
 }

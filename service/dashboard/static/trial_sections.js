@@ -2,8 +2,8 @@
 
 import { copyButton } from "./copy.js";
 import { definitions, element } from "./dom.js";
-import { loadingLines } from "./finalists.js";
 import { against, count, duration, interval, latency, moment, quality } from "./format.js";
+import { loadingLines } from "./loading.js";
 
 /** What a calibration of the target said, beside what was measured. */
 export function predicted(trial, study) {
