@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,8 +21,10 @@ from service.errors import BackupError
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
 from service.store.duties import COLLECT
+from service.store.engine import database_name
 from service.store.migrate import knows
-from service.store.snapshot import Tick, dump, load, refuse_unless_empty, rows_of
+from service.store.snapshot import Tick, dump, load, refuse_unless_empty, rows_of, table_names
+from service.store.tables import Duty
 from service.store.unit_of_work import Store
 
 FORMAT = 1
@@ -56,16 +59,14 @@ def back_up(settings: Settings, folder: Path) -> BackupManifest:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BackupError(f"{folder} is there already: name a folder that is empty or not there")
+    names = table_names(settings.database_url)
+    if "alembic_version" not in names:
+        raise BackupError(f"there is no database of Stillhouse at {database_name(settings.database_url)}")
     (folder / "store").mkdir(parents=True)
-    store = Store(settings.database_url)
-    try:
-        # Nothing is collected from the snapshot on until its artefacts are copied.
-        with DutyHolder(store, COLLECT).held(patience_s=60.0) as keep:
-            taken_at = datetime.now(UTC)
-            revision, tables = dump(settings.database_url, folder / "store", keep)
-            copied = list(_copy_all(settings.artefacts, folder / "artefacts", folder / "store", keep))
-    finally:
-        store.close()
+    with _nothing_collected(settings, names) as keep:
+        taken_at = datetime.now(UTC)
+        revision, tables = dump(settings.database_url, folder / "store", keep)
+        copied = list(_copy_all(settings.artefacts, folder / "artefacts", folder / "store", keep))
     manifest = BackupManifest(
         format=FORMAT,
         stillhouse=version("stillhouse"),
@@ -112,6 +113,20 @@ def read_manifest(folder: Path) -> BackupManifest:
         raise BackupError(f"{folder} has no {MANIFEST}: it is no backup, or one that was interrupted") from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BackupError(f"{folder}/{MANIFEST} cannot be read: {error}") from error
+
+
+@contextmanager
+def _nothing_collected(settings: Settings, names: set[str]) -> Iterator[Tick]:
+    """From the snapshot on until its artefacts are copied. An old database, before its upgrade, knows no collection."""
+    if Duty.__tablename__ not in names:
+        yield lambda: None
+        return
+    store = Store(settings.database_url)
+    try:
+        with DutyHolder(store, COLLECT).held(patience_s=60.0) as keep:
+            yield keep
+    finally:
+        store.close()
 
 
 def _copy_all(source: Path, target: Path, tables: Path, keep: Tick) -> Iterator[int]:

@@ -77,7 +77,10 @@ def _route(scope: Scope) -> str:
 
 
 def _log(scope: Scope, status: int, seconds: float) -> None:
-    level = logging.WARNING if status >= 500 else logging.DEBUG if scope["method"] in _QUIET else logging.INFO
+    # What idle workers ask, and how busy ones are getting on, would drown everything else.
+    is_quiet = scope["method"] in _QUIET or status == 204 or scope["path"].endswith(":renew")
+    is_bad = status >= 500 and scope["path"] not in PROBES
+    level = logging.WARNING if is_bad else logging.DEBUG if is_quiet else logging.INFO
     if not logger.isEnabledFor(level):
         return
     known = scope.get("path_params", {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     DateTime,
+    Engine,
     Integer,
     MetaData,
     String,
@@ -25,17 +27,18 @@ from sqlalchemy import (
     column,
     func,
     insert,
+    inspect,
     select,
     table,
     text,
     update,
 )
+from sqlalchemy.engine import make_url
 from sqlalchemy.types import JSON
 
 from protocol.jobs import JobState
 from service.errors import StoreUnusableError
 from service.store.engine import open_engine, reading, writing
-from service.store.jobs import OPEN
 from service.store.migrate import downgrade, translated, upgrade
 
 LEFT_OUT = frozenset({"alembic_version", "duties"})
@@ -57,20 +60,28 @@ def dump(database_url: str, folder: Path, tick: Tick) -> tuple[str, dict[str, di
         StoreUnusableError: the database cannot be read.
     """
     told: dict[str, dict[str, Any]] = {}
-    with translated(database_url):
-        engine = open_engine(database_url)
-        try:
-            with reading(engine).connect() as connection, connection.begin():
-                revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-                for each in _tables(connection):
-                    told[each.name] = _write(connection, each, folder / f"{each.name}.jsonl", tick)
-        finally:
-            engine.dispose()
+    with _opened(database_url) as engine, reading(engine).connect() as connection, connection.begin():
+        revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+        for each in _tables(connection):
+            told[each.name] = _write(connection, each, folder / f"{each.name}.jsonl", tick)
     return str(revision), told
 
 
+def table_names(database_url: str) -> set[str]:
+    """What tables there are; none where there is no database.
+
+    Raises:
+        StoreUnusableError: the database cannot be read.
+    """
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return set()  # to look would make it
+    with _opened(database_url) as engine:
+        return set(inspect(engine).get_table_names())
+
+
 def load(database_url: str, folder: Path, revision: str, names: list[str]) -> None:
-    """Fills an empty database with the files of these tables and brings it up to date; in one transaction, or not.
+    """Fills an empty database with the files of these tables, in one transaction or not, and brings it up to date.
 
     Whoever works for a job since before is refused from now on: its attempt is another one.
 
@@ -80,30 +91,21 @@ def load(database_url: str, folder: Path, revision: str, names: list[str]) -> No
     refuse_unless_empty(database_url)
     downgrade(database_url, "base")
     upgrade(database_url, revision)
-    with translated(database_url):
-        engine = open_engine(database_url)
-        try:
-            with writing(engine).begin() as connection:
-                tables = [each for each in _tables(connection) if each.name in names]
-                for each in tables:
-                    _read(connection, each, folder / f"{each.name}.jsonl")
-                _fence(connection)
-                for each in tables:
-                    _number_on(connection, each)
-        finally:
-            engine.dispose()
+    with _opened(database_url) as engine, writing(engine).begin() as connection:
+        for each in _tables(connection):
+            if each.name in names:
+                _read(connection, each, folder / f"{each.name}.jsonl")
+        _fence(connection)
     upgrade(database_url)
+    with _opened(database_url) as engine, writing(engine).begin() as connection:
+        for each in _tables(connection):
+            _number_on(connection, each)
 
 
 def refuse_unless_empty(database_url: str) -> None:
     """Raises: StoreUnusableError: there are rows in it."""
-    with translated(database_url):
-        engine = open_engine(database_url)
-        try:
-            with engine.connect() as connection:
-                held = [each.name for each in _tables(connection) if connection.execute(select(each).limit(1)).first()]
-        finally:
-            engine.dispose()
+    with _opened(database_url) as engine, engine.connect() as connection:
+        held = [each.name for each in _tables(connection) if connection.execute(select(each).limit(1)).first()]
     if held:
         raise StoreUnusableError(
             f"the database holds {', '.join(held)} already, and a restore overwrites nothing: name an empty database"
@@ -114,6 +116,16 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
+
+
+@contextmanager
+def _opened(database_url: str) -> Iterator[Engine]:
+    with translated(database_url):
+        engine = open_engine(database_url)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
 
 
 def _tables(connection: Connection) -> list[Table]:
@@ -172,11 +184,11 @@ _JOBS = table(
 
 
 def _fence(connection: Connection) -> None:
-    """Nobody has the lease of an open job any more, and no attempt that was made since the backup fits."""
+    """Nobody has the lease of a job any more, and no attempt that was made since the backup fits."""
     leased = (_JOBS.c.state == str(JobState.LEASED)).cast(Integer)
     connection.execute(
         update(_JOBS)
-        .where(_JOBS.c.state.in_([str(state) for state in OPEN]))
+        .where(_JOBS.c.state.not_in([str(JobState.DONE), str(JobState.FAILED)]))  # a cancelled one may come back
         .values(attempt=_JOBS.c.attempt + LEAP, released=_JOBS.c.released + LEAP + leased)
     )
 

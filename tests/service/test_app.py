@@ -1,3 +1,4 @@
+import hashlib
 import json
 import signal
 import socket
@@ -5,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import httpx
@@ -24,7 +25,9 @@ from pathlib import Path
 from service.app import serve
 from service.settings import Settings, sqlite_url
 home = Path(sys.argv[1])
-serve(Settings(home=home, database_url=sqlite_url(home), port=0), lambda address: print(address, flush=True))
+drain_s = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+settings = Settings(home=home, database_url=sqlite_url(home), port=0, drain_s=drain_s)
+serve(settings, lambda address: print(address, flush=True))
 """
 
 
@@ -121,6 +124,34 @@ def test_service_migrates_serves_and_stops_although_a_worker_waits(tmp_path):
         service.wait()
         service.stdout.close()
     assert (tmp_path / "stillhouse.db").exists()
+
+
+def test_a_replica_that_is_told_to_end_says_so_first_and_finishes_what_is_under_way(tmp_path):
+    content = b"x" * 1000
+    name = hashlib.sha256(content).hexdigest()
+    service = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path), "1.5"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = httpx.URL(service.stdout.readline().strip())
+        with socket.create_connection((url.host, url.port)) as sending, httpx.Client(base_url=url) as http:
+            sending.settimeout(30)
+            head = f"PUT /v1/artefacts/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
+            sending.sendall(head.encode() + content[:500])
+            assert http.get("/readyz").status_code == 200
+            service.send_signal(signal.SIGTERM)
+            while (answer := http.get("/readyz")).status_code == 200:
+                pass
+            assert answer.json()["reasons"] == ["the replica is about to end"]
+            assert http.get("/v1/studies").status_code == 200
+            with suppress(httpx.TransportError):
+                while http.get("/healthz").is_success:
+                    pass
+            sending.sendall(content[500:])
+            assert b"201 Created" in sending.recv(1000)
+        assert service.wait(10) in (0, -signal.SIGTERM)
+    finally:
+        service.kill()
+        service.wait()
+        service.stdout.close()
 
 
 def test_pages_of_the_dashboard_are_part_of_the_application(tmp_path):

@@ -13,8 +13,11 @@ from protocol.artefact import manifest_bytes
 from protocol.jobs import JobKind
 from service.backup import back_up, restore
 from service.errors import BackupError, LeaseLostError, StoreUnusableError
+from service.operations.retention import store_upload
 from service.settings import Settings, sqlite_url
-from service.store.migrate import difference
+from service.store.artefact_files import ArtefactFiles
+from service.store.migrate import difference, downgrade, upgrade
+from service.store.snapshot import dump, rows_of
 from service.store.unit_of_work import Store
 
 
@@ -33,6 +36,22 @@ def studied(http_worker, http, worker, store, spec):
     worker.create(name="other")
     worker.work(JobKind.PREPARE)
     return worker
+
+
+@pytest.fixture
+def small(tmp_path, empty_sqlite):
+    """A home with one artefact: what is wrong with a backup is the same for both stores."""
+    home = tmp_path / "small"
+    home.mkdir()
+    shutil.copy(empty_sqlite, home)
+    settings = Settings(home=home, database_url=sqlite_url(home))
+    store = Store(settings.database_url)
+    with ArtefactFiles(settings.artefacts).upload(name_of(b"small")) as upload, store.write() as uow:
+        upload.write(b"small")
+        upload.finish()
+        store_upload(uow, settings, upload)
+    store.close()
+    return settings
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -86,7 +105,7 @@ def test_a_restored_store_shows_what_was_backed_up_and_goes_on(
         second.close()
 
 
-def test_restore_overwrites_nothing_and_may_be_repeated_where_it_broke_off(studied, settings, store, empty, tmp_path):
+def test_restore_overwrites_nothing_and_may_be_repeated_where_it_broke_off(http_worker, settings, empty, tmp_path):
     back_up(settings, tmp_path / "backup")
     with pytest.raises(StoreUnusableError, match="restore overwrites nothing"):
         restore(settings, tmp_path / "backup")
@@ -97,6 +116,25 @@ def test_restore_overwrites_nothing_and_may_be_repeated_where_it_broke_off(studi
     assert name_of(broken.read_bytes()) == broken.name
     with pytest.raises(StoreUnusableError, match="restore overwrites nothing"):
         restore(empty, tmp_path / "backup")
+
+
+def test_a_backup_is_one_state_although_much_happens_meanwhile(worker, settings, store, tmp_path):
+    for number in range(3):
+        worker.create(name=f"before-{number}")
+    happened = []
+
+    def happen():
+        happened.append(worker.create(name=f"meanwhile-{len(happened)}"))
+        if len(happened) < 4:
+            worker.report(worker.lease(kinds=(JobKind.PREPARE,)))
+
+    _, told = dump(settings.database_url, tmp_path, happen)
+    assert len(happened) > 6
+    studies = list(rows_of(tmp_path / "studies.jsonl"))
+    jobs = list(rows_of(tmp_path / "jobs.jsonl"))
+    assert {row["name"] for row in studies} == {"before-0", "before-1", "before-2"}
+    assert [(row["study_id"], row["state"]) for row in jobs] == [(row["id"], "queued") for row in studies]
+    assert told["jobs"]["rows"] == 3
 
 
 def test_backup_goes_into_an_empty_folder_only(settings, store, tmp_path):
@@ -117,10 +155,8 @@ def test_backup_goes_into_an_empty_folder_only(settings, store, tmp_path):
         (lambda folder: _change(folder, "format", 7), "this version reads format 1"),
     ],
 )
-def test_damaged_backup_is_refused_and_nothing_is_restored(http_worker, settings, tmp_path, damage, message):
-    if not settings.database_url.startswith("sqlite"):
-        pytest.skip("what is read is the same of both")
-    back_up(settings, tmp_path / "backup")
+def test_damaged_backup_is_refused_and_nothing_is_restored(small, tmp_path, damage, message):
+    back_up(small, tmp_path / "backup")
     damage(tmp_path / "backup")
     home = tmp_path / "second"
     with pytest.raises(BackupError, match=message):
@@ -130,10 +166,22 @@ def test_damaged_backup_is_refused_and_nothing_is_restored(http_worker, settings
             assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == []
 
 
-def test_artefact_that_lacks_fails_the_backup(http_worker, settings, tmp_path):
-    next(settings.artefacts.glob("*/*")).unlink()
+def test_database_of_an_older_version_is_backed_up_and_migrated_when_it_is_restored(settings, empty, tmp_path):
+    """As before an upgrade, with the new version installed."""
+    downgrade(settings.database_url, "0006")
+    try:
+        manifest = back_up(settings, tmp_path / "backup")
+    finally:
+        upgrade(settings.database_url)
+    assert manifest.revision == "0006"
+    restore(empty, tmp_path / "backup")
+    assert difference(empty.database_url) == []
+
+
+def test_artefact_that_lacks_fails_the_backup(small, tmp_path):
+    next(small.artefacts.glob("*/*")).unlink()
     with pytest.raises(BackupError, match="although the database knows it"):
-        back_up(settings, tmp_path / "backup")
+        back_up(small, tmp_path / "backup")
     assert not (tmp_path / "backup" / "manifest.json").exists()
 
 

@@ -1,15 +1,21 @@
 """What balancers, cluster managers and Prometheus ask."""
 
+import asyncio
 import logging
+import threading
 
-import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from protocol.jobs import PROTOCOL_VERSION, JobKind, Renewal
 from protocol.log_fields import fields_now
+from service.api.metrics_registry import Metrics
+from service.api.readiness import Readiness
 from service.app import create_app
+from service.settings import sqlite_url
+from service.store.artefact_files import ArtefactFiles
 from service.store.migrate import downgrade, upgrade
+from service.store.unit_of_work import Store
 
 
 def samples(http):
@@ -66,18 +72,42 @@ def test_folder_of_artefacts_that_cannot_be_used_is_not_ready(http, settings):
     assert f"artefacts cannot be stored in {settings.artefacts}" in answer.json()["reasons"][0]
 
 
-def test_database_that_is_gone_is_not_ready_and_metrics_say_so(tmp_path, settings, clock):
-    if not settings.database_url.startswith("sqlite"):
-        pytest.skip("a file that is no database, as SQLite meets it")
-    with TestClient(create_app(settings, clock)) as http:
-        http.app.state.parts.store.close()
-        for path in tmp_path.glob("stillhouse.db*"):
-            path.unlink()
-        (tmp_path / "stillhouse.db").mkdir()
-        assert http.get("/readyz").status_code == 503
-        found = samples(http)
-        assert value(found, "stillhouse_store_up") == 0
-        assert value(found, "stillhouse_requests_total", method="GET", route="/readyz", status="503") == 1
+def test_database_that_is_gone_is_not_ready_and_metrics_say_so(tmp_path):
+    (tmp_path / "stillhouse.db").mkdir()
+    store = Store(sqlite_url(tmp_path))
+    (lack,) = asyncio.run(Readiness(store, ArtefactFiles(tmp_path / "artefacts")).lacks())
+    assert "the database did not answer" in lack
+    metrics = Metrics(store)
+    metrics.answered("GET", "/readyz", 503, 0.1)
+    text = metrics.text().decode()
+    assert "stillhouse_store_up 0.0" in text
+    assert "stillhouse_studies" not in text
+    assert 'stillhouse_requests_total{method="GET",route="/readyz",status="503"} 1.0' in text
+
+
+def test_database_that_hangs_is_looked_at_once_however_many_ask(tmp_path, monkeypatch):
+    """And it is said after some time, in which the process goes on."""
+    answered, looks = threading.Event(), []
+
+    def look(readiness):
+        looks.append(readiness)
+        answered.wait(30)
+        return iter(())
+
+    monkeypatch.setattr(Readiness, "_lacks", look)
+    monkeypatch.setattr("service.api.readiness.PATIENCE_S", 0.05)
+
+    async def ask():
+        readiness = Readiness(None, None)
+        hanging = [await readiness.lacks() for _ in range(3)]
+        answered.set()
+        monkeypatch.setattr("service.api.readiness.PATIENCE_S", 30.0)
+        return hanging, await readiness.lacks()
+
+    hanging, after = asyncio.run(ask())
+    assert hanging == [["the database has not answered for 0.05 s"]] * 3
+    assert after == []
+    assert len(looks) == 1
 
 
 def test_queue_leases_outcomes_and_workers_are_told(http, http_worker, worker, clock):
@@ -124,6 +154,18 @@ def test_ended_jobs_are_counted_once_however_often_somebody_asks(http, worker):
     assert done() == {"calibrate": 2, "prepare": 2}
 
 
+def test_suggestions_and_artefacts_are_told(http, http_worker, worker):
+    worker.create()
+    before = samples(http)
+    assert value(before, "stillhouse_suggestion_seconds_count") == 0
+    worker.finish({})
+    after = samples(http)
+    assert value(after, "stillhouse_suggestion_seconds_count") > 0
+    assert value(after, "stillhouse_suggestion_seconds_sum") > 0
+    assert value(after, "stillhouse_artefacts") == 5
+    assert value(after, "stillhouse_artefact_bytes") > 5
+
+
 def test_requests_are_timed_by_the_route_and_not_by_their_path(http):
     for name in ("one", "two"):
         http.get(f"/v1/studies/{name}")
@@ -162,7 +204,7 @@ def test_a_line_of_the_log_says_which_job_and_attempt_a_request_was_about(http, 
     handler = Keep()
     logging.getLogger("service.api.requests").addHandler(handler)
     try:
-        with caplog.at_level(logging.INFO, "service.api.requests"):
+        with caplog.at_level(logging.DEBUG, "service.api.requests"):
             grant = http_worker.lease()
             http_worker.post(grant, "renew", Renewal(attempt=grant.attempt))
     finally:
