@@ -265,6 +265,7 @@ class Budget(Strict):
 class StudySpec(Strict):
     """One search. Only teacher and task have no default.
 
+    `sources` are earlier studies of the same space, on another device or task, from which the strategy learns.
     With `early_stopping`, a distillation whose result would be dominated even at best is ended early.
     """
 
@@ -281,6 +282,7 @@ class StudySpec(Strict):
     budget: Budget = Budget()
     baselines: dict[str, Shape] = Field(default_factory=dict)
     strategy: StrategyName = StrategyName.AX
+    sources: tuple[Name, ...] = ()
     early_stopping: bool = False
     seed: Seed = 0
 
@@ -309,8 +311,21 @@ class StudySpec(Strict):
         if self.task.metric not in names:
             raise ValueError(f"objectives: the task's metric {self.task.metric} must be one of them")
         check_schedule(self.distillation, self.task)
+        self._check_sources()
         self._check_space()
         return self
+
+    def _check_sources(self) -> None:
+        for place, name in enumerate(self.sources):
+            if name == self.name:
+                raise ValueError(f"sources.{place}: {name!r} is this study itself: name earlier ones")
+            if name in self.sources[:place]:
+                raise ValueError(f"sources.{place}: {name!r} is named twice")
+        if self.sources and not self.strategy.is_informed:
+            informed = " or ".join(each for each in StrategyName if each.is_informed)
+            raise ValueError(
+                f"sources: strategy {self.strategy} does not learn from them; write `strategy: {informed}`"
+            )
 
     def _check_space(self) -> None:
         try:

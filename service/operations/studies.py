@@ -12,6 +12,7 @@ from protocol.study import NAME_PATTERN, StudySpec, differences
 from protocol.views import StudyState
 from service.errors import InvalidError, NotFoundError, StudyDiffersError
 from service.operations.queue import queue_prepare
+from service.operations.sources import resolve_sources
 from service.store.tables import Study
 from service.store.unit_of_work import UnitOfWork
 
@@ -37,15 +38,20 @@ def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
     A study that failed before its first trial (its data were wrong, say) is started afresh, with these settings.
 
     Raises:
+        InvalidError: a source that cannot be used.
         StudyDiffersError: the name is taken by a study with other settings; `errors` names them.
     """
     study = Study(name=spec.name, digest=spec.digest, spec=spec, state=StudyState.PREPARING, created_at=uow.now)
-    if uow.studies.find(spec.name) is None and uow.studies.add(study):
-        queue_prepare(uow, study)
-        return True
+    if uow.studies.find(spec.name) is None:
+        study.notes = resolve_sources(uow, spec)
+        if uow.studies.add(study):
+            queue_prepare(uow, study)
+            return True
     before = uow.studies.lock(get_study(uow, spec.name).id)
     if before.state is StudyState.FAILED and not uow.trials.counts(before.id):
+        notes = resolve_sources(uow, spec)
         uow.studies.restart(before, spec, uow.now)
+        before.notes = notes
         queue_prepare(uow, before)
         return True
     if before.spec != spec:

@@ -37,6 +37,7 @@ class StudyRepository:
         study.state, study.created_at, study.ended_at = StudyState.PREPARING, now, None
         study.prepared = study.reference = study.error = study.failure = study.hardware_key = None
         study.notes = ()
+        study.suggesting_s = 0.0
 
     def names(self) -> Sequence[str]:
         return self._session.scalars(select(Study.name)).all()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from distillation.values import Fidelity
 from protocol.views import FinalistState, TrialState
 from service.store.tables import Evaluation, Finalist, MeasurementRow, Trial
 
@@ -46,8 +47,12 @@ class TrialRepository:
     def add_evaluation(self, evaluation: Evaluation) -> None:
         self._session.add(evaluation)
 
-    def evaluations(self, study: int) -> Sequence[Evaluation]:
-        return self._session.scalars(select(Evaluation).join(Trial).where(Trial.study_id == study)).all()
+    def evaluations(self, study: int, *fidelities: Fidelity) -> Sequence[Evaluation]:
+        """Of the study's trials; of every fidelity unless some are given."""
+        statement = select(Evaluation).join(Trial).where(Trial.study_id == study)
+        return self._session.scalars(
+            statement.where(Evaluation.fidelity.in_(fidelities)) if fidelities else statement
+        ).all()
 
     def measurements(self, study: int) -> Sequence[MeasurementRow]:
         """What was measured of the study's trials, the oldest first; without samples."""
