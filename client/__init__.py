@@ -1,14 +1,31 @@
 """Typed Python client of the service."""
 
 from client.client import Client
-from client.errors import ArtefactError, ClientError, InvalidAddress, ProblemError, UnexpectedAnswer, Unreachable
+from client.errors import (
+    ArtefactError,
+    ClientError,
+    InvalidAddress,
+    MissingPackage,
+    NoSuchFinalistError,
+    ProblemError,
+    StudyFailedError,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from client.finalist import Finalist
+from client.study import Study
 
 __all__ = [
     "ArtefactError",
     "Client",
     "ClientError",
+    "Finalist",
     "InvalidAddress",
+    "MissingPackage",
+    "NoSuchFinalistError",
     "ProblemError",
+    "Study",
+    "StudyFailedError",
     "UnexpectedAnswer",
     "Unreachable",
 ]

@@ -24,7 +24,8 @@ class Client:
     """A typed, synchronous client; may be used from several threads.
 
         with Client("http://127.0.0.1:8787") as client:
-            study = client.studies.get("demo")
+            study = client.studies.get("demo").wait()
+            model, tokenizer = study.best(latency="4 ms").load()
 
     `patience_s` is how long an unreachable or overloaded service is asked again before `Unreachable` is raised.
     `cache` is a folder for artefacts that were fetched; `wire` replaces the network.
@@ -41,10 +42,10 @@ class Client:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._transport = Transport(base_url, patience_s=patience_s, wire=wire, pause=pause)
-        self.studies = Studies(self._transport)
         self.jobs = Jobs(self._transport)
         self.calibrations = Calibrations(self._transport)
         self.artefacts = Artefacts(self._transport, None if cache is None else Cache(cache))
+        self.studies = Studies(self._transport, self.artefacts)
 
     def healthy(self) -> bool:
         """Whether the service says that it is well. Asked once, and not waited for long.
