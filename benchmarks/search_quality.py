@@ -46,6 +46,7 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
+from cells import docstrings_space
 from cells.ledger import Ledger, Row
 from cells.numbers import mean_and_spread, paired, table
 from cells.peers import CALIBRATED_WITH, OPTUNA, SearchCell, searched
@@ -77,12 +78,26 @@ def main() -> None:
     parts = list(product(options.problems, options.settings))
     cells = [cell for name, setting in parts for cell in cells_of(options, name, setting)]
     if not options.show:
-        ordered = sorted(cells, key=lambda cell: cell.seed)
-        ledger.complete({cell.key: cell for cell in ordered}, searched, processes=options.processes, name="studies")
+        complete(ledger, options, [cell for cell in cells if cell.problem != "docstrings"])
+        if "docstrings" in options.problems:  # last: its distillations take long
+            train_docstrings(options)
+            complete(ledger, options, [cell for cell in cells if cell.problem == "docstrings"])
     for name, setting in parts:
         found = [(cell, ledger[cell.key]) for cell in cells_of(options, name, setting) if cell.key in ledger]
         if found:
             show(found, name, setting, bill=billed(options) if setting.calibrated else 0)
+
+
+def complete(ledger: Ledger, options: argparse.Namespace, cells: Sequence[SearchCell]) -> None:
+    """Runs what is not there yet; of every seed all, before the next seed."""
+    ordered = {cell.key: cell for cell in sorted(cells, key=lambda cell: cell.seed)}
+    ledger.complete(ordered, searched, processes=options.processes, name="studies")
+
+
+def train_docstrings(options: argparse.Namespace) -> None:
+    from cells.docstrings_training import train  # imports torch and transformers, which no other part needs
+
+    train(options.train, processes=options.processes)
 
 
 def cells_of(options: argparse.Namespace, name: str, setting: Setting) -> list[SearchCell]:
@@ -191,9 +206,7 @@ def parsed() -> argparse.Namespace:
 
 
 def known_problems(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Fills `problems` in; distils what `docstrings` needs."""
-    from cells import docstrings_space
-
+    """Fills `problems` in, or refuses those that cannot be had."""
     has_table = docstrings_space.TABLE.is_file()
     default = ["cost", "shape", *(["hat-pi"] if options.data else [])]
     default += ["docstrings"] if has_table or options.train else []
@@ -202,8 +215,6 @@ def known_problems(parser: argparse.ArgumentParser, options: argparse.Namespace)
     missing = [name for name in options.problems if name not in known]
     if missing:
         parser.error(f"{', '.join(missing)}: unknown, or --data or --train is missing")
-    if "docstrings" in options.problems and not has_table:
-        docstrings_space.train(options.train, processes=options.processes)
 
 
 if __name__ == "__main__":
