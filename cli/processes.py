@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 from cli.errors import BadInputError, CliError, ExitCode
+from cli.heartbeat import BeatingStop, Heartbeat
 from cli.home import open_home
 from cli.logs import log_to_stderr
 from cli.supervised import tell_supervisor, when_orphaned
@@ -50,7 +51,7 @@ def run_worker(
     log_to_stderr()
     from worker.shutdown import Shutdown
 
-    shutdown = Shutdown()
+    shutdown = Shutdown(beat=Heartbeat().beat)
     shutdown.on_signals()
     if supervised:
         when_orphaned(lambda: shutdown.ask(grace_s=ORPHAN_S))
@@ -86,7 +87,7 @@ def run_suggester(home: Path, *, database_url: str | None, supervised: bool) -> 
     try:
         settings = Settings.from_environment(home=home, database_url=database_url)
         with passive_waiting():  # all along: Ax is imported when it is first needed
-            suggester.run_suggester(settings, lambda: computing(Device.CPU), stop)
+            suggester.run_suggester(settings, lambda: computing(Device.CPU), BeatingStop(stop, Heartbeat()))
     except (SettingsError, StoreUnusableError) as error:
         raise BadInputError(str(error)) from error
     except ServiceError as error:

@@ -25,6 +25,12 @@ class StudyState(StrEnum):
     FINALIZING = "finalizing"
     COMPLETED = "completed"
     FAILED = "failed"
+    STOPPED = "stopped"
+    """By somebody: nothing of it is worked on until it is resumed, or deleted."""
+
+    @property
+    def ended(self) -> bool:
+        return self in (StudyState.COMPLETED, StudyState.FAILED)
 
 
 class TrialState(StrEnum):
@@ -180,6 +186,8 @@ class StudyView(View):
     """What choosing its trials took so far."""
     saved_steps: int = 0
     """Steps of distillation that early stopping left out."""
+    stopped_from: StudyState | None = None
+    """Where a stopped study goes on when it is resumed; None for every other."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

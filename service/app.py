@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -15,21 +17,52 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
-from service.api import artefacts, calibrations, health, jobs, problems, studies
+from service.api import (
+    artefacts,
+    calibrations,
+    devices,
+    events,
+    health,
+    jobs,
+    metrics,
+    plots,
+    probes,
+    problems,
+    studies,
+    trials,
+)
 from service.api.dependencies import Parts, check_host
+from service.api.documentation import document, operation_id
+from service.api.drain import Drain
+from service.api.event_watch import EventWatch
+from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
+from service.api.readiness import Readiness
+from service.api.requests import Requests
 from service.clock import Clock, utc_now
-from service.errors import PortTakenError, ServiceError, StoreUnavailableError
+from service.duties import DutyHolder
+from service.errors import DutyTakenError, PortTakenError, ServiceError, StoreUnavailableError
+from service.operations import retention
 from service.operations.jobs import sweep
+from service.operations.tidying import tidy
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
+from service.store.duties import COLLECT
 from service.store.migrate import upgrade
 from service.store.unit_of_work import Store
 
 logger = logging.getLogger(__name__)
 
+COLLECT_S = 600.0
+"""How often artefacts are looked at that nobody needs, and every how many times files that nobody knows."""
+
+STRAYS_EVERY = 100
+
 GRACE_S = 5
 """How long answers that are on their way may take when the service stops."""
+
+
+TIDY_S = 3600.0
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
@@ -40,19 +73,32 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """
     upgrade(settings.database_url)
     store = Store(settings.database_url, clock)
-    parts = Parts(settings=settings, store=store, files=ArtefactFiles(settings.artefacts), watch=QueueWatch(store))
+    files = ArtefactFiles(settings.artefacts)
+    parts = Parts(
+        settings=settings,
+        store=store,
+        files=files,
+        watch=QueueWatch(store),
+        metrics=Metrics(store),
+        readiness=Readiness(store, files),
+        drain=Drain(),
+        events=EventWatch(store),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         stopping = asyncio.Event()
         sweeping = asyncio.create_task(_sweep_until(stopping, parts))
+        collecting = asyncio.create_task(_collect_until(stopping, parts))
         try:
             yield
         finally:
             # Neither is cancelled: a thread of theirs would go on, with a connection of a store that is closed.
             stopping.set()
             await sweeping
+            await collecting
             await parts.watch.closed()
+            await parts.events.closed()
             store.close()
 
     # The framework's own pages with the documentation would fetch scripts from elsewhere.
@@ -64,11 +110,16 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         dependencies=[Depends(check_host)],
+        generate_unique_id_function=operation_id,
     )
     app.state.parts = parts
+    app.add_middleware(Requests, metrics=parts.metrics, drain=parts.drain)
     problems.install(app)
-    for module in (studies, jobs, calibrations, artefacts, health):
+    probes.install(app)
+    for module in (studies, trials, plots, events, jobs, devices, calibrations, artefacts, health):
         app.include_router(module.router, prefix="/v1")
+    app.include_router(metrics.router)
+    document(app)
     app.include_router(dashboard.router)
     dashboard.mount_static(app)
     return app
@@ -106,7 +157,7 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
         app = create_app(settings)
         server = _Server(
             uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S),
-            app.state.parts.watch,
+            app.state.parts,
         )
         if ready is not None:
             ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
@@ -116,26 +167,62 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
 
 
 class _Server(uvicorn.Server):
-    """Lets long polls go as soon as it is told to stop, instead of waiting for them."""
+    """Ends in an order that nobody notices: balancers are told, who waits is let go, what is under way ends."""
 
-    def __init__(self, config: uvicorn.Config, watch: QueueWatch) -> None:
+    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
-        self._watch = watch
+        self._parts = parts
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._watch.close()
+        self._parts.drain.begin()
+        self._parts.watch.close()
+        self._parts.events.close()
+        end_s = time.monotonic() + self._parts.settings.drain_s
+        while time.monotonic() < end_s and not self.force_exit:
+            await asyncio.sleep(min(0.1, self._parts.settings.drain_s))
         await super().shutdown(sockets)
 
 
 async def _sweep_until(stopping: asyncio.Event, parts: Parts) -> None:
-    """Ends expired leases also while nobody asks for jobs."""
+    """Ends expired leases also while nobody asks for jobs; now and then forgets what was kept for a while only."""
+    clock = asyncio.get_running_loop().time
+    tidied = clock()
     while not stopping.is_set():
         try:
             await run_in_threadpool(_sweep, parts)
+            if clock() > tidied + TIDY_S:
+                tidied = clock()
+                await run_in_threadpool(_tidy, parts)
         except StoreUnavailableError as error:
             logger.warning("%s; sweeping again", error)
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), parts.settings.lease_s / 6)
+
+
+async def _collect_until(stopping: asyncio.Event, parts: Parts) -> None:
+    """Removes artefacts that nobody needs; of several replicas one at a time."""
+    holder = DutyHolder(parts.store, COLLECT)
+
+    def collect(strays: bool) -> None:
+        with holder.held() as keep:
+
+            def go_on() -> bool:
+                keep()
+                return not stopping.is_set()
+
+            retention.collect(parts.store, parts.files, parts.settings, go_on, strays=strays)
+
+    for count in itertools.count():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), COLLECT_S)
+        if stopping.is_set():
+            return
+        try:
+            await run_in_threadpool(collect, count % STRAYS_EVERY == 0)
+        except DutyTakenError:
+            pass
+        except (StoreUnavailableError, OSError) as error:
+            logger.warning("artefacts were not collected, next time they will be: %s", error)
 
 
 def _sweep(parts: Parts) -> None:
@@ -144,6 +231,11 @@ def _sweep(parts: Parts) -> None:
     if expired:
         with parts.store.write() as uow:
             sweep(uow, parts.settings)
+
+
+def _tidy(parts: Parts) -> None:
+    with parts.store.write() as uow:
+        tidy(uow)
 
 
 def _version() -> str:

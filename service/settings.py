@@ -14,11 +14,16 @@ HOME_VARIABLE = "STILLHOUSE_HOME"
 DATABASE_VARIABLE = "STILLHOUSE_DATABASE_URL"
 LEASE_VARIABLE = "STILLHOUSE_LEASE_S"
 HOSTS_VARIABLE = "STILLHOUSE_HOSTS"
+DRAIN_VARIABLE = "STILLHOUSE_DRAIN_S"
+ARTEFACT_GRACE_VARIABLE = "STILLHOUSE_ARTEFACT_GRACE_S"
+ARTEFACT_QUOTA_VARIABLE = "STILLHOUSE_ARTEFACT_QUOTA_GB"
 HOST = "127.0.0.1"
 PORT = 8787
 LEASE_S = 30.0
 LONGEST_LEASE_S = 86_400.0
 MAX_ATTEMPTS = 3
+ARTEFACT_GRACE_S = 86_400.0
+SHORTEST_ARTEFACT_GRACE_S = 600.0
 SCHEMES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
 
@@ -28,7 +33,10 @@ class Settings:
 
     A lease lasts `lease_s` unless it is renewed; a job that fails or whose lease expires is given out `max_attempts`
     times in all. Port 0 is any free one. Requests are answered that name a loopback host, or one of `hosts`: the names
-    by which a proxy asks.
+    by which a proxy asks. Told to end, the service answers for `drain_s` more: a balancer looks elsewhere meanwhile.
+
+    Artefacts that nothing refers to are kept for `artefact_grace_s` after they were last sent or asked for. Uploads are
+    refused that would make all of them larger than `artefact_quota_gb`; 0 is no limit but the disk's.
 
     Raises:
         SettingsError: a value that cannot be used. Only loopback may be bound: there are no tokens yet, so whoever
@@ -42,6 +50,9 @@ class Settings:
     host: str = HOST
     port: int = PORT
     hosts: tuple[str, ...] = ()
+    drain_s: float = 0.0
+    artefact_grace_s: float = ARTEFACT_GRACE_S
+    artefact_quota_gb: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.database_url.startswith(SCHEMES):
@@ -64,11 +75,24 @@ class Settings:
             raise SettingsError(f"lease_s must be above 0 and at most {LONGEST_LEASE_S:g}, got {self.lease_s}")
         if self.max_attempts < 1:
             raise SettingsError(f"max_attempts must be at least 1, got {self.max_attempts}")
+        if not 0 <= self.drain_s <= 300:
+            raise SettingsError(f"{DRAIN_VARIABLE}: must be in 0 ... 300 seconds, got {self.drain_s:g}")
+        if not self.artefact_grace_s >= SHORTEST_ARTEFACT_GRACE_S:
+            raise SettingsError(
+                f"{ARTEFACT_GRACE_VARIABLE}: must be at least {SHORTEST_ARTEFACT_GRACE_S:g} seconds, in which a worker "
+                f"reports what it has uploaded, got {self.artefact_grace_s:g}"
+            )
+        if not self.artefact_quota_gb >= 0:
+            raise SettingsError(f"{ARTEFACT_QUOTA_VARIABLE}: must be 0 (no limit) or more")
 
     @property
     def artefacts(self) -> Path:
         """The folder of the artefacts' files."""
         return self.home / "artefacts"
+
+    @property
+    def artefact_quota_bytes(self) -> int:
+        return round(1e9 * self.artefact_quota_gb)
 
     @property
     def exports(self) -> Path:
@@ -93,7 +117,7 @@ class Settings:
         """
         folder = Path(home or environment.get(HOME_VARIABLE) or ".stillhouse").resolve()
         if lease_s is None:
-            lease_s = _seconds(environment, LEASE_VARIABLE, LEASE_S)
+            lease_s = _number(environment, LEASE_VARIABLE, LEASE_S)
         return cls(
             home=folder,
             database_url=database_url or environment.get(DATABASE_VARIABLE) or sqlite_url(folder),
@@ -102,6 +126,9 @@ class Settings:
             host=host,
             port=port,
             hosts=tuple(environment.get(HOSTS_VARIABLE, "").split()),
+            drain_s=_number(environment, DRAIN_VARIABLE, 0.0),
+            artefact_grace_s=_number(environment, ARTEFACT_GRACE_VARIABLE, ARTEFACT_GRACE_S),
+            artefact_quota_gb=_number(environment, ARTEFACT_QUOTA_VARIABLE, 0.0),
         )
 
     def answers_to(self, host: str) -> bool:
@@ -114,12 +141,12 @@ def sqlite_url(home: Path) -> str:
     return f"sqlite:///{home / 'stillhouse.db'}"
 
 
-def _seconds(environment: Mapping[str, str], name: str, otherwise: float) -> float:
+def _number(environment: Mapping[str, str], name: str, otherwise: float) -> float:
     text = environment.get(name)
     try:
         return otherwise if text is None else float(text)
     except ValueError:
-        raise SettingsError(f"{name}: must be a number of seconds, got {text!r}") from None
+        raise SettingsError(f"{name}: must be a number, got {text!r}") from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -130,7 +130,7 @@ class Suggester:
             return False
         with self._guard():
             _, supply = self._read(identity)  # the guard may have let us wait, and results came in meanwhile
-            begin_s = time.monotonic()
+            began_s = time.perf_counter()
             try:
                 suggestions = strategy(name).suggest(supply.study, supply.trials, supply.count)
             except Exception as error:
@@ -139,9 +139,10 @@ class Suggester:
                 with self._store.write() as uow:
                     give_up(uow, identity, attempt, f"strategy {name} failed: {error}")
                 return True
-            seconds = time.monotonic() - begin_s
+            took_s = time.perf_counter() - began_s
         with self._store.write() as uow:
-            return insert_suggestions(uow, identity, attempt, suggestions, seconds) > 0
+            uow.studies.suggested(identity, took_s)
+            return insert_suggestions(uow, identity, attempt, suggestions, took_s) > 0
 
     def _end(self, identity: int, attempt: int, supply: Supply) -> None:
         """Ends the search; choosing finalists takes seconds, so it is done before the transaction that begins them."""

@@ -12,7 +12,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from protocol.mistakes import cut
+from service.api.drain import Drain
+from service.api.event_watch import EventWatch
+from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
+from service.api.readiness import Readiness
 from service.errors import UnknownHostError
 from service.settings import HOSTS_VARIABLE, Settings
 from service.store.artefact_files import ArtefactFiles
@@ -27,6 +31,10 @@ class Parts:
     store: Store
     files: ArtefactFiles
     watch: QueueWatch
+    metrics: Metrics
+    readiness: Readiness
+    drain: Drain
+    events: EventWatch
 
 
 async def get_parts(request: Request) -> Parts:

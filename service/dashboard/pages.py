@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from protocol.metrics import METRICS
 from protocol.views import StudyView
-from service.dashboard.assets import HERE, plotly_address
-from service.dashboard.wording import hypervolume_text, is_over, remaining_time, time_taken
+from service.dashboard.assets import HERE, modules_of, plotly_address
+from service.dashboard.wording import device_time, hypervolume_text, is_over, remaining_time, time_taken
 from service.errors import NotFoundError
 from service.operations.views import study_view, study_views
 
@@ -26,6 +28,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_METRICS = json.dumps({name: {"unit": info.unit, "better": info.better} for name, info in METRICS.items()})
+"""How the scripts write a metric, and which way it is better."""
+
 _templates = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
@@ -34,6 +39,7 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters |= {
+    "cost": device_time,
     "over": is_over,
     "remaining": remaining_time,
     "taken": time_taken,
@@ -57,11 +63,11 @@ def one_study(name: str, request: Request) -> HTMLResponse:
 
 
 def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:
-    return _page("studies.html", studies=studies)
+    return _page("studies.html", studies=studies, modules=modules_of("studies.js"))
 
 
 def study_page(study: StudyView) -> HTMLResponse:
-    return _page("study.html", study=study, plotly=plotly_address())
+    return _page("study.html", study=study, plotly=plotly_address(), metrics=_METRICS, modules=modules_of("study.js"))
 
 
 def missing_page(name: str) -> HTMLResponse:

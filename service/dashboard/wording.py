@@ -16,7 +16,7 @@ def is_over(study: StudyView) -> bool:
 
 def remaining_time(study: StudyView) -> str:
     """An estimate, or an honest word where there is none."""
-    if is_over(study):
+    if is_over(study) or study.state.value == "stopped":
         return NONE
     return "not known yet" if study.remaining_s is None else format_duration(study.remaining_s)
 
@@ -24,6 +24,12 @@ def remaining_time(study: StudyView) -> str:
 def time_taken(study: StudyView) -> str:
     """From the study's creation to its end."""
     return NONE if study.ended_at is None else format_duration((study.ended_at - study.created_at).total_seconds())
+
+
+def device_time(study: StudyView) -> str:
+    """How long its jobs have had workers, all together."""
+    seconds = sum(getattr(study, "device_seconds", {}).values())
+    return format_duration(seconds) if seconds else NONE
 
 
 def hypervolume_text(value: float | None) -> str:

@@ -16,7 +16,7 @@ from service.store.unit_of_work import UnitOfWork
 def strategy_trials(uow: UnitOfWork, study: Study, trials: Sequence[Trial]) -> tuple[StrategyTrial, ...]:
     """These trials of the study, in the same order, each with its evaluation at full fidelity, if there is one."""
     metric = str(study.spec.task.metric)
-    full = {row.trial_id: row.selection.value for row in uow.trials.evaluations(study.id, Fidelity.FULL)}
+    full = {row.trial_id: row.selection.value for row in uow.trials.evaluations(study.id, fidelity=Fidelity.FULL)}
     variances = pooled_variances([(trial.metrics, trial.variances) for trial in trials])
     return tuple(
         _strategy_trial(trial, metric, noise, full.get(trial.id))

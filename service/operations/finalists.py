@@ -39,9 +39,8 @@ def start_finalizing(uow: UnitOfWork, study: Study, selection: Selection | None 
         uow.trials.add_finalist(Finalist(trial_id=trial.id, state=FinalistState.FINALIZING))
         queue_finalize(uow, study, trial)
     study.state = StudyState.FINALIZING
-    if before:
-        uow.flush()
-        complete_if_ended(uow, study)
+    uow.flush()
+    complete_if_ended(uow, study)
     return True
 
 
@@ -53,6 +52,8 @@ def _by_evaluation(study: Study, trials: Sequence[Trial], reference: dict[str, f
 
 def complete_if_ended(uow: UnitOfWork, study: Study) -> None:
     """Ends the study with its last finalist: failed if not one of them was completed."""
+    if study.state is not StudyState.FINALIZING:
+        return  # it was extended meanwhile, and searches
     counts = uow.trials.finalist_counts(study.id)
     if counts.get(FinalistState.FINALIZING):
         return

@@ -15,7 +15,7 @@ from typing import Any
 
 from optimization.strategy import StrategyTrial
 from protocol.study import StudySpec
-from protocol.views import TrialState
+from protocol.views import StudyState, TrialState
 from search_space import SearchSpace
 from search_space.space import FIXED
 from service.errors import InvalidError
@@ -57,7 +57,7 @@ def _resolved(uow: UnitOfWork, spec: StudySpec, key: str, name: str) -> str:
     if source is None:
         near = get_close_matches(name, uow.studies.names(), n=1)
         raise InvalidError(f"{key}: there is no study {name!r}{f'; did you mean {near[0]!r}?' if near else ''}")
-    if source.ended_at is None:
+    if not source.state.ended and source.state is not StudyState.STOPPED:
         raise InvalidError(f"{key}: study {name!r} is {source.state}: name it when it has ended")
     differing = _differing(spec, source.spec)
     if differing:

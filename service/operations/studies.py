@@ -13,7 +13,7 @@ from protocol.views import StudyState
 from service.errors import InvalidError, NotFoundError, StudyDiffersError
 from service.operations.queue import queue_prepare
 from service.operations.sources import resolve_sources
-from service.store.tables import Study
+from service.store.tables import Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
 
@@ -54,7 +54,8 @@ def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
         before.notes = notes
         queue_prepare(uow, before)
         return True
-    if before.spec != spec:
+    # One that was extended since is known by what it was created with, too.
+    if before.spec != spec and before.digest != spec.digest:
         lines = differences(before.spec, spec)
         raise StudyDiffersError(
             f"study {spec.name!r} exists with other settings: give this one another name, or take them back",
@@ -71,3 +72,12 @@ def get_study(uow: UnitOfWork, name: str) -> Study:
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise NotFoundError(f"there is no study {cut(name)!r}{meant}")
     return study
+
+
+def get_trial(uow: UnitOfWork, name: str, number: int) -> tuple[Study, Trial]:
+    """The study and its trial of this number. Raises: NotFoundError."""
+    study = get_study(uow, name)
+    trial = uow.trials.numbered(study.id, number)
+    if trial is None:
+        raise NotFoundError(f"study {name!r} has no trial {number}")
+    return study, trial

@@ -95,7 +95,6 @@ def insert_suggestions(
     study = uow.studies.lock(identity)
     if study.suggester_attempt != attempt or study.state is not StudyState.SEARCHING:
         return 0
-    study.suggesting_s += seconds
     known = uow.trials.keys(study.id)
     wanted = wanted_now(study.spec.budget, uow.trials.counts(study.id))
     fresh = [suggestion for suggestion in suggestions if suggestion.architecture.key not in known][:wanted]

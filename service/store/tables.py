@@ -17,6 +17,7 @@ from distillation.values import Fidelity
 from hardware.values import Measurement, QuantileName
 from protocol.calibration import CalibrationRecord, PredictedLatency
 from protocol.early_stop import EarlyStop
+from protocol.events import EventKind, Topic
 from protocol.jobs import (
     CurvePoint,
     FailureReason,
@@ -72,8 +73,12 @@ class Study(Table):
     suggester: Mapped[str | None] = mapped_column(default=None)
     suggester_attempt: Mapped[int] = mapped_column(default=0)
     suggester_expires_at: Mapped[datetime | None] = mapped_column(default=None)
+    suggestions: Mapped[int] = mapped_column(default=0)
+    """How often its strategy was asked, and `suggesting_s` how long that took altogether."""
     suggesting_s: Mapped[float] = mapped_column(default=0.0)
-    """What choosing its trials took, all together."""
+    stopped_from: Mapped[StudyState | None] = mapped_column(default=None)
+    """The state to which a stopped study returns."""
+    stopped_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class Trial(Table):
@@ -133,6 +138,8 @@ class Job(Table):
         Index(None, "state", "id"),
         Index(None, "study_id", "state"),
         Index(None, "trial_id"),
+        # SQLite gives no number twice, also after a study was deleted: a late report must not meet another job.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
@@ -224,13 +231,40 @@ class CalibrationRow(Table):
 
 
 class ArtefactRow(Table):
-    """An artefact whose file was verified; the row is written after the file."""
+    """An artefact whose file was verified; the row is written after the file.
+
+    `touched_at` is when somebody last sent it, asked for it in order to name it, or named it: it stays for a while
+    after that. `examined` says that its parts are known, if it is a folder.
+    """
 
     __tablename__ = "artefacts"
+    __table_args__ = (Index(None, "touched_at"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
+    touched_at: Mapped[datetime]
+    examined: Mapped[bool] = mapped_column(default=False)
+
+
+class ArtefactPart(Table):
+    """A file of a folder: it stays as long as the folder does, which the database itself sees to."""
+
+    __tablename__ = "artefact_parts"
+    __table_args__ = (Index(None, "file_id"),)
+
+    folder_id: Mapped[str] = mapped_column(ForeignKey("artefacts.id", ondelete="CASCADE"), primary_key=True)
+    file_id: Mapped[str] = mapped_column(ForeignKey("artefacts.id"), primary_key=True)
+
+
+class Duty(Table):
+    """What one process of the service does at a time; whoever holds it says so until `expires_at`."""
+
+    __tablename__ = "duties"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    holder: Mapped[str]
+    expires_at: Mapped[datetime]
 
 
 class Worker(Table):
@@ -258,3 +292,36 @@ class ReadingRow(Table):
     disturbed: Mapped[bool]
     tolerance: Mapped[float]
     measured_at: Mapped[datetime]
+
+
+class EventRow(Table):
+    """Something that changed; written by the transaction that changed it.
+
+    `number` is given to what was committed, in one transaction after the other: whoever has seen a number has seen all
+    below it. `id` cannot serve for that, as transactions do not end in the order in which they began.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
+    number: Mapped[int | None] = mapped_column(BigInteger, index=True, unique=True)
+    topic: Mapped[Topic]
+    kind: Mapped[EventKind]
+    study: Mapped[str | None] = mapped_column(String(64))
+    """Its name: it may have been deleted since."""
+    trial: Mapped[int | None]
+    created_at: Mapped[datetime]
+
+
+class IdempotencyRow(Table):
+    """An answer that is given again to whoever sends the same request with the same key."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    """Of the request."""
+    status: Mapped[int]
+    answer: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(index=True)

@@ -15,8 +15,12 @@ from service.clock import Clock, utc_now
 from service.errors import StorageFullError, StoreUnavailableError
 from service.store.artefacts import ArtefactRepository
 from service.store.calibrations import CalibrationRepository
+from service.store.duties import DutyRepository
 from service.store.engine import database_name, first_line, open_engine, reading, writing
+from service.store.events import NOW, EventRepository, RecordingSession
+from service.store.idempotency import IdempotencyRepository
 from service.store.jobs import JobRepository
+from service.store.monitoring import MonitoringRepository
 from service.store.studies import StudyRepository
 from service.store.trials import TrialRepository
 from service.store.workers import WorkerRepository
@@ -36,6 +40,10 @@ class UnitOfWork:
         self.workers = WorkerRepository(session)
         self.artefacts = ArtefactRepository(session)
         self.calibrations = CalibrationRepository(session)
+        self.duties = DutyRepository(session)
+        self.monitoring = MonitoringRepository(session)
+        self.events = EventRepository(session)
+        self.idempotency = IdempotencyRepository(session)
 
     @cached_property
     def now(self) -> datetime:
@@ -71,8 +79,11 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
         """A unit of work that is committed at its end, or not at all if the block raises."""
-        with self._translated(), Session(self._writing, expire_on_commit=False) as session, session.begin():
-            yield UnitOfWork(session, self._clock, self._unanswered_at)
+        session = RecordingSession(self._writing, expire_on_commit=False)
+        with self._translated(), session, session.begin():
+            uow = UnitOfWork(session, self._clock, self._unanswered_at)
+            session.info[NOW] = lambda: uow.now
+            yield uow
 
     def close(self) -> None:
         self._engine.dispose()
