@@ -90,6 +90,8 @@ class EvaluationView(View):
     curve: tuple[CurvePoint, ...]
     steps: int
     seconds: float
+    weights: str | None = None
+    """The artefact of the student's weights, where they were kept."""
 
 
 class FinalistView(View):
@@ -248,6 +250,17 @@ class DriftView(View):
     """Whether it is more than a machine may vary by that is left alone."""
 
 
+class WorkerJob(View):
+    """What a worker is busy with, `since` the beginning of this attempt."""
+
+    study: str
+    trial: int | None
+    kind: JobKind
+    attempt: int
+    since: datetime | None
+    progress: Progress | None
+
+
 class WorkerView(View):
     name: str
     kinds: tuple[JobKind, ...]
@@ -256,6 +269,9 @@ class WorkerView(View):
     drifts: tuple[DriftView, ...] = ()
     notes: tuple[str, ...] = ()
     """What people should know: a drift beyond what such a machine may vary by."""
+    alive: bool = False
+    """Whether it was seen lately."""
+    jobs: tuple[WorkerJob, ...] = ()
 
 
 class CreateStudy(BaseModel):

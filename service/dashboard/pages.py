@@ -12,7 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from protocol.metrics import METRICS
 from protocol.views import StudyView
 from service.dashboard.assets import HERE, modules_of, plotly_address
-from service.dashboard.wording import device_time, hypervolume_text, is_over, remaining_time, time_taken
+from service.dashboard.wording import (
+    device_time,
+    hypervolume_text,
+    is_over,
+    metric_text,
+    remaining_time,
+    time_taken,
+)
 from service.errors import NotFoundError
 from service.operations.views import study_view, study_views
 
@@ -44,6 +51,7 @@ _templates.filters |= {
     "remaining": remaining_time,
     "taken": time_taken,
     "volume": hypervolume_text,
+    "metric": metric_text,
 }
 
 
@@ -76,3 +84,8 @@ def missing_page(name: str) -> HTMLResponse:
 
 def _page(template: str, status: int = 200, **values: object) -> HTMLResponse:
     return HTMLResponse(_templates.get_template(template).render(values), status, headers=_HEADERS)
+
+
+def rendered(template: str, status: int = 200, **values: object) -> HTMLResponse:
+    """The page that this template makes, with the headers that every page has."""
+    return _page(template, status, **values)

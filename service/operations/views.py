@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from distillation.values import Fidelity
@@ -19,11 +19,12 @@ from protocol.views import (
     StudyView,
     TrialState,
     TrialView,
+    WorkerJob,
     WorkerView,
 )
 from service.errors import InvalidError
 from service.operations.front import completed, front_hypervolume, front_numbers, view_front
-from service.operations.machines import alive_workers, machine_notes
+from service.operations.machines import ALIVE_S, alive_workers, machine_notes
 from service.operations.paging import Page, decode, page
 from service.operations.readings import drift_note, drifts_of
 from service.operations.remaining import remaining_s
@@ -94,6 +95,19 @@ def _worker_view(uow: UnitOfWork, worker: Worker) -> WorkerView:
         seen_at=worker.seen_at,
         drifts=drifts,
         notes=tuple(drift_note(drift) for drift in drifts if drift.beyond),
+        alive=worker.seen_at >= uow.now - timedelta(seconds=ALIVE_S),
+        jobs=tuple(_worker_job(uow, job) for job in uow.jobs.leased_by(worker.name)),
+    )
+
+
+def _worker_job(uow: UnitOfWork, job: Job) -> WorkerJob:
+    return WorkerJob(
+        study=uow.studies.name(job.study_id),
+        trial=None if job.trial_id is None else uow.trials.get(job.trial_id).number,
+        kind=job.kind,
+        attempt=job.attempt,
+        since=job.leased_at,
+        progress=job.progress,
     )
 
 
