@@ -113,13 +113,18 @@ def select_finalists(supply: Supply) -> Selection:
     return Selection(trials=tuple(supply.ids[place] for place in chosen.places), note=note)
 
 
-def end_search(uow: UnitOfWork, identity: int, attempt: int, budget: Budget, selection: Selection) -> None:
+def end_search(
+    uow: UnitOfWork, identity: int, attempt: int, budget: Budget | None = None, selection: Selection | None = None
+) -> None:
     """Goes on to the selected finalists; a study without any feasible trial fails.
 
-    Nothing happens where the study was extended since it had this budget.
+    Nothing happens where the study was extended since it had this budget. Without a selection the evaluations of the
+    trials decide.
     """
     study = uow.studies.lock(identity)
-    if study.suggester_attempt != attempt or study.state is not StudyState.SEARCHING or study.spec.budget != budget:
+    if study.suggester_attempt != attempt or study.state is not StudyState.SEARCHING:
+        return
+    if budget is not None and study.spec.budget != budget:
         return
     if not start_finalizing(uow, study, selection):
         trials = uow.trials.of(study.id)

@@ -1,6 +1,6 @@
 """Studies searched by `pareto`, from the first suggestion to the last; on both stores."""
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -8,8 +8,10 @@ import pytest
 from optimization import surrogate
 from optimization.pareto_strategy import ParetoStrategy
 from optimization.strategy import Standing, StrategyTrial
+from protocol.changes import ExtendStudy
 from protocol.jobs import JobKind
 from protocol.views import StudyState, TrialState
+from service.operations.lifecycle import extend_study
 from service.operations.supply import insert_suggestions, read_supply, space_of
 from service.suggester import Suggester
 
@@ -170,10 +172,7 @@ def test_what_was_distilled_in_full_reaches_the_strategy_of_an_extended_study(wo
     assert worker.study().state is StudyState.COMPLETED
     finalists = {trial.number: trial for trial in worker.trials() if trial.finalist}
     with store.write() as uow:
-        study = uow.studies.lock(1)
-        budget = study.spec.budget.model_copy(update={"trials": 9})
-        study.spec = study.spec.model_copy(update={"budget": budget})
-        study.state, study.ended_at = StudyState.SEARCHING, None
+        extend_study(uow, "demo", ExtendStudy(trials=9))
     supply = supply_of(worker)
     full = {place + 1: trial.full for place, trial in enumerate(supply.all_trials) if trial.full}
     assert full == {n: {"accuracy": t.finalist.evaluation.selection.value} for n, t in finalists.items()}
@@ -184,3 +183,20 @@ def test_what_was_distilled_in_full_reaches_the_strategy_of_an_extended_study(wo
     assert study.finalists["completed"] >= 3
     assert len([g for g in worker.trials() if g.finalist]) == study.finalists["completed"]
     assert all(trial.state is TrialState.COMPLETED for trial in worker.trials())
+
+
+def test_a_study_that_is_extended_while_its_finalists_are_chosen_goes_on(worker, store):
+    begun(worker, strategy="sobol", budget={"trials": 2, "finalists": 1})
+
+    @contextmanager
+    def guard():
+        yield
+        if worker.study().spec.budget.trials == 2 and worker.study().spent_trials == 2:
+            with store.write() as uow:
+                extend_study(uow, "demo", ExtendStudy(trials=4))
+
+    search(worker, Suggester(store, guard))
+    study = worker.study()
+    assert study.state is StudyState.COMPLETED
+    assert study.trials == {"completed": 4}
+    assert study.finalists == {"completed": 1}
