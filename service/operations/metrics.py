@@ -44,7 +44,7 @@ def pooled_variances(trials: Sequence[tuple[Mapping[str, float], Mapping[str, fl
     """The variances of trials' metrics, with those of latencies pooled over all of them, which are of one profile.
 
     Three processes say little of how much a latency varies, and many trials much: the variance of each latency's
-    logarithm is the geometric mean of all measurements' (METHODS, section 5). One that is larger than `BY_CHANCE` times
+    logarithm is the geometric mean of all measurements'. One that is larger than `BY_CHANCE` times
     that was disturbed, and is left above it by as much.
 
     Args:
