@@ -45,7 +45,7 @@ def pooled_variances(trials: Sequence[tuple[Mapping[str, float], Mapping[str, fl
 
     Three processes say little of how much a latency varies, and many trials much: the variance of each latency's
     logarithm is the geometric mean of all measurements'. One that is larger than `BY_CHANCE` times
-    that was disturbed, and is left above it by as much.
+    that was disturbed, and keeps its own divided by that.
 
     Args:
         trials: metrics and variances of each.
