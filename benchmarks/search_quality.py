@@ -4,141 +4,217 @@ Shows our strategies beside Ax's default, Optuna's TPE, GP and NSGA-II samplers 
 noisy evaluations, on problems whose true front is known:
 
     cost       an invented accuracy that follows cost, an invented device; 128,802 architectures
-    shape      the same device and space, an invented accuracy that ignores cost
-    hat-pi     latencies of HAT's table of a Raspberry Pi 4 (--data), an invented accuracy
-    hat-gpu    the same for a Titan Xp, whose fastest and slowest are nearer to each other
-    docstrings real accuracies of flash distillations of every architecture of a small space (--docstrings FOLDER, made
-               there first; about 250 short distillations), an invented device
+    shape      the same device and space, an accuracy that hardly follows cost (rank correlation 0.2), and a bound of
+               2.5 ms: what is found beyond it is infeasible, and counts as a trial all the same
+    hat-pi     latencies of HAT's table of a Raspberry Pi 4 (--data), an invented accuracy; 7,560 architectures
+    docstrings accuracies of real flash distillations of all 128 architectures of a small space, each made twice (their
+               table is beside this script; --train FOLDER makes it where it was removed), an invented device
+    hat-gpu    as hat-pi for a Titan Xp, whose fastest and slowest are nearer to each other; only where asked for
 
 Hypervolume is that of what the tried architectures are in truth, as a share of the whole true front's, within the
-front's nadir pushed out by a tenth. `cold`: nobody knows a latency. `calibrated`: everybody gets latencies predicted
-from 64 measured ones, whose measuring is counted in no trial but said. `in flight`: so many trials are in work whenever
-one is suggested; their latencies are known by then, as in the service. Optuna may ask again where it repeats itself.
-Ax has three seeds, 40 trials and two problems, so that the run ends. A run that was stopped goes on where it was.
+front's nadir pushed out by a tenth (of latency, within the bound). Three settings:
 
-    python benchmarks/search_quality.py --data DIR --docstrings FOLDER --processes 2
+    cold        nobody knows a latency, one trial at a time
+    in flight   4 or 8 trials are in work whenever one is suggested; their latencies are known, as in the service
+    calibrated  everybody gets latencies predicted from 64 measured ones by the product's model: `pareto` as a
+                predictor, the others as a filter of what lies beyond the reference. The measuring is billed: by
+                --measurement-s and --trial-s, which are assumptions, it costs some trials, which every count includes.
+
+Optuna may ask again where it repeats itself or the filter refuses, 20 times, and is then given a random architecture.
+Ax has three seeds, 40 trials and two problems, cold, so that the run ends; its search for the best point has less
+effort than its own default (optimization/ax_model.py). Seeds are the outer loop and every study is a line of
+results.jsonl, so a run that was stopped goes on where it was, and --show prints what is there at any time.
+
+    python benchmarks/search_quality.py --data DIR --train FOLDER --processes 2
     python benchmarks/search_quality.py --quick
 
-It also prints whether a strategy has at 20 trials what the best peer has at 40.
+Under each table: whether `pareto` has at 20 trials what the best peer has at 40.
+
+Estimated from single runs, not measured: 2.5 hours of one core for the default (a third pareto, a third Optuna's GP
+sampler, a sixth Ax, a sixth the distillations of `docstrings`), so about 75 minutes with two processes on two quiet
+cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
-from cells.ledger import Ledger
-from cells.numbers import mean_and_spread, table
+from cells import docstrings_space
+from cells.ledger import Ledger, Row
+from cells.numbers import mean_and_spread, paired, table
 from cells.peers import CALIBRATED_WITH, OPTUNA, SearchCell, searched
 
 CHECKPOINTS = (10, 20, 40, 60)
 OURS = ("pareto", "evolution", "sobol", "random")
 PEERS = ("random", "ax", *OPTUNA)
 """What the goal is compared with."""
-IN_FLIGHT = (4, 8)
 AX_PROBLEMS, AX_SEEDS, AX_TRIALS = ("cost", "hat-pi"), 3, 40
 EARLY, LATE = 20, 40
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    parallel: int = 1
+    calibrated: bool = False
+
+    @property
+    def name(self) -> str:
+        return "calibrated" if self.calibrated else "cold" if self.parallel == 1 else f"{self.parallel} in flight"
+
+
+SETTINGS = (Setting(), Setting(calibrated=True), Setting(parallel=4), Setting(parallel=8))
+
+
 def main() -> None:
     options = parsed()
-    problems = list(options.problems)
     ledger = Ledger(options.folder / "results.jsonl")
-    settings = [(1, False)] if options.quick else [(1, False), (1, True), *((many, False) for many in IN_FLIGHT)]
-    cells = [
-        cell
-        for name, (parallel, calibrated) in product(problems, settings)
-        for cell in cells_of(options, name, parallel, calibrated)
-    ]
-    ledger.complete({cell.key: cell for cell in cells}, searched, processes=options.processes, name="studies")
-    for name, (parallel, calibrated) in product(problems, settings):
-        show(ledger, cells_of(options, name, parallel, calibrated), name, parallel, calibrated)
+    parts = list(product(options.problems, options.settings))
+    cells = [cell for name, setting in parts for cell in cells_of(options, name, setting)]
+    if not options.show:
+        complete(ledger, options, [cell for cell in cells if cell.problem != "docstrings"])
+        if "docstrings" in options.problems:  # last: its distillations take long
+            train_docstrings(options)
+            complete(ledger, options, [cell for cell in cells if cell.problem == "docstrings"])
+    for name, setting in parts:
+        found = [(cell, ledger[cell.key]) for cell in cells_of(options, name, setting) if cell.key in ledger]
+        if found:
+            show(found, name, setting, bill=billed(options) if setting.calibrated else 0)
 
 
-def cells_of(options: argparse.Namespace, name: str, parallel: int, calibrated: bool) -> list[SearchCell]:
-    place = options.docstrings if name == "docstrings" else options.data
+def complete(ledger: Ledger, options: argparse.Namespace, cells: Sequence[SearchCell]) -> None:
+    """Runs what is not there yet; of every seed all, before the next seed."""
+    ordered = {cell.key: cell for cell in sorted(cells, key=lambda cell: cell.seed)}
+    ledger.complete(ordered, searched, processes=options.processes, name="studies")
+
+
+def train_docstrings(options: argparse.Namespace) -> None:
+    from cells.docstrings_training import train  # imports torch and transformers, which no other part needs
+
+    train(options.train, processes=options.processes)
+
+
+def cells_of(options: argparse.Namespace, name: str, setting: Setting) -> list[SearchCell]:
     cells = []
     for peer in options.peers:
         seeds, trials = options.seeds, options.trials
         if peer == "ax":
-            if name not in AX_PROBLEMS or parallel > 1 or calibrated:
+            if name not in AX_PROBLEMS or setting != Setting():
                 continue
             seeds, trials = min(seeds, AX_SEEDS), min(trials, AX_TRIALS)
         cells += [
             SearchCell(
                 problem=name,
-                data=place,
+                data=options.data,
                 peer=peer,
                 seed=seed,
                 trials=trials,
-                parallel=parallel,
-                calibrated=calibrated,
+                parallel=setting.parallel,
+                calibrated=setting.calibrated,
             )
             for seed in range(seeds)
         ]
     return cells
 
 
-def show(ledger: Ledger, cells: Sequence[SearchCell], name: str, parallel: int, calibrated: bool) -> None:
-    kind = f"calibrated with {CALIBRATED_WITH} latencies" if calibrated else "cold"
-    print(f"\n## {name}, {kind}, {parallel} in flight\n")
-    rows, means = [], {}
-    for peer in dict.fromkeys(cell.peer for cell in cells):
-        found = [ledger[cell.key] for cell in cells if cell.peer == peer]
-        longest = len(found[0]["volumes"])
-        shown = []
-        for count in CHECKPOINTS:
-            values = [row["volumes"][count - 1] for row in found] if count <= longest else []
-            means[peer, count] = statistics.fmean(values) if values else None
-            shown.append(mean_and_spread(values) if values else "")
-        seconds = [each for row in found for each in row["seconds"]]
-        others = sorted({by for row in found for by in row["chosen_by"]} - {peer, "sobol"})
-        rows.append([peer, str(len(found)), *shown, f"{statistics.median(seconds):.2f}", "; ".join(others)])
-    header = ["strategy", "seeds", *(f"{count} trials" for count in CHECKPOINTS), "median s", "fell back to"]
-    print(table(header, rows))
-    late = {peer: means.get((peer, LATE)) for peer in PEERS}
-    known = {peer: value for peer, value in late.items() if value is not None}
-    early = means.get(("pareto", EARLY))
-    if known and early is not None:
-        best = max(known, key=known.__getitem__)
-        verdict = "reached" if early >= known[best] else "missed"
-        print(f"\npareto at {EARLY}: {early:.3f}; the best peer at {LATE}, {best}: {known[best]:.3f}: {verdict}")
+def billed(options: argparse.Namespace) -> int:
+    """Trials that a calibration costs."""
+    return math.ceil(CALIBRATED_WITH * options.measurement_s / options.trial_s)
+
+
+def show(found: Sequence[tuple[SearchCell, Row]], name: str, setting: Setting, bill: int) -> None:
+    print(f"\n## {name}, {setting.name}\n")
+    if setting.calibrated:
+        print(f"{CALIBRATED_WITH} measured latencies count as the first {bill} trials.\n")
+    rows = []
+    by_peer = {
+        peer: {cell.seed: row for cell, row in found if cell.peer == peer}
+        for peer in dict.fromkeys(cell.peer for cell, _ in found)
+    }
+    for peer, studies in by_peer.items():
+        values = [volumes(studies, count - bill) for count in CHECKPOINTS]
+        seconds = [each for row in studies.values() for each in row["seconds"]]
+        others = sorted({by for row in studies.values() for by in row["chosen_by"]} - {peer, "sobol"})
+        rows.append(
+            [
+                peer,
+                str(len(studies)),
+                *(mean_and_spread(list(each.values())) if each else "" for each in values),
+                f"{statistics.median(seconds):.2f}",
+                str(sum(row["infeasible"] for row in studies.values())),
+                "; ".join(others),
+            ]
+        )
+    shown = [f"{count} trials" for count in CHECKPOINTS]
+    print(table(["strategy", "seeds", *shown, "median s", "infeasible", "also chosen by"], rows))
+    late = {peer: volumes(by_peer[peer], LATE - bill) for peer in PEERS if peer in by_peer}
+    late = {peer: each for peer, each in late.items() if each}
+    early = volumes(by_peer.get("pareto", {}), EARLY - bill)
+    if late and early:
+        print(f"\n{verdict(early, late)}")
+
+
+def volumes(studies: dict[int, Row], count: int) -> dict[int, float]:
+    """Hypervolume of each seed after so many trials; nothing where a study is shorter."""
+    if count < 1:
+        return {}
+    return {seed: row["volumes"][count - 1] for seed, row in studies.items() if len(row["volumes"]) >= count}
+
+
+def verdict(early: dict[int, float], late: dict[str, dict[int, float]]) -> str:
+    best = max(late, key=lambda peer: statistics.fmean(late[peer].values()))
+    ours, theirs = statistics.fmean(early.values()), statistics.fmean(late[best].values())
+    both = sorted(early.keys() & late[best].keys())
+    difference = paired([early[seed] for seed in both], [late[best][seed] for seed in both]) if both else ""
+    return (
+        f"pareto at {EARLY}: {ours:.3f}; the best peer at {LATE}, {best}: {theirs:.3f}; "
+        f"{'reached' if ours >= theirs else 'missed'}, {difference} over {len(both)} seeds"
+    )
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder that has hat_latency/*.csv")
-    parser.add_argument("--docstrings", type=Path, help="keeps data, teacher and distillations of that problem")
+    parser.add_argument("--train", type=Path, help="keeps data, teacher and distillations of `docstrings`")
     parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks/search_quality"), help="keeps all")
     parser.add_argument("--problems", nargs="+", default=None)
     parser.add_argument("--peers", nargs="+", default=[*OURS, "ax", *OPTUNA])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=CHECKPOINTS[-1])
+    parser.add_argument("--measurement-s", type=float, default=10.0, help="assumed of one calibration measurement")
+    parser.add_argument("--trial-s", type=float, default=600.0, help="assumed of one flash distillation")
     parser.add_argument("--processes", type=int, default=1, help="of one thread each")
-    parser.add_argument("--quick", action="store_true", help="one seed, 20 trials, no Ax, two invented problems")
+    parser.add_argument("--show", action="store_true", help="print what is there and run nothing")
+    parser.add_argument("--quick", action="store_true", help="one seed, 20 trials, cold, no Ax, two invented problems")
     options = parser.parse_args()
+    options.settings = SETTINGS
     if find_spec("optuna") is None:
         print("Optuna is not installed (extra `bench`): its samplers are left out")
         options.peers = [peer for peer in options.peers if peer not in OPTUNA]
     if options.quick:
         options.seeds, options.trials, options.problems = 1, 20, options.problems or ["cost", "shape"]
         options.peers = [peer for peer in options.peers if peer != "ax"]
-    known = ["cost", "shape"]
-    known += ["hat-pi", "hat-gpu"] if options.data else []
-    known += ["docstrings"] if options.docstrings else []
-    options.problems = options.problems or known
+        options.settings = SETTINGS[:1]
+    known_problems(parser, options)
+    return options
+
+
+def known_problems(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Fills `problems` in, or refuses those that cannot be had."""
+    has_table = docstrings_space.TABLE.is_file()
+    default = ["cost", "shape", *(["hat-pi"] if options.data else [])]
+    default += ["docstrings"] if has_table or options.train else []
+    known = [*default, *(["hat-gpu"] if options.data else [])]
+    options.problems = options.problems or default
     missing = [name for name in options.problems if name not in known]
     if missing:
-        parser.error(f"{', '.join(missing)}: unknown, or --data or --docstrings is missing")
-    if options.docstrings and "docstrings" in options.problems:
-        from cells.docstrings_space import train
-
-        train(options.docstrings, processes=options.processes)
-    return options
+        parser.error(f"{', '.join(missing)}: unknown, or --data or --train is missing")
 
 
 if __name__ == "__main__":

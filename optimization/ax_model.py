@@ -35,10 +35,11 @@ nearest valid architecture anyway."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A row of the space, with the posterior mean of every modelled metric there."""
+    """A row of the space, with the posterior mean and standard deviation of every modelled metric there."""
 
     row: int
     predicted: Mapping[str, float]
+    deviations: Mapping[str, float]
 
 
 def propose(
@@ -66,7 +67,11 @@ def propose(
         rows = _distinct_rows(coordinates, points, free)
         beliefs = client.predict([_parameters(coordinates, row) for row in rows])
     return [
-        Proposal(row=row, predicted={name: float(belief[metric.alias][0]) for name, metric in metrics.items()})
+        Proposal(
+            row=row,
+            predicted={name: float(belief[metric.alias][0]) for name, metric in metrics.items()},
+            deviations={name: float(belief[metric.alias][1]) for name, metric in metrics.items()},
+        )
         for row, belief in zip(rows, beliefs, strict=True)
     ]
 

@@ -46,9 +46,14 @@ class AxStrategy:
             logger.warning("Ax made no proposal (%s); taking Sobol points instead", reason)
             logger.debug("Ax failed", exc_info=error)
             suggestions = SobolStrategy().suggest(study, trials, count)
-            return [replace(suggestion, strategy=f"sobol (ax: {reason})") for suggestion in suggestions]
+            return [replace(one, strategy=f"sobol (ax: {reason})", fallback=reason) for one in suggestions]
         return [
-            Suggestion(architecture=study.space.architecture(proposal.row), strategy="ax", predicted=proposal.predicted)
+            Suggestion(
+                architecture=study.space.architecture(proposal.row),
+                strategy="ax",
+                predicted=proposal.predicted,
+                deviations=proposal.deviations,
+            )
             for proposal in proposals
         ]
 

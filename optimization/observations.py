@@ -18,6 +18,10 @@ Values = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
 
+FEWEST_FULL = 3
+"""Values of full fidelity from which it is worth modelling both."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:
     """Values of one metric, from every trial that has one, whatever became of it.

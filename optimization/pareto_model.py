@@ -55,15 +55,21 @@ class ParetoModel:
     def belief(self, metric: str, rows: Rows) -> Belief:
         return self._surrogates[metric].belief(rows)
 
-    def expected(self, rows: Rows) -> dict[str, Values]:
-        """The median of every modelled metric in its own unit, each (rows,)."""
-        found: dict[str, Values] = {}
+    def expected(self, rows: Rows) -> dict[str, tuple[Values, Values]]:
+        """The median of every modelled metric in its own unit, and its standard deviation, each (rows,).
+
+        That of a metric modelled by its logarithm is its median times the logarithm's (delta method).
+        """
+        found: dict[str, tuple[Values, Values]] = {}
         for metric in self._surrogates:
             if is_known(metric):
-                found[metric] = known_values(self._study.space, metric, rows)
-            else:
-                mean = self.belief(metric, rows).mean
-                found[metric] = (mean.exp() if self.logarithmic[metric] else mean).numpy()
+                found[metric] = known_values(self._study.space, metric, rows), np.zeros(len(rows))
+                continue
+            belief = self.belief(metric, rows)
+            median = belief.mean.exp() if self.logarithmic[metric] else belief.mean
+            unit = median if self.logarithmic[metric] else torch.ones_like(median)
+            deviation = unit * belief.covariance.diagonal().clamp_min(0.0).sqrt()
+            found[metric] = median.numpy(), deviation.numpy()
         return found
 
     def log_feasible(self, rows: Rows) -> Tensor:

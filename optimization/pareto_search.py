@@ -58,6 +58,7 @@ class Proposal:
     row: int
     acquisition: float
     predicted: Mapping[str, float]
+    deviations: Mapping[str, float]
     late: bool
 
 
@@ -84,7 +85,8 @@ def propose(
         Proposal(
             row=choice.row,
             acquisition=choice.value,
-            predicted={name: float(values[place]) for name, values in expected.items()},
+            predicted={name: float(values[place]) for name, (values, _) in expected.items()},
+            deviations={name: float(deviations[place]) for name, (_, deviations) in expected.items()},
             late=choice.late,
         )
         for place, choice in enumerate(chosen)

@@ -53,18 +53,26 @@ class ParetoStrategy:
             reason = _reason(error)
             logger.warning("the model made no proposal (%s); evolving the front instead", reason)
             logger.debug("the model failed", exc_info=error)
+            suggestions = EvolutionStrategy().suggest(study, trials, count)
             return [
-                replace(suggestion, strategy=f"{suggestion.strategy} (pareto: {reason})", seconds=deadline.passed_s)
-                for suggestion in EvolutionStrategy().suggest(study, trials, count)
+                replace(
+                    suggestion,
+                    strategy=f"{suggestion.strategy} (pareto: {reason})",
+                    seconds=deadline.passed_s,
+                    fallback=reason,
+                )
+                for suggestion in suggestions
             ]
         return [
             Suggestion(
                 architecture=study.space.architecture(proposal.row),
                 strategy=f"pareto (in haste: {deadline.reason})" if proposal.late else "pareto",
                 predicted=proposal.predicted,
+                deviations=proposal.deviations,
                 acquisition=proposal.acquisition,
                 observations=observations,
                 seconds=deadline.passed_s,
+                fallback=deadline.reason if proposal.late else None,
             )
             for proposal in proposals
         ]

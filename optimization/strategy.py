@@ -82,17 +82,22 @@ class Suggestion:
     Args:
         strategy: what chose it.
         predicted: the metrics that a model expects, if one was asked.
+        deviations: how uncertain it is of them: standard deviations in the metrics' own units.
         acquisition: what the model expects of trying it, as the logarithm of the hypervolume gained.
         observations: how many values of each metric the model had.
-        seconds: what choosing it took; no part of what is chosen, so suggestions are compared without it.
+        seconds: what choosing it took, with those that were chosen at once; no part of what is chosen, so suggestions
+            are compared without it.
+        fallback: why it was not chosen as the strategy would, past its deadline for instance.
     """
 
     architecture: Architecture
     strategy: str
     predicted: Mapping[str, float] = field(default_factory=dict)
+    deviations: Mapping[str, float] = field(default_factory=dict)
     acquisition: float | None = None
     observations: Mapping[str, int] = field(default_factory=dict)
     seconds: float | None = field(default=None, compare=False)
+    fallback: str | None = None
 
 
 class Strategy(Protocol):

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimization.features import Features, Rows
-from optimization.observations import Observations, Values
+from optimization.observations import FEWEST_FULL, Observations, Values
 from optimization.quiet import quiet
 
 with quiet():
@@ -46,9 +46,6 @@ GROWTH = 1.1
 MOST_REMEMBERED = 64
 
 MOST_ITERATIONS = 75
-
-FEWEST_FULL = 3
-"""Values of full fidelity from which it is worth modelling both."""
 
 DOUBT = 3.0
 """Observations that a predictor's own deviations weigh as much as."""

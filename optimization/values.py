@@ -20,6 +20,11 @@ class StrategyName(StrEnum):
     EVOLUTION = "evolution"
     PARETO = "pareto"
 
+    @property
+    def is_informed(self) -> bool:
+        """Whether it makes use of predictors and of earlier studies."""
+        return self is StrategyName.PARETO
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:

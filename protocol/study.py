@@ -321,6 +321,7 @@ class ExternalSpec(Strict):
 class StudySpec(Strict):
     """One search. Only teacher and task have no default.
 
+    `sources` are earlier studies of the same space, on another device or task, from which the strategy learns.
     With `early_stopping`, a distillation whose result would be dominated even at best is ended early. Workers turn to
     the study of the highest `priority` first, and among equals share themselves out. Trials of an `external` study are
     evaluated by whoever asks for them, who tells their metrics: it has no teacher and no task.
@@ -339,6 +340,7 @@ class StudySpec(Strict):
     budget: Budget = Budget()
     baselines: dict[str, Shape] = Field(default_factory=dict)
     strategy: StrategyName = StrategyName.AX
+    sources: tuple[Name, ...] = ()
     early_stopping: bool = False
     external: Annotated[ExternalSpec | None, BeforeValidator(_external)] = None
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
@@ -368,6 +370,7 @@ class StudySpec(Strict):
         else:
             self._check_metrics(names)
         check_schedule(self.distillation, self.task)
+        self._check_sources()
         self._check_space()
         return self
 
@@ -396,6 +399,18 @@ class StudySpec(Strict):
         for key, is_given in given.items():
             if is_given:
                 raise ValueError(f"{key}: says nothing of an external study, whose trials somebody else evaluates")
+
+    def _check_sources(self) -> None:
+        for place, name in enumerate(self.sources):
+            if name == self.name:
+                raise ValueError(f"sources.{place}: {name!r} is this study itself: name earlier ones")
+            if name in self.sources[:place]:
+                raise ValueError(f"sources.{place}: {name!r} is named twice")
+        if self.sources and not self.strategy.is_informed:
+            informed = " or ".join(each for each in StrategyName if each.is_informed)
+            raise ValueError(
+                f"sources: strategy {self.strategy} does not learn from them; write `strategy: {informed}`"
+            )
 
     def _check_space(self) -> None:
         try:

@@ -13,6 +13,7 @@ from protocol.calibration import LatencyPreview, PredictedLatency
 from protocol.early_stop import EarlyStop
 from protocol.jobs import AttemptEnd, CurvePoint, FailureReason, Grant, JobKind, JobState, Prepared, Progress, Score
 from protocol.study import StudySpec
+from protocol.suggestion import SuggestionRecord
 from protocol.targets import AnyTarget
 from search_space import Architecture
 
@@ -124,6 +125,8 @@ class TrialView(View):
     ended_at: datetime | None
     predicted: PredictedLatency | None = None
     """What a calibration of the target said before it was measured; None without one."""
+    suggestion: SuggestionRecord | None = None
+    """Why it was suggested; None of a baseline."""
     early_stop: EarlyStop | None = None
     """Also of a trial that was completed because it was faster than the decision."""
 
@@ -243,6 +246,8 @@ class StudyView(View):
     """Of the machines that all its latencies are from; None until the first was measured."""
     machines: tuple[str, ...] = ()
     """What people should know of the machines that measure it: that none is there, or that some are left out."""
+    suggesting_s: float = 0.0
+    """What choosing its trials took so far."""
     saved_steps: int = 0
     """Steps of distillation that early stopping left out."""
     device_seconds: dict[str, float] = {}

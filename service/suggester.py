@@ -25,6 +25,7 @@ from protocol.views import StudyState
 from search_space import SearchSpace
 from service.early_stops import EarlyStops, Guard
 from service.errors import StoreUnavailableError
+from service.operations.calibrations import Known
 from service.operations.supply import (
     Supply,
     end_search,
@@ -32,6 +33,7 @@ from service.operations.supply import (
     has_need,
     insert_suggestions,
     read_supply,
+    select_finalists,
     space_of,
 )
 from service.settings import Settings
@@ -93,6 +95,7 @@ class Suggester:
         self._guard = guard
         self._name = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._spaces: dict[_Started, SearchSpace] = {}
+        self._known: dict[_Started, Known] = {}
         self._early_stops = EarlyStops(store, guard)
 
     def step(self) -> bool:
@@ -104,6 +107,7 @@ class Suggester:
             strategies = {study.spec.strategy for study in coming}
             kept = {(study.id, study.created_at) for study in coming} & self._spaces.keys()
         self._spaces = {started: self._spaces[started] for started in kept}
+        self._known = {started: self._known[started] for started in kept & self._known.keys()}
         if not needy:
             self._warm_up(strategies)
         served = [self._supply(identity) for identity in needy]
@@ -120,8 +124,7 @@ class Suggester:
     def _supply_leased(self, identity: int, attempt: int) -> bool:
         name, supply = self._read(identity)
         if supply.ended:
-            with self._store.write() as uow:
-                end_search(uow, identity, attempt)
+            self._end(identity, attempt, supply)
             return True
         if not supply.count:
             return False
@@ -139,7 +142,14 @@ class Suggester:
             took_s = time.perf_counter() - began_s
         with self._store.write() as uow:
             uow.studies.suggested(identity, took_s)
-            return insert_suggestions(uow, identity, attempt, suggestions) > 0
+            return insert_suggestions(uow, identity, attempt, suggestions, took_s) > 0
+
+    def _end(self, identity: int, attempt: int, supply: Supply) -> None:
+        """Ends the search; choosing finalists takes seconds, so it is done before the transaction that begins them."""
+        with self._guard():
+            selection = select_finalists(supply)
+        with self._store.write() as uow:
+            end_search(uow, identity, attempt, supply.budget, selection)
 
     def _read(self, identity: int) -> tuple[StrategyName, Supply]:
         with self._store.read() as uow:
@@ -147,7 +157,8 @@ class Suggester:
             started = (study.id, study.created_at)
             if started not in self._spaces:
                 self._spaces[started] = space_of(study)
-            return study.spec.strategy, read_supply(uow, study, self._spaces[started])
+            known = self._known.setdefault(started, {})
+            return study.spec.strategy, read_supply(uow, study, self._spaces[started], known)
 
     @contextmanager
     def _kept(self, identity: int, attempt: int) -> Iterator[None]:

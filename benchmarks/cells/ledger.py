@@ -34,6 +34,9 @@ class Ledger:
     def __getitem__(self, key: str) -> Row:
         return self._rows[key]
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._rows
+
     def once(self, key: str, work: Callable[[], Row]) -> Row:
         """The row of this key; the work is done here and now unless it was done before."""
         if key not in self._rows:

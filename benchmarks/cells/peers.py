@@ -12,13 +12,15 @@ import numpy.typing as npt
 from cells.ledger import Row
 from cells.search import OBJECTIVES, Problem, problem
 
-from optimization.features import Features
+from hardware.fitting import fit_latency
+from optimization.pareto_strategy import ParetoStrategy
 from optimization.pool import nearest
 from optimization.registry import strategy
 from optimization.strategy import Standing, StrategyTrial
 from optimization.untried import untried
 from optimization.values import StrategyName
 from search_space import SearchSpace
+from search_space.latency_features import features_of
 
 OURS = tuple(str(name) for name in StrategyName)
 OPTUNA = ("optuna-tpe", "optuna-gp", "optuna-nsga2")
@@ -29,8 +31,11 @@ CALIBRATED_WITH = 64
 ASKED_AGAIN = 20
 """Times that a peer may propose something else than what it has tried, or what a filter refuses."""
 
+PATIENCE_S = 3600.0
+
 Values = npt.NDArray[np.float64]
-Next = Callable[[Sequence[StrategyTrial]], StrategyTrial]
+Asked = Callable[[Sequence[StrategyTrial]], tuple[int, str]]
+"""Row of the next architecture to try, and what chose it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,7 @@ class SearchCell:
     """One study of so many trials, of which `parallel` are in work at any time.
 
     `calibrated`: everybody gets latencies of all architectures, predicted from `CALIBRATED_WITH` that were measured:
-    ours as a predictor, Optuna as a filter of what lies beyond the reference.
+    `pareto` as a predictor, all others as a filter of what lies beyond the reference (the bound, where there is one).
     """
 
     problem: str
@@ -59,7 +64,10 @@ def searched(cell: SearchCell) -> Row:
     """Normalised hypervolume after each trial, the seconds of each suggestion, and the strategies that chose."""
     one = problem(cell.problem, cell.data)
     table = Calibrated(one, cell.seed) if cell.calibrated else None
-    asked = _optuna(one, cell, table) if cell.peer in OPTUNA else _ours(one, cell, table)
+    if cell.peer in OPTUNA:
+        asked = _optuna(one, cell, table)
+    else:
+        asked = _ours(one, cell, table) if cell.peer == "pareto" else _filtered(one, cell, table)
     trials: list[StrategyTrial] = []
     rows: list[int] = []
     seconds: list[float] = []
@@ -76,6 +84,7 @@ def searched(cell: SearchCell) -> Row:
     volumes = [round(one.volume(rows[:count]) / one.most, 5) for count in range(1, cell.trials + 1)]
     return {
         "volumes": volumes,
+        "infeasible": sum(trial.standing is Standing.INFEASIBLE for trial in trials),
         "seconds": seconds,
         "chosen_by": sorted(set(names)),
         "duplicates": len(rows) - len(set(rows)),
@@ -83,31 +92,22 @@ def searched(cell: SearchCell) -> Row:
 
 
 class Calibrated:
-    """Latencies of all architectures by a quadratic ridge in the logarithms, fitted to some measured ones."""
+    """Latencies of all architectures as the product predicts them from some measured ones."""
 
     def __init__(self, one: Problem, seed: int) -> None:
-        features = Features(one.space)
-        generator = np.random.default_rng([seed, 1])
-        rows = one.space.sample_rows(CALIBRATED_WITH, generator)
-        measured = np.log([one.evaluated(int(row), seed + 1000).metrics["latency_p50"] for row in rows])
-        points = _products(features.of(rows))
-        inner = points.T @ points + 1e-3 * np.eye(points.shape[1])
-        weights = np.linalg.solve(inner, points.T @ measured)
-        leverage = np.einsum("ij,jk,ik->i", points, np.linalg.inv(inner), points)
-        left_out = (measured - points @ weights) / np.clip(1 - leverage, 0.05, None)
-        self._means = np.concatenate(
-            [_products(features.of(part)) @ weights for part in np.array_split(np.arange(one.space.size), 32)]
-        )
-        self._deviation = float(np.sqrt(np.mean(left_out**2)))
+        rows = one.space.sample_rows(CALIBRATED_WITH, np.random.default_rng([seed, 1]))
+        measured = [one.latency(int(row), seed + 1000) for row in rows]
+        features = features_of([one.space.architecture(int(row)) for row in rows], batch=1, length=128)
+        self._means, self._deviations = fit_latency(features, measured, length=128, seed=seed).model.predict(one.space)
 
     def predict(self, space: SearchSpace) -> tuple[Values, Values]:
-        return self._means, np.full(space.size, self._deviation)
+        del space  # the problem's own
+        return self._means, self._deviations
 
-
-def _products(points: Values) -> Values:
-    width = points.shape[1]
-    products = [points[:, i] * points[:, j] for i in range(width) for j in range(i, width)]
-    return np.stack([np.ones(len(points)), *points.T, *products], axis=1)
+    def refuses(self, one: Problem) -> npt.NDArray[np.bool_]:
+        """Rows whose predicted latency is beyond the reference."""
+        refused: npt.NDArray[np.bool_] = np.exp(self._means) > one.reference["latency_p50"]
+        return refused
 
 
 def _begun(trial: StrategyTrial) -> StrategyTrial:
@@ -121,10 +121,9 @@ def _begun(trial: StrategyTrial) -> StrategyTrial:
     )
 
 
-def _ours(
-    one: Problem, cell: SearchCell, table: Calibrated | None
-) -> Callable[[Sequence[StrategyTrial]], tuple[int, str]]:
-    chooser = strategy(cell.peer)
+def _ours(one: Problem, cell: SearchCell, table: Calibrated | None) -> Asked:
+    # What is found must not depend on how busy the machine is; how long it takes is another benchmark.
+    chooser = ParetoStrategy(deadline_s=PATIENCE_S) if cell.peer == "pareto" else strategy(cell.peer)
     study = one.study(cell.seed)
     if table is not None:
         study = replace(study, predictors={"latency_p50": table})
@@ -139,15 +138,32 @@ def _ours(
     return asked
 
 
-def _optuna(
-    one: Problem, cell: SearchCell, table: Calibrated | None
-) -> Callable[[Sequence[StrategyTrial]], tuple[int, str]]:
+def _filtered(one: Problem, cell: SearchCell, table: Calibrated | None) -> Asked:
+    """One that has no use for a predictor: what the table refuses is as if it had been tried in vain."""
+    chosen = _ours(one, cell, None)
+    if table is None:
+        return chosen
+    refuses = table.refuses(one)
+    refused: list[StrategyTrial] = []
+
+    def asked(trials: Sequence[StrategyTrial]) -> tuple[int, str]:
+        while True:
+            row, name = chosen([*trials, *refused])
+            if not refuses[row]:
+                return row, name
+            refused.append(StrategyTrial(architecture=one.space.architecture(row), standing=Standing.FAILED))
+
+    return asked
+
+
+def _optuna(one: Problem, cell: SearchCell, table: Calibrated | None) -> Asked:
+    """A bound is a constraint to it; of a trial beyond one it is told the accuracy all the same, as it wants values."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     samplers = {
-        "optuna-tpe": lambda: optuna.samplers.TPESampler(seed=cell.seed, constant_liar=cell.parallel > 1),
-        "optuna-gp": lambda: optuna.samplers.GPSampler(seed=cell.seed, deterministic_objective=False),
+        "optuna-tpe": lambda: optuna.samplers.TPESampler(seed=cell.seed),
+        "optuna-gp": lambda: optuna.samplers.GPSampler(seed=cell.seed),
         # Its default of 50 would be random search up to the fiftieth trial.
         "optuna-nsga2": lambda: optuna.samplers.NSGAIISampler(seed=cell.seed, population_size=16),
     }
@@ -156,33 +172,40 @@ def _optuna(
     space = one.space
     values = {name: sorted(set(space.columns[name].tolist())) for name in space.names}
     asked_for: list[tuple[optuna.Trial, int]] = []
-    told: dict[int, list[float]] = {}
-    predicted = None if table is None else np.exp(table.predict(space)[0])
+    told: dict[int, tuple[float, float]] = {}
+    refuses = np.zeros(space.size, dtype=np.bool_) if table is None else table.refuses(one)
     generator = np.random.default_rng([cell.seed, 2])
 
-    def tell(trials: Sequence[StrategyTrial]) -> None:
-        for (trial, row), result in zip(asked_for, trials, strict=True):
-            if result.standing is Standing.COMPLETED and row not in told:
-                told[row] = [result.metrics[objective.metric] for objective in OBJECTIVES]
-                peer.tell(trial, told[row])
+    def finish(trial: optuna.Trial, row: int) -> None:
+        accuracy, latency = told[row]
+        if one.bound is not None:
+            trial.set_constraint("latency_p50", latency - one.bound)
+        peer.tell(trial, [accuracy, latency])
+
+    def proposed() -> tuple[optuna.Trial, int]:
+        trial = peer.ask()
+        point = [values[name][trial.suggest_int(name, 0, len(values[name]) - 1)] for name in space.names]
+        return trial, int(nearest(space, np.array([point]))[0])
 
     def asked(trials: Sequence[StrategyTrial]) -> tuple[int, str]:
-        tell(trials)
+        for (trial, row), result in zip(asked_for, trials, strict=True):
+            if result.standing is not Standing.PENDING and row not in told:
+                told[row] = one.accuracy(row, cell.seed), result.metrics["latency_p50"]
+                finish(trial, row)
         tried = {row for _, row in asked_for}
         for _ in range(ASKED_AGAIN):
-            trial = peer.ask()
-            point = [values[name][trial.suggest_int(name, 0, len(values[name]) - 1)] for name in space.names]
-            row = int(nearest(space, np.array([point]))[0])
-            refused = predicted is not None and predicted[row] > one.reference["latency_p50"]
-            if row not in tried and not refused:
+            trial, row = proposed()
+            if row not in tried and not refuses[row]:
                 break
             if row in told:
-                peer.tell(trial, told[row])
+                finish(trial, row)
             else:
                 peer.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
-            row = int(generator.choice(np.flatnonzero(untried(space, trials))))
-            trial = peer.ask()
+            left = untried(space, trials)
+            drawn = int(generator.choice(np.flatnonzero(left & ~refuses if (left & ~refuses).any() else left)))
+            peer.enqueue_trial({name: values[name].index(int(space.columns[name][drawn])) for name in space.names})
+            trial, row = proposed()
         asked_for.append((trial, row))
         return row, cell.peer
 

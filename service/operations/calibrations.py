@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from protocol.mistakes import cut
 from protocol.study import FEWEST_CALIBRATED, StudySpec
 from search_space import Architecture, SearchSpace, SearchSpaceError
 from search_space.design import design, space_key
+from search_space.latency_features import Floats
 from search_space.latency_model import LatencyModel
 from service.errors import InvalidError, NotFoundError
 from service.operations.preview import latency_previews, serves
@@ -83,12 +85,43 @@ def sample_of(spec: StudySpec, space: SearchSpace) -> tuple[tuple[Architecture, 
     return tuple(space.architectures(design(space, spec.budget.calibration, spec.seed))), space_key(space)
 
 
-def predictors(uow: UnitOfWork, study: Study, space: SearchSpace) -> dict[str, LatencyModel]:
+class OfSpace:
+    """What a model says of every architecture of one space, asked once: there may be millions."""
+
+    def __init__(self, quantile: QuantileName, model: LatencyModel, space: SearchSpace) -> None:
+        self.quantile = quantile
+        self._model = model
+        self._space = space
+
+    def predict(self, space: SearchSpace) -> tuple[Floats, Floats]:
+        """As `LatencyModel.predict`."""
+        return self._told if space is self._space else self._model.predict(space)
+
+    @cached_property
+    def _told(self) -> tuple[Floats, Floats]:
+        return self._model.predict(self._space)
+
+
+Known = dict[str, OfSpace | None]
+"""By the calibration's id, what it says of a study's space; None where it does not serve it."""
+
+
+def predictors(uow: UnitOfWork, study: Study, space: SearchSpace, known: Known | None = None) -> dict[str, OfSpace]:
     """By the name of its metric, the newest model that says how long each architecture of the space takes; a strategy
     may ask it. Empty where nothing was calibrated for the study.
+
+    `known` is filled with what was found out: whether a model covers the space takes as long as to go through that.
     """
-    models = ((record.quantile, record.model) for _, record in _of_study(uow, study))
-    return {f"latency_{quantile}": model for quantile, model in _first(models, space)}
+    known = {} if known is None else known
+    for row in _rows_of(uow, study):
+        if row.id not in known:
+            record = row.record
+            is_served = serves(record, study.spec, prepared(study).head.kind) and record.model.covers(space)
+            known[row.id] = OfSpace(record.quantile, record.model, space) if is_served else None
+        found = known[row.id]
+        if found is not None:
+            return {f"latency_{found.quantile}": found}
+    return {}
 
 
 def predicted_latency(uow: UnitOfWork, study: Study, architecture: Architecture) -> PredictedLatency | None:
@@ -115,20 +148,14 @@ def preview_latencies(uow: UnitOfWork, spec: StudySpec, space: SearchSpace) -> t
 
 def _of_study(uow: UnitOfWork, study: Study) -> Iterator[tuple[str, CalibrationRecord]]:
     """The calibrations of the study's target, on the machine that measured its references, the newest first."""
-    references = uow.studies.references(study.id)
-    if not references:
-        return
     facts: Prepared = prepared(study)
-    hardware_key = references[-1].measurement.hardware_key
-    for row in uow.calibrations.of(study.spec.target.key, hardware_key):
+    for row in _rows_of(uow, study):
         if serves(row.record, study.spec, facts.head.kind):
             yield row.id, row.record
 
 
-def _first(
-    models: Iterator[tuple[QuantileName, LatencyModel]], space: SearchSpace
-) -> Iterator[tuple[QuantileName, LatencyModel]]:
-    for quantile, model in models:
-        if model.covers(space):
-            yield quantile, model
-            return
+def _rows_of(uow: UnitOfWork, study: Study) -> Sequence[CalibrationRow]:
+    references = uow.studies.references(study.id)
+    if not references:
+        return ()
+    return uow.calibrations.of(study.spec.target.key, references[-1].measurement.hardware_key)

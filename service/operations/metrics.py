@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
 from hardware.values import Measurement, Quantile
 from protocol.jobs import Score
 from search_space import Architecture, parameter_count
 
 _Z95 = 1.96
+
+LATENCY = "latency_"
+"""What the names of all latencies begin with."""
+
+BY_CHANCE = 4.0
+"""How many times the usual variance a measurement's own may be before it is believed: it rests on few processes."""
 
 
 def quantiles(measurement: Measurement) -> dict[str, Quantile]:
@@ -29,3 +38,29 @@ def known_early(architecture: Architecture, measurement: Measurement) -> tuple[d
 def score_variance(score: Score) -> float:
     """The variance of a score whose 95 % interval is taken for that of a normal variable."""
     return ((score.high - score.low) / (2 * _Z95)) ** 2
+
+
+def pooled_variances(trials: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> list[dict[str, float]]:
+    """The variances of trials' metrics, with those of latencies pooled over all of them, which are of one profile.
+
+    Three processes say little of how much a latency varies, and many trials much: the variance of each latency's
+    logarithm is the geometric mean of all measurements'. One that is larger than `BY_CHANCE` times
+    that was disturbed, and keeps its own divided by that.
+
+    Args:
+        trials: metrics and variances of each.
+    """
+    names = {name for metrics, _ in trials for name in metrics if name.startswith(LATENCY)}
+    pooled = [dict(variances) for _, variances in trials]
+    for name in names:
+        own = {
+            place: variances[name] / metrics[name] ** 2
+            for place, (metrics, variances) in enumerate(trials)
+            if metrics.get(name, 0.0) > 0 and variances.get(name, 0.0) > 0
+        }
+        if not own:
+            continue
+        usual = math.exp(sum(math.log(value) for value in own.values()) / len(own))
+        for place, value in own.items():
+            pooled[place][name] = max(usual, value / BY_CHANCE) * trials[place][0][name] ** 2
+    return pooled

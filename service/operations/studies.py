@@ -11,6 +11,7 @@ from protocol.mistakes import cut
 from protocol.study import NAME_PATTERN, StudySpec, differences
 from protocol.views import StudyState
 from service.errors import InvalidError, NotFoundError, StudyDiffersError
+from service.operations.sources import resolve_sources
 from service.operations.trials import begin_study
 from service.store.tables import Study, Trial
 from service.store.unit_of_work import UnitOfWork
@@ -37,6 +38,7 @@ def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
     A study that failed before its first trial (its data were wrong, say) is started afresh, with these settings.
 
     Raises:
+        InvalidError: a source that cannot be used.
         StudyDiffersError: the name is taken by a study with other settings; `errors` names them.
     """
     study = Study(
@@ -47,12 +49,16 @@ def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
         created_at=uow.now,
         priority=spec.priority,
     )
-    if uow.studies.find(spec.name) is None and uow.studies.add(study):
-        begin_study(uow, study)
-        return True
+    if uow.studies.find(spec.name) is None:
+        study.notes = resolve_sources(uow, spec)
+        if uow.studies.add(study):
+            begin_study(uow, study)
+            return True
     before = uow.studies.lock(get_study(uow, spec.name).id)
     if before.state is StudyState.FAILED and not uow.trials.counts(before.id):
+        notes = resolve_sources(uow, spec)
         uow.studies.restart(before, spec, uow.now)
+        before.notes = notes
         begin_study(uow, before)
         return True
     # One that was extended since is known by what it was created with, too.

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
 
-from optimization.strategy import Standing, StrategyStudy, StrategyTrial, Suggestion
+from optimization.finalists import finalists
+from optimization.strategy import StrategyStudy, StrategyTrial, Suggestion
 from protocol.jobs import FailureReason
+from protocol.study import Budget
+from protocol.suggestion import Expected, SuggestionRecord
 from protocol.views import StudyState, TrialState
 from search_space import SearchSpace
 from service.operations.budget import open_trials, still_to_suggest, wanted_now
-from service.operations.calibrations import predictors
+from service.operations.calibrations import Known, predictors
 from service.operations.cost import device_s
+from service.operations.evidence import strategy_trials
 from service.operations.failures import fail_study
-from service.operations.finalists import start_finalizing
+from service.operations.finalists import Selection, start_finalizing
 from service.operations.queue import prepared
+from service.operations.sources import source_trials
 from service.operations.spaces import effective_space
 from service.operations.trials import add_trial
 from service.store.tables import Study, Trial
@@ -24,12 +28,21 @@ from service.store.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
-    """What a study needs now: `count` suggestions, or that its search ends."""
+    """What a study needs now: `count` suggestions, or that its search ends.
+
+    Args:
+        trials: those in the space, by number.
+        ids: of all trials, as `all_trials` has them, also of those outside the space (baselines may be).
+        budget: as it was when this was read; a study may be extended meanwhile.
+    """
 
     study: StrategyStudy
     trials: tuple[StrategyTrial, ...]
+    all_trials: tuple[StrategyTrial, ...]
+    ids: tuple[int, ...]
     count: int
     ended: bool
+    budget: Budget
 
 
 def has_need(uow: UnitOfWork, study: Study) -> bool:
@@ -42,12 +55,18 @@ def space_of(study: Study) -> SearchSpace:
     return study.spec.space() if study.spec.external is not None else effective_space(study.spec, prepared(study))
 
 
-def read_supply(uow: UnitOfWork, study: Study, space: SearchSpace) -> Supply:
-    """The study for its strategy. Trials outside the space (baselines may be) are none of its business."""
+def read_supply(uow: UnitOfWork, study: Study, space: SearchSpace, known: Known | None = None) -> Supply:
+    """The study for its strategy. Trials outside the space (baselines may be) are none of its business.
+
+    `known` remembers what calibrations say of this very space; without it they are asked again.
+    """
     spec = study.spec
     counts, spent_s = uow.trials.counts(study.id), device_s(uow, study)
-    inside = [trial for trial in uow.trials.of(study.id) if trial.architecture in space]
+    rows = uow.trials.of(study.id)
+    trials = strategy_trials(uow, study, rows)
+    inside = tuple(trial for trial in trials if trial.architecture in space)
     untried = space.size - len(inside)
+    informed = spec.strategy.is_informed
     return Supply(
         study=StrategyStudy(
             space=space,
@@ -55,16 +74,25 @@ def read_supply(uow: UnitOfWork, study: Study, space: SearchSpace) -> Supply:
             constraints=spec.constraints,
             seed=spec.seed,
             reference=study.reference,
-            predictors=predictors(uow, study, space),
+            predictors=predictors(uow, study, space, known) if informed else {},
+            sources=source_trials(uow, study, space) if informed else (),
         ),
-        trials=tuple(_strategy_trial(trial, str(spec.task.metric)) for trial in inside),
+        trials=inside,
+        all_trials=trials,
+        ids=tuple(row.id for row in rows),
         count=min(untried, wanted_now(spec.budget, counts, spent_s)),
         ended=open_trials(counts) == 0 and (untried == 0 or still_to_suggest(spec.budget, counts, spent_s) == 0),
+        budget=spec.budget,
     )
 
 
-def insert_suggestions(uow: UnitOfWork, identity: int, attempt: int, suggestions: Sequence[Suggestion]) -> int:
-    """Begins the suggested trials, if the study is still searching and still this attempt's; how many were begun."""
+def insert_suggestions(
+    uow: UnitOfWork, identity: int, attempt: int, suggestions: Sequence[Suggestion], seconds: float
+) -> int:
+    """Begins the suggested trials, if the study is still searching and still this attempt's; how many were begun.
+
+    `seconds` is what choosing all of them took.
+    """
     study = uow.studies.lock(identity)
     if study.suggester_attempt != attempt or study.state is not StudyState.SEARCHING:
         return 0
@@ -72,16 +100,34 @@ def insert_suggestions(uow: UnitOfWork, identity: int, attempt: int, suggestions
     wanted = wanted_now(study.spec.budget, uow.trials.counts(study.id), device_s(uow, study))
     fresh = [suggestion for suggestion in suggestions if suggestion.architecture.key not in known][:wanted]
     for suggestion in fresh:
-        add_trial(uow, study, suggestion.architecture, suggestion.strategy, suggestion.predicted)
+        record = _record(suggestion, seconds, len(suggestions))
+        add_trial(uow, study, suggestion.architecture, suggestion.strategy, suggestion.predicted, record)
     return len(fresh)
 
 
-def end_search(uow: UnitOfWork, identity: int, attempt: int) -> None:
-    """Goes on to the finalists; a study without any feasible trial fails."""
+def select_finalists(supply: Supply) -> Selection:
+    """The finalists of an ended search: those that the posterior of all trials expects most of; see
+    `optimization.finalists`. Takes seconds.
+    """
+    chosen = finalists(supply.study, supply.all_trials, supply.budget.finalists)
+    note = f"finalists were chosen by their evaluations alone: {chosen.without_model}" if chosen.without_model else None
+    return Selection(trials=tuple(supply.ids[place] for place in chosen.places), note=note)
+
+
+def end_search(
+    uow: UnitOfWork, identity: int, attempt: int, budget: Budget | None = None, selection: Selection | None = None
+) -> None:
+    """Goes on to the selected finalists; a study without any feasible trial fails.
+
+    Nothing happens where the study was extended since it had this budget. Without a selection the evaluations of the
+    trials decide.
+    """
     study = uow.studies.lock(identity)
     if study.suggester_attempt != attempt or study.state is not StudyState.SEARCHING:
         return
-    if not start_finalizing(uow, study):
+    if budget is not None and study.spec.budget != budget:
+        return
+    if not start_finalizing(uow, study, selection):
         trials = uow.trials.of(study.id)
         infeasible = any(trial.state in (TrialState.INFEASIBLE, TrialState.STOPPED) for trial in trials)
         reason = FailureReason.INVALID if infeasible else FailureReason.ERROR
@@ -95,28 +141,20 @@ def give_up(uow: UnitOfWork, identity: int, attempt: int, reason: str) -> None:
         fail_study(uow, study, reason, FailureReason.ERROR)
 
 
-def _strategy_trial(trial: Trial, metric: str) -> StrategyTrial:
-    early = trial.early_stop if trial.state is TrialState.STOPPED else None
-    return StrategyTrial(
-        architecture=trial.architecture,
-        standing=Standing.STOPPED if early is not None else _standing(trial.state),
-        metrics=trial.metrics if early is None else {**trial.metrics, metric: early.expected},
-        variances=trial.variances if early is None else {**trial.variances, metric: early.variance},
+def _record(suggestion: Suggestion, seconds: float, count: int) -> SuggestionRecord:
+    expected = {
+        metric: Expected(value=value, deviation=suggestion.deviations.get(metric))
+        for metric, value in suggestion.predicted.items()
+    }
+    return SuggestionRecord(
+        strategy=suggestion.strategy,
+        acquisition=suggestion.acquisition,
+        predicted=expected,
+        observations=dict(suggestion.observations),
+        seconds=seconds,
+        count=count,
+        fallback=suggestion.fallback,
     )
-
-
-def _standing(state: TrialState) -> Standing:
-    match state:
-        case TrialState.PENDING | TrialState.MEASURING | TrialState.DISTILLING:
-            return Standing.PENDING
-        case TrialState.COMPLETED:
-            return Standing.COMPLETED
-        case TrialState.INFEASIBLE:
-            return Standing.INFEASIBLE
-        case TrialState.FAILED | TrialState.STOPPED:
-            return Standing.FAILED
-        case unreachable:
-            assert_never(unreachable)
 
 
 def _nothing_feasible(trials: Sequence[Trial]) -> str:

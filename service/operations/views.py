@@ -139,6 +139,7 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         failure=study.failure,
         hardware_key=study.hardware_key,
         machines=() if study.ended_at is not None else tuple(machine_notes(study, jobs, alive)),
+        suggesting_s=study.suggesting_s,
         saved_steps=uow.trials.saved_steps(study.id),
         device_seconds=cost.by_kind,
         device_seconds_by_worker=cost.by_worker,
@@ -206,6 +207,7 @@ def _trial_view(study: Study, trial: Trial, known: _Known, exports: Path, on_fro
         created_at=trial.created_at,
         ended_at=trial.ended_at,
         predicted=trial.predicted_latency,
+        suggestion=trial.suggestion,
         early_stop=trial.early_stop,
     )
 

@@ -32,6 +32,7 @@ from protocol.jobs import (
     Work,
 )
 from protocol.study import StudySpec
+from protocol.suggestion import SuggestionRecord
 from protocol.targets import AnyTarget
 from protocol.views import FinalistState, StudyState, TrialState
 from search_space import Architecture
@@ -109,6 +110,8 @@ class Trial(Table):
     predicted: Mapped[dict[str, float]] = mapped_column(Json(dict[str, float]), default_factory=dict)
     predicted_latency: Mapped[PredictedLatency | None] = mapped_column(Json(PredictedLatency), default=None)
     reason: Mapped[str | None] = mapped_column(default=None)
+    suggestion: Mapped[SuggestionRecord | None] = mapped_column(Json(SuggestionRecord), default=None)
+    """Why it was suggested; None of a baseline."""
     early_stop: Mapped[EarlyStop | None] = mapped_column(Json(EarlyStop), default=None)
     """The decision to stop it, once there is one; see `service.operations.early_stopping`."""
 

@@ -166,11 +166,15 @@ class TrialRepository:
     def add_evaluation(self, evaluation: Evaluation) -> None:
         self._session.add(evaluation)
 
-    def evaluations(self, study: int, trials: Collection[int] | None = None) -> Sequence[Evaluation]:
-        """Those of the study's trials; of some of them, where these are given."""
+    def evaluations(
+        self, study: int, trials: Collection[int] | None = None, fidelity: Fidelity | None = None
+    ) -> Sequence[Evaluation]:
+        """Those of the study's trials; of some of them, and of one fidelity, where these are given."""
         statement = select(Evaluation).join(Trial).where(Trial.study_id == study)
         if trials is not None:
             statement = statement.where(Evaluation.trial_id.in_(trials))
+        if fidelity is not None:
+            statement = statement.where(Evaluation.fidelity == fidelity)
         return self._session.scalars(statement).all()
 
     def measurements(

@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 
 from distillation.recipe import Knowledge, Recipe, Stage, Term
 from protocol.study import StudySpec
+from protocol.suggestion import SuggestionRecord
 from protocol.targets import Target
 from service.settings import sqlite_url
 from service.store import migrate
@@ -207,6 +208,39 @@ def test_decisions_to_stop_come_and_go_with_their_revision_and_the_rows_stay(dat
         assert connection.execute(text("SELECT state FROM trials")).all() == [("distilling",)]
     migrate.upgrade(database_url)
     assert migrate.difference(database_url) == []
+
+
+def test_suggestions_come_and_go_with_their_revision_and_the_rows_stay(database_url):
+    shape = {"layers": 1, "hidden_size": 8, "heads": 1, "head_size": 8, "ffn_size": 8, "vocabulary_size": 10}
+    migrate.upgrade(database_url, "0006")
+    with connected(database_url) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO studies (id, name, digest, spec, state, created_at, notes, suggester_attempt)"
+                " VALUES (1, 'old', 'd', '{}', 'searching', '2026-01-01 00:00:00+00:00', '[]', 0)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO trials (id, study_id, number, state, architecture, architecture_key, origin, created_at,"
+                " metrics, variances, predicted)"
+                " VALUES (1, 1, 1, 'distilling', :shape, 'k', 'sobol', '2026-01-01 00:00:00+00:00', '{}', '{}', '{}')"
+            ),
+            {"shape": json.dumps(shape)},
+        )
+    migrate.upgrade(database_url)
+    store = Store(database_url)
+    with store.write() as uow:
+        trial = uow.trials.get(1)
+        assert trial.suggestion is None
+        trial.suggestion = SuggestionRecord(strategy="sobol", seconds=1.5)
+    with store.read() as uow:
+        assert uow.trials.get(1).suggestion == SuggestionRecord(strategy="sobol", seconds=1.5)
+    store.close()
+    migrate.downgrade(database_url, "0006")
+    with connected(database_url) as connection:
+        assert "suggestion" not in {column["name"] for column in inspect(connection).get_columns("trials")}
+        assert connection.execute(text("SELECT state FROM trials")).all() == [("distilling",)]
 
 
 def test_migrations_lead_to_the_tables_in_the_code(database_url):

@@ -50,7 +50,7 @@ def test_a_lucky_evaluation_is_not_believed(study, metrics):
     reference = infer_reference(study.objectives, [trial.metrics for trial in trials])
     by_evaluation = choose_finalists(study.objectives, [trial.metrics for trial in trials], 2, reference)
     assert poor in by_evaluation
-    chosen = finalists(replace(study, reference=reference), trials, 2)
+    chosen = finalists(replace(study, reference=reference), trials, 2).places
     assert len(chosen) == 2
     assert poor not in chosen
 
@@ -59,11 +59,11 @@ def test_only_completed_trials_are_finalists(study, metrics):
     trials = completed(study.space.sample(14, np.random.default_rng(4)), metrics)
     for place, standing in ((2, Standing.PENDING), (5, Standing.INFEASIBLE), (7, Standing.FAILED)):
         trials[place] = replace(trials[place], standing=standing, metrics={})
-    chosen = finalists(study, trials, 14)
+    chosen = finalists(study, trials, 14).places
     assert chosen
     assert {trials[place].standing for place in chosen} == {Standing.COMPLETED}
-    assert finalists(study, trials, 0) == []
-    assert finalists(study, [trials[2]], 3) == []
+    assert finalists(study, trials, 0).places == ()
+    assert finalists(study, [trials[2]], 3).places == ()
 
 
 @pytest.mark.parametrize("many", [1, 4])
@@ -71,13 +71,17 @@ def test_few_trials_are_judged_by_their_evaluations(study, metrics, many):
     trials = completed(study.space.sample(many, np.random.default_rng(5)), metrics)
     rows = [trial.metrics for trial in trials]
     expected = choose_finalists(study.objectives, rows, 2, infer_reference(study.objectives, rows))
-    assert finalists(study, trials, 2) == expected
+    chosen = finalists(study, trials, 2)
+    assert list(chosen.places) == expected
+    assert chosen.without_model == f"{many} completed trials of the search space are too few for a model"
 
 
 def test_when_the_model_fails_the_evaluations_decide(study, metrics):
     trials = completed(study.space.sample(8, np.random.default_rng(6)), metrics)
     trials[0] = replace(trials[0], metrics=trials[0].metrics | {"accuracy": 1e200})
-    assert 0 in finalists(study, trials, 2)
+    chosen = finalists(study, trials, 2)
+    assert 0 in chosen.places
+    assert chosen.without_model == "their model failed (ArithmeticError)"
 
 
 def test_full_fidelity_corrects_what_flash_ranked_wrongly(study, metrics):
@@ -91,5 +95,19 @@ def test_full_fidelity_corrects_what_flash_ranked_wrongly(study, metrics):
         replace(trial, full={"accuracy": 0.7 + 0.06 * trial.architecture.layers}) if place < 8 else trial
         for place, trial in enumerate(trials)
     ]
-    assert trials[finalists(study, trials, 1)[0]].architecture.layers == min(shape.layers for shape in shapes)
-    assert full[finalists(study, full, 1)[0]].architecture.layers == max(shape.layers for shape in shapes)
+    assert trials[finalists(study, trials, 1).places[0]].architecture.layers == min(shape.layers for shape in shapes)
+    assert full[finalists(study, full, 1).places[0]].architecture.layers == max(shape.layers for shape in shapes)
+
+
+def test_a_baseline_outside_the_space_is_eligible(study, metrics):
+    """Of two, one is better than all of the space, the other worse; no model tells of either."""
+    trials = completed(study.space.sample(16, np.random.default_rng(8)), metrics)
+    best = max(trials, key=lambda trial: trial.metrics["accuracy"])
+    deep = replace(best.architecture, layers=9)
+    assert deep not in study.space
+    good = replace(best, architecture=deep, metrics=best.metrics | {"accuracy": 0.95, "latency_p50": 1e-3})
+    poor = replace(best, architecture=replace(deep, layers=10), metrics=best.metrics | {"accuracy": 0.01})
+    chosen = finalists(study, [*trials, good, poor], 3)
+    assert chosen.without_model is None
+    assert chosen.places[0] == 16
+    assert 17 not in chosen.places

@@ -11,7 +11,7 @@ from protocol.calibration import CalibrationRecord
 from protocol.jobs import Calibrated, JobKind
 from protocol.study import StudySpec
 from protocol.views import StudyState
-from search_space import Architecture
+from search_space import Architecture, Choice
 from service.errors import InvalidError, NotFoundError
 from service.operations.calibrations import (
     calibration_views,
@@ -21,7 +21,7 @@ from service.operations.calibrations import (
     store_calibration,
 )
 from service.operations.preview import preview
-from service.operations.supply import space_of
+from service.operations.supply import read_supply, space_of
 from service.operations.trials import add_trial
 
 BUDGET = {"trials": 6, "finalists": 2, "measuring": "quick", "final_measuring": "search"}
@@ -174,6 +174,41 @@ def test_a_strategy_may_ask_for_the_latency_of_every_architecture(worker, answer
     assert means.shape == deviations.shape == (space.size,)
     assert np.abs(means - truth).max() < 0.1
     assert (np.abs(means - truth) < 3 * deviations).mean() > 0.9
+
+
+def test_what_a_calibration_says_of_a_space_is_asked_once(worker, record):
+    begun(worker)
+    known = {}
+    with worker.store.read() as uow:
+        study = uow.studies.find("demo")
+        space = space_of(study)
+        first, again = (predictors(uow, study, space, known)["latency_p50"] for _ in range(2))
+    assert list(known) == [record.id]
+    assert again is first
+    assert again.predict(space)[0] is first.predict(space)[0]
+    part = space.constrained("layers == 2")
+    assert again.predict(part)[0].shape == (part.size,)
+
+
+def test_a_calibration_that_does_not_cover_the_space_is_judged_once_too(worker, record):
+    begun(worker)
+    known = {}
+    with worker.store.read() as uow:
+        study = uow.studies.find("demo")
+        space = space_of(study)
+        wide = replace(space, dimensions=space.dimensions | {"layers": Choice(values=(1, 40))}, constraints=())
+        assert not record.model.covers(wide)
+        assert predictors(uow, study, wide, known) == {}
+    assert known == {record.id: None}
+
+
+@pytest.mark.parametrize(("strategy", "asked_for"), [("sobol", []), ("pareto", ["latency_p50"])])
+def test_only_a_strategy_that_uses_predictors_gets_them(worker, record, strategy, asked_for):
+    worker.create(name=strategy, strategy=strategy)
+    worker.work(JobKind.PREPARE, JobKind.CALIBRATE)
+    with worker.store.read() as uow:
+        study = uow.studies.find(strategy)
+        assert list(read_supply(uow, study, space_of(study)).study.predictors) == asked_for
 
 
 def test_a_preview_tells_what_is_predicted_of_the_space(worker, record):
