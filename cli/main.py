@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 studies = typer.Typer(help="Studies of a running service.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(studies, name="study")
+tokens = typer.Typer(help="Access tokens of the home's service.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(tokens, name="token")
 
 
 def _folder(text: str | Path) -> Path:
@@ -54,6 +56,18 @@ Home = Annotated[
 ]
 Url = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="Address of the service.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+DatabaseUrl = Annotated[
+    str | None, typer.Option(envvar="STILLHOUSE_DATABASE_URL", help="Database; SQLite in the home by default.")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Settings in TOML; STILLHOUSE_CONFIG, or stillhouse.toml in the home, by default."
+    ),
+]
+PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Print every setting and where it is from; start nothing.")
+]
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End when stdin ends.")]
 DEFAULT_HOME = Path(".stillhouse")
 
@@ -78,9 +92,9 @@ def _exit_code(error: Exception) -> ExitCode | None:
     if isinstance(error, CliError):
         return error.code
     # Only now: --help must not wait for an HTTP client.
-    from client.errors import ClientError, InvalidAddress, ProblemError
+    from client.errors import ClientError, InvalidAddress, InvalidToken, ProblemError
 
-    if isinstance(error, InvalidAddress):
+    if isinstance(error, InvalidAddress | InvalidToken):
         return ExitCode.BAD_INPUT
     if isinstance(error, ProblemError) and 400 <= error.problem.status < 500:
         return ExitCode.BAD_INPUT
@@ -264,12 +278,15 @@ def measure(
 
 @app.command()
 def serve(
+    context: typer.Context,
     home: Home = DEFAULT_HOME,
-    host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than loopback only with a token in the store.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8787,
-    database_url: Annotated[
-        str | None, typer.Option(envvar="STILLHOUSE_DATABASE_URL", help="Database; SQLite in the home by default.")
-    ] = None,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    print_config: PrintConfig = False,
     suggester: Annotated[bool, typer.Option("--suggester/--no-suggester", help="Suggest trials, too.")] = True,
     supervised: Supervised = False,
 ) -> None:
@@ -277,31 +294,32 @@ def serve(
     from cli.serving import run_service
 
     run_service(
-        home.expanduser().absolute(),
-        host=host,
-        port=port,
-        database_url=database_url,
+        _given(context, home=home.expanduser().absolute(), host=host, port=port, database_url=database_url),
+        config=config,
         with_suggester=suggester,
         supervised=supervised,
+        print_config=print_config,
     )
 
 
 @app.command()
 def suggest(
+    context: typer.Context,
     home: Home = DEFAULT_HOME,
-    database_url: Annotated[
-        str | None, typer.Option(envvar="STILLHOUSE_DATABASE_URL", help="Database; SQLite in the home by default.")
-    ] = None,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
     supervised: Supervised = False,
 ) -> None:
     """Run a suggester: it chooses the next trials of every running study."""
     from cli.processes import run_suggester
 
-    raise typer.Exit(run_suggester(home.expanduser().absolute(), database_url=database_url, supervised=supervised))
+    given = _given(context, home=home.expanduser().absolute(), database_url=database_url)
+    raise typer.Exit(run_suggester(given, config=config, supervised=supervised))
 
 
 @app.command()
 def worker(
+    context: typer.Context,
     url: Url = DEFAULT_URL,
     home: Home = DEFAULT_HOME,
     name: Annotated[str | None, typer.Option(help="Name of this worker; host and process by default.")] = None,
@@ -313,27 +331,81 @@ def worker(
         float,
         typer.Option(min=0, envvar=CACHE_VARIABLE, help="Gigabytes of teachers' outputs to keep; 0 for none."),
     ] = 4.0,
+    config: Config = None,
+    print_config: PrintConfig = False,
     supervised: Supervised = False,
 ) -> None:
-    """Run a worker: it does the jobs of the service at URL."""
+    """Run a worker: it does the jobs of the service at URL, which lets it in by the token in STILLHOUSE_TOKEN."""
     from cli.processes import run_worker
-    from protocol.jobs import JobKind
 
-    known = [str(kind) for kind in JobKind]
-    for kind in kinds or ():
-        if kind not in known:
-            raise typer.BadParameter(f"unknown kind of job {kind!r}; known are {', '.join(known)}")
-    raise typer.Exit(
-        run_worker(
-            url,
-            home.expanduser().absolute(),
-            name=name,
-            kinds=tuple(JobKind(kind) for kind in kinds or ()),
-            threads=threads,
-            cache_bytes=round(1e9 * cache_gb),
-            supervised=supervised,
-        )
+    given = _given(
+        context,
+        url=url,
+        home=home.expanduser().absolute(),
+        name=name,
+        kinds=tuple(kinds or ()),
+        threads=threads,
+        cache_gb=cache_gb,
     )
+    raise typer.Exit(run_worker(given, config=config, supervised=supervised, print_config=print_config))
+
+
+def _given(context: typer.Context, **values: Any) -> dict[str, Any]:
+    """What stands on the command line; environment and file are read where all settings of a program are."""
+    return {
+        name: value
+        for name, value in values.items()
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    }
+
+
+@tokens.command("create")
+def token_create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will use it.", show_default=False)],
+    scope: Annotated[str, typer.Option(help="admin, user, worker or read-only.")],
+    days: Annotated[float | None, typer.Option(help="How long it is good; until it is revoked by default.")] = None,
+    home: Home = DEFAULT_HOME,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make a token and print it, this once. From the first one on, every request needs one."""
+    from cli import tokens as store
+
+    given = _given(context, home=home.expanduser().absolute(), database_url=database_url)
+    store.create(store.settings_of(given, config), name, scope, days, as_json=as_json)
+
+
+@tokens.command("list")
+def token_list(
+    context: typer.Context,
+    home: Home = DEFAULT_HOME,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List the tokens, without what is secret."""
+    from cli import tokens as store
+
+    given = _given(context, home=home.expanduser().absolute(), database_url=database_url)
+    store.list_all(store.settings_of(given, config), as_json=as_json)
+
+
+@tokens.command("revoke")
+def token_revoke(
+    context: typer.Context,
+    token: Annotated[str, typer.Argument(metavar="ID|NAME", help="Its id, or its name.", show_default=False)],
+    home: Home = DEFAULT_HOME,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke a token and the sessions opened with it; it is refused within a second."""
+    from cli import tokens as store
+
+    given = _given(context, home=home.expanduser().absolute(), database_url=database_url)
+    store.revoke(store.settings_of(given, config), token, as_json=as_json)
 
 
 @studies.command("create")

@@ -1,13 +1,22 @@
 """Typed Python client of the service."""
 
 from client.client import Client
-from client.errors import ArtefactError, ClientError, InvalidAddress, ProblemError, UnexpectedAnswer, Unreachable
+from client.errors import (
+    ArtefactError,
+    ClientError,
+    InvalidAddress,
+    InvalidToken,
+    ProblemError,
+    UnexpectedAnswer,
+    Unreachable,
+)
 
 __all__ = [
     "ArtefactError",
     "Client",
     "ClientError",
     "InvalidAddress",
+    "InvalidToken",
     "ProblemError",
     "UnexpectedAnswer",
     "Unreachable",

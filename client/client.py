@@ -26,6 +26,7 @@ class Client:
         with Client("http://127.0.0.1:8787") as client:
             study = client.studies.get("demo")
 
+    `token` is what the service lets this client in by, the one in STILLHOUSE_TOKEN by default and none if it is empty.
     `patience_s` is how long an unreachable or overloaded service is asked again before `Unreachable` is raised.
     `cache` is a folder for artefacts that were fetched; `wire` replaces the network.
     """
@@ -34,13 +35,14 @@ class Client:
         self,
         base_url: str,
         *,
+        token: str | None = None,
         patience_s: float = PATIENCE_S,
         cache: Path | None = None,
         wire: httpx.BaseTransport | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self._transport = Transport(base_url, patience_s=patience_s, wire=wire, pause=pause)
+        self._transport = Transport(base_url, token=token, patience_s=patience_s, wire=wire, pause=pause)
         self.studies = Studies(self._transport)
         self.jobs = Jobs(self._transport)
         self.calibrations = Calibrations(self._transport)

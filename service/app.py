@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -15,12 +16,18 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
-from service.api import artefacts, calibrations, health, jobs, problems, studies
-from service.api.dependencies import Parts, check_host
+from service.api import artefacts, calibrations, health, jobs, problems, sessions, studies, tokens
+from service.api.access import check_access, declared
+from service.api.dependencies import Parts
+from service.api.envelope import Envelope
+from service.api.failure_limit import FailureLimit
+from service.api.guard import Guard
+from service.api.keyring import Keyring
 from service.api.queue_watch import QueueWatch
 from service.clock import Clock, utc_now
-from service.errors import PortTakenError, ServiceError, StoreUnavailableError
+from service.errors import PortTakenError, ServiceError, SettingsError, StoreUnavailableError
 from service.operations.jobs import sweep
+from service.operations.tokens import has_admin
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
 from service.store.migrate import upgrade
@@ -40,7 +47,13 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """
     upgrade(settings.database_url)
     store = Store(settings.database_url, clock)
-    parts = Parts(settings=settings, store=store, files=ArtefactFiles(settings.artefacts), watch=QueueWatch(store))
+    parts = Parts(
+        settings=settings,
+        store=store,
+        files=ArtefactFiles(settings.artefacts),
+        watch=QueueWatch(store),
+        keys=Keyring(store, clock, loopback=settings.is_loopback, failures=FailureLimit()),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -63,14 +76,18 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        dependencies=[Depends(check_host)],
+        dependencies=[Depends(check_access)],
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (studies, jobs, calibrations, artefacts, health):
-        app.include_router(module.router, prefix="/v1")
-    app.include_router(dashboard.router)
+    modules = (studies, jobs, calibrations, artefacts, tokens, sessions, health)
+    routers = [(module.router, "/v1") for module in modules] + [(dashboard.router, "")]
+    for router, prefix in routers:
+        app.include_router(router, prefix=prefix)
+    app.state.access = declared(routers)
     dashboard.mount_static(app)
+    app.add_middleware(Guard, parts=parts)
+    app.add_middleware(Envelope, settings=settings)
     return app
 
 
@@ -99,20 +116,70 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
 
     Raises:
         PortTakenError: somebody else listens on the port. StoreUnusableError: the database cannot be used.
+        SettingsError: others could reach the service, and there is no token; or its certificate cannot be used.
         ServiceError: the service did not start.
     """
     with bind(settings) as listening:
         host, port = listening.getsockname()[:2]
+        check_certificate(settings)
         app = create_app(settings)
+        check_reach(settings, app.state.parts.store)
         server = _Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S),
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=GRACE_S,
+                server_header=False,
+                ssl_certfile=settings.tls_certificate,
+                ssl_keyfile=settings.tls_key,
+                proxy_headers=bool(settings.proxies),
+                forwarded_allow_ips=list(settings.proxies),
+            ),
             app.state.parts.watch,
         )
         if ready is not None:
-            ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+            scheme = "http" if settings.tls_certificate is None else "https"
+            ready(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
         server.run(sockets=[listening])
         if not server.started:
             raise ServiceError("the service did not start; the lines above say why")
+
+
+def check_reach(settings: Settings, store: Store) -> None:
+    """Refuses to serve others than this machine without an administrator among them.
+
+    Raises:
+        SettingsError.
+    """
+    if settings.is_loopback:
+        return
+    with store.read() as uow:
+        rows, now = uow.tokens.all(), uow.now
+    if not has_admin(rows, now):
+        raise SettingsError(
+            f"host {settings.host!r} is not loopback, and without an access token whoever reaches the service could do"
+            f" everything: make one with `stillhouse token create admin --scope admin --home {settings.home}`, or"
+            " listen on 127.0.0.1"
+        )
+    if settings.tls_certificate is None:
+        logger.warning(
+            "the service speaks http on %s: tokens can be read on their way unless a proxy speaks https before it"
+            " (or set tls_certificate and tls_key)",
+            settings.host,
+        )
+
+
+def check_certificate(settings: Settings) -> None:
+    """Raises: SettingsError: certificate and key cannot be used, or do not belong together."""
+    if settings.tls_certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate, settings.tls_key, password="")
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"tls_certificate {settings.tls_certificate} and tls_key {settings.tls_key} cannot be used: {error}"
+        ) from error
 
 
 class _Server(uvicorn.Server):
@@ -132,6 +199,7 @@ async def _sweep_until(stopping: asyncio.Event, parts: Parts) -> None:
     while not stopping.is_set():
         try:
             await run_in_threadpool(_sweep, parts)
+            await run_in_threadpool(parts.keys.note_uses)
         except StoreUnavailableError as error:
             logger.warning("%s; sweeping again", error)
         with suppress(TimeoutError):

@@ -13,6 +13,7 @@ from service.dashboard.assets import HERE, plotly_address
 from service.dashboard.wording import hypervolume_text, is_over, remaining_time, time_taken
 from service.errors import NotFoundError
 from service.operations.views import study_view, study_views
+from service.principal import PRESENT
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -33,6 +34,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_templates.globals["principal"] = PRESENT.get
 _templates.filters |= {
     "over": is_over,
     "remaining": remaining_time,
@@ -54,6 +56,12 @@ def one_study(name: str, request: Request) -> HTMLResponse:
             return study_page(study_view(uow, name))
     except NotFoundError:
         return missing_page(name)
+
+
+@router.get("/login")
+def login() -> HTMLResponse:
+    """Where a token is exchanged for a session, and a session ended."""
+    return _page("login.html")
 
 
 def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:

@@ -18,6 +18,7 @@ from service.store.calibrations import CalibrationRepository
 from service.store.engine import database_name, first_line, open_engine, reading, writing
 from service.store.jobs import JobRepository
 from service.store.studies import StudyRepository
+from service.store.tokens import TokenRepository
 from service.store.trials import TrialRepository
 from service.store.workers import WorkerRepository
 
@@ -36,6 +37,7 @@ class UnitOfWork:
         self.workers = WorkerRepository(session)
         self.artefacts = ArtefactRepository(session)
         self.calibrations = CalibrationRepository(session)
+        self.tokens = TokenRepository(session)
 
     @cached_property
     def now(self) -> datetime:

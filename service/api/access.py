@@ -1,0 +1,95 @@
+"""Who may do what: every route of the application and the scopes of the tokens that it takes.
+
+A route that is not named here takes an administrator's token only, and `tests/service/test_access.py` fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+
+from protocol.tokens import Scope
+from service.errors import ScopeError, TokenError
+from service.principal import Principal
+
+Scopes = frozenset[Scope] | None
+"""None is anybody, also without a token."""
+
+ADMIN = frozenset({Scope.ADMIN})
+USE = frozenset({Scope.ADMIN, Scope.USER})
+WORK = frozenset({Scope.ADMIN, Scope.WORKER})
+READ = frozenset({Scope.ADMIN, Scope.USER, Scope.READ_ONLY})
+CARRY = frozenset({Scope.ADMIN, Scope.USER, Scope.WORKER})
+FETCH = frozenset(Scope)
+
+ACCESS: Mapping[str, Scopes] = {
+    "GET /v1/studies": READ,
+    "POST /v1/studies": USE,
+    "GET /v1/studies/{name}": READ,
+    "GET /v1/studies/{name}/trials": READ,
+    "GET /v1/studies/{name}/trials/{number}": READ,
+    "GET /v1/studies/{name}/front": READ,
+    "POST /v1/preview": READ,
+    "GET /v1/calibrations": READ,
+    "GET /v1/calibrations/{identity}": READ,
+    "POST /v1/calibrations": USE,
+    "GET /v1/workers": READ,
+    "POST /v1/jobs:lease": WORK,
+    "POST /v1/jobs/{job}:renew": WORK,
+    "POST /v1/jobs/{job}:report": WORK,
+    "POST /v1/jobs/{job}:release": WORK,
+    "GET /v1/artefacts/{sha256}": FETCH,
+    "HEAD /v1/artefacts/{sha256}": FETCH,
+    "PUT /v1/artefacts/{sha256}": CARRY,
+    "GET /v1/tokens": ADMIN,
+    "POST /v1/tokens": ADMIN,
+    "POST /v1/tokens/{identity}:revoke": ADMIN,
+    "GET /v1/session": FETCH,
+    "POST /v1/session": None,
+    "DELETE /v1/session": None,
+    "GET /v1/healthz": None,
+    "GET /": READ,
+    "GET /login": None,
+    "GET /studies/{name}": READ,
+}
+
+PUBLIC_FOLDER = "/static/"
+"""Below it lie the pages' scripts and styles, which hold nothing of anybody's."""
+
+Endpoint = Callable[..., Any]
+
+
+def is_public(method: str, path: str) -> bool:
+    """Whether the request needs no token. Such routes have no parameters in their paths."""
+    return path.startswith(PUBLIC_FOLDER) or ACCESS.get(f"{method} {path}", ADMIN) is None
+
+
+def declared(routers: Iterable[tuple[APIRouter, str]]) -> dict[Endpoint, Scopes]:
+    """The scopes that each endpoint of the routers takes, these being mounted at the prefixes."""
+    return {
+        route.endpoint: ACCESS.get(f"{method} {prefix}{route.path}", ADMIN)
+        for router, prefix in routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+
+
+async def check_access(request: Request) -> None:
+    """Refuses who may not do this.
+
+    Raises:
+        TokenError: there was no token. ScopeError: its scope is another one.
+    """
+    scopes = request.app.state.access.get(request.scope["endpoint"], ADMIN)
+    principal: Principal | None = request.scope["state"]["principal"]
+    if scopes is None:
+        return
+    if principal is None:
+        raise TokenError("this needs a token")
+    if principal.scope not in scopes:
+        able = ", ".join(scope for scope in Scope if scope in scopes)
+        raise ScopeError(f"a token of scope {principal.scope} may not do this; it takes one of scope {able}")
