@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 TOKEN_VARIABLE = "STILLHOUSE_TOKEN"  # noqa: S105 (the variable's name)
@@ -17,3 +18,10 @@ def masked(text: str) -> str:
     """The text with `***` for what is secret of tokens and of passwords in addresses."""
     text = _TOKEN.sub(r"\1_***", text)
     return _PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+
+
+class MaskedFormatter(logging.Formatter):
+    """Formats a record, its traceback included, and masks what is secret in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))

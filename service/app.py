@@ -124,26 +124,29 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
         check_certificate(settings)
         app = create_app(settings)
         check_reach(settings, app.state.parts.store)
-        server = _Server(
-            uvicorn.Config(
-                app,
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=GRACE_S,
-                server_header=False,
-                ssl_certfile=settings.tls_certificate,
-                ssl_keyfile=settings.tls_key,
-                proxy_headers=bool(settings.proxies),
-                forwarded_allow_ips=list(settings.proxies),
-            ),
-            app.state.parts.watch,
-        )
+        server = _Server(configuration(app, settings), app.state.parts.watch)
         if ready is not None:
             scheme = "http" if settings.tls_certificate is None else "https"
             ready(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
         server.run(sockets=[listening])
         if not server.started:
             raise ServiceError("the service did not start; the lines above say why")
+
+
+def configuration(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app,
+        log_config=None,  # its loggers are ours, which mask what is secret
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
+    )
 
 
 def check_reach(settings: Settings, store: Store) -> None:
