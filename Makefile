@@ -15,7 +15,7 @@ demo: .venv/ready-demo ## a whole search on this machine: teacher, distillation,
 	@$(BIN)/stillhouse run examples/demo.yaml $(if $(AGAIN),--again)
 
 test: .venv/ready-dev ## the tests (< 10 minutes)
-	@$(BIN)/python -m pytest -m "not browser and not chaos"
+	@$(BIN)/python -m pytest -m "not browser and not chaos" --numprocesses 2 --dist loadfile
 
 check: .venv/ready-dev ## format, lint, types, import rules, migrations in sync
 	@$(BIN)/ruff format --check .
@@ -27,8 +27,9 @@ check: .venv/ready-dev ## format, lint, types, import rules, migrations in sync
 verify: .venv/ready-dev ## what is long: killed processes, a real browser, the installed wheel
 	@$(BIN)/python -m pytest -m "browser or chaos" -o addopts="--import-mode=importlib -v --strict-markers"
 
-bench: .venv/ready-dev ## the benchmarks, one after the other (about three hours)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: .venv/ready-dev ## the benchmarks that need nothing but this machine, quiet; the others say what they need
+	@for script in encoder_speed distillation_speed space_columns initialisation docstrings_students latency_repeatability \
+	  runtimes suggest_speed; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean: ## remove .venv and caches; studies in .stillhouse stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -39,7 +40,7 @@ clean: ## remove .venv and caches; studies in .stillhouse stay
 	@$(PYTHON) -m venv .venv
 
 .venv/ready-demo: EXTRAS := server,worker,jax
-.venv/ready-dev: EXTRAS := server,worker,jax,onnx,cuda,dev
+.venv/ready-dev: EXTRAS := server,worker,jax,onnx,cuda,pandas,optuna,mlflow,dev
 .venv/ready-demo .venv/ready-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing Stillhouse [$(EXTRAS)] into .venv (a few minutes the first time)"
 	@# torch first and by its exact version, so that no other package's range chooses another build

@@ -5,15 +5,26 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import BadInputError
 from cli.tables import finalists
-from client import ArtefactError, Client
-from protocol.views import TrialView
+from client import ArtefactError, Client, Finalist
+from protocol.views import StudyView, TrialView
 
 
-def download_exports(client: Client, trials: Sequence[TrialView], folder: Path) -> dict[int, Path]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """What only the owner of a model can say of it, for its card."""
+
+    license: str | None = None
+    language: str | None = None
+
+
+def download_exports(
+    client: Client, study: StudyView, trials: Sequence[TrialView], folder: Path, owner: Owner | None = None
+) -> dict[int, Path]:
     """Trial number -> folder, for every finalist that has an export; those already there are not fetched again.
 
     Raises:
@@ -24,14 +35,15 @@ def download_exports(client: Client, trials: Sequence[TrialView], folder: Path) 
         for trial, finalist in finalists(trials):
             if finalist.export is not None:
                 target = folder / f"trial-{trial.number}"
-                _download(client, finalist.export, target)
+                made = Finalist(trial, finalist, study.spec, client.artefacts)
+                _download(made, target, owner or Owner())
                 folders[trial.number] = target
     return folders
 
 
-def _download(client: Client, export: str, target: Path) -> None:
+def _download(finalist: Finalist, target: Path, owner: Owner) -> None:
     try:
-        client.artefacts.download_folder(export, target)
+        finalist.download(target, license=owner.license, language=owner.language)
     except ArtefactError as error:
         raise BadInputError(str(error)) from error
     except OSError as error:

@@ -13,7 +13,7 @@ from cli.calibrations import kept
 from cli.checkpoint_export import ExportOptions, Format, export_checkpoint
 from cli.display import make_console, say
 from cli.errors import BadInputError
-from cli.exports import download_exports
+from cli.exports import Owner, download_exports
 from cli.previewing import constraints_table, costs_table, latencies_table
 from cli.study_source import read_study, refused
 from cli.summary import closing_lines, shown_loading
@@ -40,7 +40,7 @@ def create(url: str, study_file: Path, *, as_json: bool) -> None:
     spec = read_study(study_file)
     with Client(url, patience_s=PATIENCE_S) as client:
         try:
-            study = client.studies.create(spec)
+            study = client.studies.create(spec).view
         except ProblemError as error:
             if error.code != INVALID:
                 raise
@@ -53,7 +53,7 @@ def create(url: str, study_file: Path, *, as_json: bool) -> None:
 
 def list_studies(url: str, *, as_json: bool) -> None:
     with Client(url, patience_s=PATIENCE_S) as client:
-        studies = client.studies.list()
+        studies = [study.view for study in client.studies.list()]
     if as_json:
         _print_json(studies)
     else:
@@ -116,10 +116,10 @@ def preview(study_file: Path, home: Path, *, as_json: bool) -> None:
     )
 
 
-def export(url: str, name: str, folder: Path) -> None:
+def export(url: str, name: str, folder: Path, owner: Owner) -> None:
     with Client(url, patience_s=PATIENCE_S) as client:
-        study, trials = client.studies.get(name), client.studies.trials(name)
-        folders = download_exports(client, trials, folder)
+        study, trials = client.studies.view(name), client.studies.trials(name)
+        folders = download_exports(client, study, trials, folder, owner)
     if not folders:
         raise BadInputError(f"study {name} has no exported finalist yet")
     console = make_console()
@@ -141,7 +141,7 @@ def convert(checkpoint: Path, form: str, target: Path | None, options: ExportOpt
 
 def _study(url: str, name: str) -> tuple[StudyView, tuple[TrialView, ...]]:
     with Client(url, patience_s=PATIENCE_S) as client:
-        return client.studies.get(name), client.studies.trials(name)
+        return client.studies.view(name), client.studies.trials(name)
 
 
 def _head(console: Console, study: StudyView) -> None:

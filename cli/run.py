@@ -154,7 +154,7 @@ class _Session:
                     # As a computation of ours: while a latency is taken, nobody asks and the service does not answer.
                     # Not waited for, because our processes are looked after meanwhile too.
                     with computing(Device.CPU, wait=False):
-                        study, trials = client.studies.get(name), client.studies.trials(name)
+                        study, trials = client.studies.view(name), client.studies.trials(name)
                         self._display.show(study, trials)
                 except BusyError:
                     pass
@@ -169,7 +169,7 @@ class _Session:
         if study.state is StudyState.FAILED:
             raise failure(study, self._options)
         trials = client.studies.trials(study.name)
-        folders = download_exports(client, trials, self._options.home / "exports" / study.name)
+        folders = download_exports(client, study, trials, self._options.home / "exports" / study.name)
         print_summary(self._console, study, trials, folders, self._address)
 
     def _hold(self, tokens: OwnTokens) -> None:
@@ -187,7 +187,7 @@ def created(client: Client, spec: StudySpec, options: RunOptions) -> StudyView:
     try:
         if options.again and _exists(client, spec.name) is not None:
             return _created_beside(client, spec)
-        return client.studies.create(spec)
+        return client.studies.create(spec).view
     except ProblemError as error:
         if error.problem.status >= 500:
             raise
@@ -206,7 +206,7 @@ def _created_beside(client: Client, spec: StudySpec) -> StudyView:
         candidate = spec.model_copy(update={"name": f"{spec.name}-{number}"})
         found = _exists(client, candidate.name)
         if found is None:
-            return client.studies.create(candidate)
+            return client.studies.create(candidate).view
         if found.digest == candidate.digest and found.ended_at is None:
             return found
     raise AssertionError("count does not end")
@@ -214,7 +214,7 @@ def _created_beside(client: Client, spec: StudySpec) -> StudyView:
 
 def _exists(client: Client, name: str) -> StudyView | None:
     try:
-        return client.studies.get(name)
+        return client.studies.view(name)
     except ProblemError as error:
         if error.problem.status == 404:
             return None

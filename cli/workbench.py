@@ -261,6 +261,7 @@ def exported(finished: Finished, materials: Materials, output: Path) -> Exported
                 task=task,
                 classes=materials.data.classes,
                 teacher=provenance.teacher_architecture,
+                teacher_source=provenance.preparation.teacher.model,
                 kind=kind,
                 assistance=provenance.assistance,
             )

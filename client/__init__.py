@@ -6,18 +6,28 @@ from client.errors import (
     ClientError,
     InvalidAddress,
     InvalidToken,
+    MissingPackage,
+    NoSuchFinalistError,
     ProblemError,
+    StudyFailedError,
     UnexpectedAnswer,
     Unreachable,
 )
+from client.finalist import Finalist
+from client.study import Study
 
 __all__ = [
     "ArtefactError",
     "Client",
     "ClientError",
+    "Finalist",
     "InvalidAddress",
     "InvalidToken",
+    "MissingPackage",
+    "NoSuchFinalistError",
     "ProblemError",
+    "Study",
+    "StudyFailedError",
     "UnexpectedAnswer",
     "Unreachable",
 ]

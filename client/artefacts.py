@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import httpx
@@ -60,8 +60,10 @@ class Artefacts:
         else:
             write_verified(path, identity, _blocks(self._cached(self._cache, identity)))
 
-    def download_folder(self, identity: str, folder: Path) -> None:
+    def download_folder(self, identity: str, folder: Path, *, changed: Collection[str] = ()) -> None:
         """Have the folder of this name at `folder`, complete or not at all.
+
+        Of a folder that is there, files named `changed` may have other content than they came with.
 
         Raises:
             ArtefactError: it is no folder, or there is something else at `folder`.
@@ -71,7 +73,7 @@ class Artefacts:
         except ProtocolError as error:
             raise ArtefactError(f"artefact {identity[:12]} is no folder: {error}") from error
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            if folder.is_dir() and manifest_of(folder) == manifest:
+            if folder.is_dir() and _but(manifest_of(folder), changed) == _but(manifest, changed):
                 return
             raise ArtefactError(f"{folder} holds something else; move it away, or name another folder")
         with filled(folder) as part:
@@ -116,6 +118,10 @@ class Artefacts:
             return found
         with self._transport.stream(f"/artefacts/{identity}") as blocks:
             return cache.put(identity, blocks)
+
+
+def _but(manifest: dict[str, str], names: Collection[str]) -> dict[str, str]:
+    return {name: identity for name, identity in manifest.items() if name not in names}
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

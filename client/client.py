@@ -24,7 +24,8 @@ class Client:
     """A typed, synchronous client; may be used from several threads.
 
         with Client("http://127.0.0.1:8787") as client:
-            study = client.studies.get("demo")
+            study = client.studies.get("demo").wait()
+            model, tokenizer = study.best(latency="4 ms").load()
 
     `token` is what the service lets this client in by, the one in STILLHOUSE_TOKEN by default and none if it is empty.
     `patience_s` is how long an unreachable or overloaded service is asked again before `Unreachable` is raised.
@@ -43,10 +44,10 @@ class Client:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._transport = Transport(base_url, token=token, patience_s=patience_s, wire=wire, pause=pause)
-        self.studies = Studies(self._transport)
         self.jobs = Jobs(self._transport)
         self.calibrations = Calibrations(self._transport)
         self.artefacts = Artefacts(self._transport, None if cache is None else Cache(cache))
+        self.studies = Studies(self._transport, self.artefacts)
 
     def healthy(self) -> bool:
         """Whether the service says that it is well. Asked once, and not waited for long.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from protocol.problem import Problem
 
 
@@ -39,3 +42,27 @@ class UnexpectedAnswer(ClientError):  # noqa: N818 (the name says what happened)
 
 class ArtefactError(ClientError):
     """An artefact that cannot be used: its content is not what its name says, or there is something in its place."""
+
+
+class StudyFailedError(ClientError):
+    """A study that was waited for failed; the message says why."""
+
+
+class NoSuchFinalistError(ClientError):
+    """No finalist is as was asked for; the message says what the nearest one is like."""
+
+
+class MissingPackage(ClientError):  # noqa: N818 (the name says what happened)
+    """A package that only this call needs is not installed; the message says what installs it."""
+
+
+def installed(package: str, *, extra: str) -> Any:
+    """The package, imported now.
+
+    Raises:
+        MissingPackage.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise MissingPackage(f"this needs {package}: pip install 'stillhouse[{extra}]' ({error})") from error

@@ -40,7 +40,7 @@ class Transport:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._patience_s = patience_s
-        self._pause = pause
+        self.pause = pause
         self._root = base_url.rstrip("/")
         try:
             url = httpx.URL(self._root)
@@ -93,16 +93,32 @@ class Transport:
             raise refusal(response)
         return response
 
+    def pages(self, path: str) -> Iterator[httpx.Response]:
+        """The answers to a GET, page by page: each names the next one, the last one none.
+
+        Raises:
+            ProblemError, Unreachable: as `call`.
+        """
+        following: str | None = path
+        while following is not None:
+            answer = self.call("GET", following)
+            yield answer
+            following = _next_page(answer)
+
     @contextmanager
-    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
-        """The body of a GET, block by block.
+    def stream(
+        self, path: str, *, headers: dict[str, str] | None = None, timeout_s: float | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """The body of a GET, block by block; `timeout_s` is how long none may come.
 
         Raises:
             ProblemError, Unreachable: as `call`; also when the body breaks off.
         """
 
+        timeout = _TIMEOUT if timeout_s is None else httpx.Timeout(timeout_s, connect=5.0)
+
         def send() -> httpx.Response:
-            request = self._http.build_request("GET", self._root + "/v1" + path)
+            request = self._http.build_request("GET", self._root + "/v1" + path, headers=headers, timeout=timeout)
             return self._http.send(request, stream=True)
 
         response = self._patiently(send, f"GET {path}", safe=True)
@@ -141,7 +157,7 @@ class Transport:
             if isinstance(met, httpx.Response):
                 met.close()
             pause_s = max(pause_s, min(asked_s, _LONGEST_PAUSE_S))
-            self._pause(pause_s)
+            self.pause(pause_s)
             waited_s += pause_s
 
 
@@ -154,6 +170,18 @@ def refusal(response: httpx.Response) -> ClientError:
             f"{response.request.method} {response.request.url} answered {response.status_code} without saying why:"
             f" {response.text[:200]!r}; is it a Stillhouse service?"
         )
+
+
+def _next_page(answer: httpx.Response) -> str | None:
+    """The path of the next page, below our own root: behind a proxy the service knows its address only from inside."""
+    link = answer.links.get("next", {}).get("url")
+    if link is None:
+        return None
+    url = answer.url.join(link)
+    _, version, path = url.raw_path.decode().partition("/v1")
+    if not version:
+        raise UnexpectedAnswer(f"{answer.request.method} {answer.url} names a next page outside the API: {link!r}")
+    return path
 
 
 def _pauses(patience_s: float) -> Iterator[float]:

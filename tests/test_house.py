@@ -64,7 +64,9 @@ def test_the_web_process_never_loads_a_numerical_framework():
     assert loaded_by("service.app") <= {"sqlalchemy", "fastapi"}
 
 
-@pytest.mark.parametrize("extra", ["server", "worker", "jax", "tpu", "onnx", "cuda", "dev"])
+@pytest.mark.parametrize(
+    "extra", ["server", "worker", "jax", "tpu", "onnx", "cuda", "pandas", "optuna", "mlflow", "dev"]
+)
 def test_every_dependency_is_pinned(pytestconfig, extra):
     settings = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text())
     pins = {

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
+from pathlib import Path
 
 from distillation.assistants.tradeoff import Assistance
 from distillation.recipe import Recipe
-from distillation.values import Task
+from distillation.values import BUILT_IN, DOCSTRINGS, Task
 from encoders.loading import PIPELINES, loading_lines
 from encoders.values import HeadKind
-from hardware.values import Measurement, Quantile, QuantileName, Verdict
+from hardware.values import Measurement, Quantile, QuantileName
+from protocol.card import EVALUATED, front_matter, latency_text, verdict_text
 from protocol.jobs import Score
-from protocol.quantity import format_count, format_seconds
+from protocol.quantity import format_count
 from search_space import Architecture, parameter_count
 from worker.finished import Training
 
-CARD = """\
----
-library_name: transformers
-pipeline_tag: {pipeline}
-tags: [stillhouse, distillation]
----
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*){0,2}")
 
+UNKNOWN = "unknown"
+"""What hubs call a licence that nobody has named."""
+
+CARD = """\
+{front}
 # {name}
 
 A model for {pipeline} of {parameters} encoder parameters ({label}), distilled by Stillhouse.
@@ -35,9 +38,14 @@ A model for {pipeline} of {parameters} encoder parameters ({label}), distilled b
 | --- | --- |
 {rows}
 
-The report split was evaluated once, after training; intervals cover 95 %.{verdict}
+The report split was evaluated once, after training; {evaluated}{verdict}
 
 `provenance.json` says where this comes from; `stillhouse reproduce` distils it again and compares.
+
+## Licence
+
+Nobody has said yet under which licence this model may be used. It was made from the teacher and the data named above,
+whose terms hold for it too. `stillhouse export --license ID` writes yours into this card.
 
 ## Recipe
 
@@ -57,6 +65,7 @@ def model_card(
     task: Task,
     classes: tuple[str, ...],
     teacher: Architecture,
+    teacher_source: str | None = None,
     kind: HeadKind = HeadKind.CLASSIFICATION,
     assistance: Assistance | None = None,
     quantiles: tuple[QuantileName, ...] = (),
@@ -64,26 +73,31 @@ def model_card(
     """What the export is, how good, how fast on what if that was measured, and how to load it.
 
     Args:
+        teacher_source: `built-in`, a hub's id or a local folder; None where nobody knows.
         quantiles: of latency, beside the median.
     """
+    data = shown_source(task.dataset.source)
+    source = "" if teacher_source is None else f"{shown_source(teacher_source)}, "
     rows = {
         f"{task.metric} on the report split": _score(training.report),
         f"{task.metric} on the selection split": _score(training.selection),
         **({} if measurement is None else _latencies(measurement, quantiles)),
         "classes": ", ".join(classes),
-        "data": task.dataset.source,
-        "teacher": f"{teacher.label} ({format_count(parameter_count(teacher))} encoder parameters)",
+        "data": data,
+        "teacher": f"{source}{teacher.label} ({format_count(parameter_count(teacher))} encoder parameters)",
         "assistant": "" if assistance is None else assistant_text(assistance),
         "training": f"{training.steps} steps, {training.seconds:.0f} s",
     }
     return CARD.format(
+        front=front_matter(_front(training, name, task, kind, teacher_source)),
+        evaluated=EVALUATED,
         name=name,
         pipeline=PIPELINES[kind],
         loading="\n".join(loading_lines("PATH OF THIS FOLDER", kind)),
         parameters=format_count(parameter_count(architecture)),
         label=architecture.label,
         rows="\n".join(f"| {what} | {value} |" for what, value in rows.items() if value),
-        verdict="" if measurement is None else f" The latency's verdict is {_verdict(measurement)}.",
+        verdict="" if measurement is None else verdict_text(measurement.verdict, measurement.notes),
         recipe=json.dumps(asdict(recipe), indent=2),
     )
 
@@ -105,11 +119,6 @@ def _score(score: Score) -> str:
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
-def _verdict(measurement: Measurement) -> str:
-    notes = measurement.notes if measurement.verdict is not Verdict.STEADY else ()
-    return "".join([f"`{measurement.verdict}`", *(f"; {note}" for note in notes)])
-
-
 def _latencies(measurement: Measurement, judged: tuple[QuantileName, ...]) -> dict[str, str]:
     """The median, and the quantiles that the verdict is of."""
     seen = {
@@ -123,7 +132,41 @@ def _latencies(measurement: Measurement, judged: tuple[QuantileName, ...]) -> di
 
 
 def _latency(quantile: Quantile, measurement: Measurement) -> str:
-    if quantile.low_s is None or quantile.high_s is None:
-        return f"{format_seconds(quantile.value_s)}, {measurement.source}"
-    interval = f"[{format_seconds(quantile.low_s)}, {format_seconds(quantile.high_s)}]"
-    return f"{format_seconds(quantile.value_s)} {interval}, {measurement.source} with effort `{measurement.effort}`"
+    return latency_text(quantile.value_s, quantile.low_s, quantile.high_s, measurement.source, measurement.effort)
+
+
+def shown_source(source: str) -> str:
+    """The name, without the folders above a local one: they say something of a machine, and nothing of the model."""
+    return source if hub_id(source) or source in (BUILT_IN, DOCSTRINGS) else Path(source).name
+
+
+def hub_id(source: str) -> str | None:
+    """What the hub knows this by; None for what is local or comes with Stillhouse."""
+    return source if _HUB_ID.fullmatch(source) and source not in (BUILT_IN, DOCSTRINGS) else None
+
+
+def _front(training: Training, name: str, task: Task, kind: HeadKind, teacher_source: str | None) -> dict[str, object]:
+    """What the hub reads; https://huggingface.co/docs/hub/model-cards."""
+    data, base = task.dataset.source, hub_id(teacher_source or "")
+    scores = {"report": training.report, "selection": training.selection}
+    return {
+        "library_name": "transformers",
+        "license": UNKNOWN,
+        **({"language": "en"} if data == DOCSTRINGS else {}),
+        **({} if base is None else {"base_model": base}),
+        "pipeline_tag": PIPELINES[kind],
+        "tags": ["stillhouse", "distillation"],
+        "model-index": [
+            {"name": name, "results": [_result(task, kind, split, score) for split, score in scores.items()]}
+        ],
+    }
+
+
+def _result(task: Task, kind: HeadKind, split: str, score: Score) -> dict[str, object]:
+    data = shown_source(task.dataset.source)
+    interval = f"{task.metric}, 95 % interval {score.low:.3f} to {score.high:.3f}"
+    return {
+        "task": {"type": PIPELINES[kind]},
+        "dataset": {"name": data, "type": data, "split": split},
+        "metrics": [{"type": str(task.metric), "value": round(score.value, 4), "name": interval}],
+    }

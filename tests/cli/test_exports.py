@@ -12,7 +12,7 @@ class Artefacts:
     def __init__(self, error=None):
         self.artefacts, self._error = self, error
 
-    def download_folder(self, identity, folder):
+    def download_folder(self, identity, folder, *, changed=()):
         folder.parent.mkdir(parents=True, exist_ok=True)
         if self._error is not None:
             raise self._error
@@ -24,8 +24,8 @@ def trials(trial, finalist):
     return [trial(1, finalist=finalist(report=0.7, ms=4.0)), trial(2)]
 
 
-def test_every_finalist_gets_its_folder(trials, tmp_path):
-    folders = download_exports(Artefacts(), trials, tmp_path / "a" / "b")
+def test_every_finalist_gets_its_folder(study, trials, tmp_path):
+    folders = download_exports(Artefacts(), study(), trials, tmp_path / "a" / "b")
     assert folders == {1: tmp_path / "a" / "b" / "trial-1"}
     assert folders[1].is_dir()
 
@@ -37,14 +37,14 @@ def test_every_finalist_gets_its_folder(trials, tmp_path):
         (PermissionError(13, "Permission denied"), "Permission denied; name another folder"),
     ],
 )
-def test_a_failed_export_says_what_to_do_and_leaves_no_empty_folder(trials, tmp_path, error, advice):
+def test_a_failed_export_says_what_to_do_and_leaves_no_empty_folder(study, trials, tmp_path, error, advice):
     with pytest.raises(BadInputError, match=advice):
-        download_exports(Artefacts(error), trials, tmp_path / "a" / "b")
+        download_exports(Artefacts(error), study(), trials, tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_way_is_said(trials, tmp_path):
+def test_a_file_in_the_way_is_said(study, trials, tmp_path):
     (tmp_path / "file").write_text("kept")
     with pytest.raises(BadInputError, match="a file is in the way; name another folder"):
-        download_exports(Artefacts(), trials, tmp_path / "file")
+        download_exports(Artefacts(), study(), trials, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "kept"

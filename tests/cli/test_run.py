@@ -99,7 +99,7 @@ def test_again_with_a_free_name_takes_it(client):
 def test_a_study_that_could_never_work_is_bad_input_and_tells_the_command_to_go_on_with(client, options):
     start(client, spec(), again=False)
     end(client)
-    study = client.studies.get("demo")
+    study = client.studies.view("demo")
     assert study.state is StudyState.FAILED
     error = failure(study, options)
     assert error.code is ExitCode.BAD_INPUT

@@ -1,12 +1,10 @@
 """The client and the real service, over a real socket."""
 
-import threading
 from dataclasses import replace
 
 import pytest
-import uvicorn
 
-from client import Client, ProblemError
+from client import ProblemError
 from encoders.values import Head
 from hardware.calibration import calibrate
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
@@ -23,40 +21,8 @@ from protocol.jobs import (
     Renewal,
     Report,
 )
-from protocol.study_file import parse_study
 from protocol.views import StudyState
 from search_space import Architecture
-from service.app import bind, create_app
-from service.settings import Settings
-
-STUDY = "teacher: built-in\ntask: {dataset: docstrings}\nbudget: {trials: 4}\n"
-
-
-class Server(uvicorn.Server):
-    def install_signal_handlers(self):
-        """Not in a thread."""
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    settings = Settings.from_environment({}, home=tmp_path_factory.mktemp("home"), port=0)
-    with bind(settings) as listening:
-        server = Server(uvicorn.Config(create_app(settings), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
-
-
-@pytest.fixture
-def client(address, tmp_path):
-    with Client(address, cache=tmp_path / "cache") as client:
-        yield client
-
-
-def spec(name, extra=""):
-    return parse_study(f"name: {name}\n{STUDY}{extra}", origin="test", default_name=name)
 
 
 def lease(client, kinds=(JobKind.PREPARE,)):
@@ -68,19 +34,19 @@ def test_the_service_is_healthy(client):
     assert client.healthy()
 
 
-def test_a_study_is_created_once_and_found_by_its_name(client):
+def test_a_study_is_created_once_and_found_by_its_name(client, spec):
     created = client.studies.create(spec("first"))
     again = client.studies.create(spec("first"))
     assert created.state is StudyState.PREPARING
-    assert again.created_at == created.created_at
-    assert created.digest == spec("first").digest
-    assert client.studies.get("first") == again
+    assert again.view.created_at == created.view.created_at
+    assert created.view.digest == spec("first").digest
+    assert client.studies.get("first").view == again.view
     assert "first" in [study.name for study in client.studies.list()]
     assert client.studies.trials("first") == ()
     assert client.studies.front("first").numbers == ()
 
 
-def test_a_changed_study_is_refused_with_its_differences(client):
+def test_a_changed_study_is_refused_with_its_differences(client, spec):
     client.studies.create(spec("second"))
     with pytest.raises(ProblemError) as caught:
         client.studies.create(spec("second", "seed: 3\n"))
@@ -94,11 +60,11 @@ def test_an_unknown_study_is_not_found(client):
     assert caught.value.problem.status == 404
 
 
-def test_a_search_space_is_previewed(client):
+def test_a_search_space_is_previewed(client, spec):
     assert client.studies.preview(spec("third")).size > 100
 
 
-def test_a_job_is_leased_renewed_released_and_reported(client, tmp_path):
+def test_a_job_is_leased_renewed_released_and_reported(client, spec, tmp_path):
     client.studies.create(spec("fourth"))
     while (grant := lease(client)) is not None and grant.study != "fourth":
         pass
@@ -111,7 +77,7 @@ def test_a_job_is_leased_renewed_released_and_reported(client, tmp_path):
         attempt=grant.attempt, progress=Progress(stage="teaching", done=1, total=2), checkpoint=checkpoint
     )
     assert client.jobs.renew(grant.job, renewal).command is Command.CONTINUE
-    (job,) = client.studies.get("fourth").jobs
+    (job,) = client.studies.view("fourth").jobs
     assert job.progress == Progress(stage="teaching", done=1, total=2)
 
     client.jobs.release(grant.job, Release(attempt=grant.attempt, checkpoint=checkpoint))
@@ -124,7 +90,7 @@ def test_a_job_is_leased_renewed_released_and_reported(client, tmp_path):
     failure = Failure(reason=FailureReason.INVALID, message="there is no such teacher")
     for _ in range(2):  # a repeated report is the same report
         client.jobs.report(second.job, Report(attempt=second.attempt, result=failure))
-    study = client.studies.get("fourth")
+    study = client.studies.view("fourth")
     assert study.state is StudyState.FAILED
     assert "there is no such teacher" in study.error
 

@@ -46,7 +46,7 @@ def until(found: Callable[[], object], what: str) -> None:
 
 
 def study(client: Client) -> StudyView:
-    return client.studies.get("small")
+    return client.studies.view("small")
 
 
 def distilling(client: Client, past: int) -> bool:

@@ -53,16 +53,16 @@ def test_a_study_is_trained_by_one_worker_and_measured_by_another(stillhouse, st
         assert created.returncode == 0, created.stdout
 
         processes["trainer"] = stillhouse.start(*work, "--home", tmp_path / "one", *kinds(TRAINING))
-        waiting = until(lambda: client.studies.get("small").machines or None, "the study to wait", processes)
+        waiting = until(lambda: client.studies.view("small").machines or None, "the study to wait", processes)
         assert waiting == (
             "waiting for a machine that measures cpu torch float32 with 1 thread: no worker that is alive has it",
         )
-        assert client.studies.get("small").state is StudyState.CALIBRATING
+        assert client.studies.view("small").state is StudyState.CALIBRATING
 
         processes["measurer"] = stillhouse.start(*work, "--home", tmp_path / "two", *kinds(MEASURING))
 
         def over():
-            study = client.studies.get("small")
+            study = client.studies.view("small")
             return study if study.ended_at is not None else None
 
         study = until(over, "the study to end", processes)

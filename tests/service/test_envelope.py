@@ -193,6 +193,7 @@ def test_secrets_are_in_no_log(served, monkeypatch, capsys):
     assert httpx.put(f"{address}/v1/artefacts/{64 * 'a'}", headers=bearer, trust_env=False).status_code == 500
     with httpx.Client(base_url=address, trust_env=False) as http:
         session = http.post("/v1/session", json={"token": token}).cookies["stillhouse_session"]
+        http.cookies.clear()
         assert http.post("/v1/session", json={"token": token[:-1]}).status_code == 401
         assert http.post("/v1/session", json={"tokn": token}).status_code == 422
         assert http.get(f"/v1/studies?token={token}", headers=bearer).status_code == 200

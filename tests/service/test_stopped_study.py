@@ -121,7 +121,7 @@ def test_a_trial_that_is_slow_and_learns_nothing_is_stopped_and_the_study_comple
         finally:
             over.set()
             thread.join()
-        study, trials = client.studies.get("demo"), client.studies.trials("demo")
+        study, trials = client.studies.view("demo"), client.studies.trials("demo")
     assert study.state is StudyState.COMPLETED
     assert study.trials == {"completed": 11, "stopped": 1}
     (stopped,) = [trial for trial in trials if trial.state is TrialState.STOPPED]

@@ -7,6 +7,7 @@ import pytest
 from distillation.assistants.tradeoff import Assistance, Point, Round
 from distillation.recipe import Recipe
 from distillation.values import Dataset, Estimate, Task
+from encoders.loading import PIPELINES
 from encoders.values import HeadKind
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
 from protocol.jobs import Score
@@ -41,7 +42,7 @@ def written(measurement=None, **more):
     training = Training(selection=SCORE, report=SCORE, curve=(), steps=10, seconds=1.0)
     known = {"name": "demo", "architecture": SHAPE, "recipe": Recipe(), "teacher": SHAPE, "classes": ("a", "b")}
     task = Task(dataset=Dataset(source="docstrings"))
-    return model_card(training, measurement, task=task, **(known | more))
+    return model_card(training, measurement, **({"task": task} | known | more))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,56 @@ def test_card_of_what_was_not_measured_tells_no_latency_and_no_verdict():
 def test_card_names_the_use_of_its_head():
     assert 'pipeline("text-classification"' in written()
     assert "pipeline_tag: token-classification" in written(kind=HeadKind.TOKEN_CLASSIFICATION)
+
+
+def hub_card(**more):
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    return huggingface_hub.ModelCard(written(**more))
+
+
+@pytest.mark.parametrize("kind", list(HeadKind))
+def test_the_hub_reads_the_card(kind):
+    card = hub_card(kind=kind, teacher_source="google/bert_uncased_L-4")
+    assert card.data.license == "unknown"
+    assert card.data.base_model == "google/bert_uncased_L-4"
+    assert card.data.language == "en"
+    assert card.data.library_name == "transformers"
+    assert card.data.pipeline_tag == PIPELINES[kind]
+    found = {result.dataset_split: result for result in card.data.eval_results}
+    assert found.keys() == {"report", "selection"}
+    assert found["report"].metric_type == "accuracy"
+    assert found["report"].metric_value == 0.8
+    assert "0.700 to 0.900" in found["report"].metric_name
+    assert found["report"].dataset_name == "docstrings"
+
+
+@pytest.mark.parametrize(
+    ("source", "base", "shown"),
+    [
+        ("bert-base-uncased", "bert-base-uncased", "bert-base-uncased, "),
+        ("owner/name", "owner/name", "owner/name, "),
+        ("built-in", None, "built-in, "),
+        ("/home/somebody/secret/my-bert", None, "my-bert, "),
+        (None, None, ""),
+    ],
+)
+def test_a_local_teacher_is_named_without_its_folders_and_is_no_model_of_the_hub(source, base, shown):
+    card = hub_card(teacher_source=source)
+    assert card.data.base_model == base
+    assert f"| teacher | {shown}1x8" in card.content
+    assert "somebody" not in card.content
+
+
+def test_local_data_are_named_without_their_folders():
+    card = hub_card(task=Task(dataset=Dataset(source="/home/somebody/reviews.tsv")))
+    assert "somebody" not in card.content
+    assert card.data.eval_results[0].dataset_name == "reviews.tsv"
+    assert card.data.language is None
+
+
+def test_a_hostile_name_stays_a_value():
+    name = "x: [1]\n---\nlicense: mit # '"
+    assert hub_card(name=name).data.license == "unknown"
 
 
 def point(share, student=None):

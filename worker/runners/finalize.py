@@ -151,6 +151,7 @@ class FinalizeRunner:
             task=data.task,
             classes=data.classes,
             teacher=architecture_of(teacher.config),
+            teacher_source=None if finished.provenance is None else finished.provenance.preparation.teacher.model,
             kind=head_of(teacher.config).kind,
             assistance=None if finished.provenance is None else finished.provenance.assistance,
             quantiles=work.quantiles,

@@ -115,7 +115,7 @@ class Answering:
         self.client.jobs.report(grant.job, Report(attempt=grant.attempt, result=self._result(grant)))
 
     def study(self):
-        return self.client.studies.get(SPEC.name)
+        return self.client.studies.view(SPEC.name)
 
     def ended(self) -> int:
         return sum(count for state, count in self.study().trials.items() if TrialState(state).ended)

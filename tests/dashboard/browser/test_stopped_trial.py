@@ -20,7 +20,7 @@ def stopped(worker, watched, address):
     worker.client.studies.create(spec)
     while True:
         grant = worker.lease()
-        completed = worker.client.studies.get(NAME).trials.get("completed", 0)
+        completed = worker.client.studies.view(NAME).trials.get("completed", 0)
         if grant.study == NAME and grant.work.kind is JobKind.DISTILL and completed >= COMPLETED:
             points = worker._result(grant).curve[:4]
             low = tuple(point.model_copy(update={"value": 0.5 * point.value}) for point in points)

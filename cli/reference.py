@@ -1,0 +1,88 @@
+"""The command's reference, from the command itself: `python -m cli.reference > docs/reference/cli.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from cli.errors import ExitCode
+from cli.main import app
+
+HEAD = """\
+# The command `stillhouse`
+
+Written by `python -m cli.reference` from the command itself. `stillhouse COMMAND --help` says the same in a terminal.
+What is printed with `--json` goes to stdout as one JSON document (`study watch`: one in each line); its keys are those
+of the API's views and stay; what people may want to know beside it goes to stderr. Completion of commands and options:
+`stillhouse --install-completion`.
+"""
+
+
+def reference() -> str:
+    """The whole page, in Markdown."""
+    lines = [HEAD, "## Exit codes\n", "| code | meaning |", "| --- | --- |"]
+    lines += [f"| {code.value} | {code.meaning} |" for code in ExitCode]
+    lines.append("")
+    group: Any = typer.main.get_command(app)
+    for name, command in _commands("stillhouse", group):
+        lines += _command(name, command)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _commands(prefix: str, group: Any) -> Iterator[tuple[str, Any]]:
+    """Every command that does something, by its whole name."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(f"{prefix} {name}", command)
+        elif not command.hidden:
+            yield f"{prefix} {name}", command
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    shown = [param for param in command.params if not getattr(param, "hidden", False) and param.name != "help"]
+    arguments = [param for param in shown if param.param_type_name == "argument"]
+    options = [param for param in shown if param.param_type_name == "option"]
+    words = [_metavar(param) for param in arguments]
+    yield f"## {name}\n"
+    yield f"`{' '.join([name, *words])}`\n"
+    yield f"{command.help}\n"
+    if shown:
+        yield "| | | default |"
+        yield "| --- | --- | --- |"
+        for param in (*arguments, *options):
+            yield f"| `{_cell(_written(param))}` | {_cell(_help(param))} | {_cell(_default(param))} |"
+        yield ""
+
+
+def _written(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return _metavar(param)
+    names = " / ".join((*param.opts, *param.secondary_opts))
+    return names if param.is_flag else f"{names} {_metavar(param)}"
+
+
+def _metavar(param: Any) -> str:
+    return str(param.metavar or param.name.upper())
+
+
+def _help(param: Any) -> str:
+    variable = f" Also `{param.envvar}`." if param.envvar else ""
+    return f"{param.help or ''}{variable}"
+
+
+def _default(param: Any) -> str:
+    if param.required:
+        return "required"
+    default = param.default
+    is_told = default is not None and default is not False and not callable(default)
+    return f"`{default}`" if is_told else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -1,0 +1,257 @@
+"""`stillhouse study report`: a study as one HTML file, for people without the service.
+
+It is built as a tree: whatever a name holds, it is text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+import yaml
+from rich.table import Table
+
+from cli.plots import Axis, Line, Mark, plot
+from cli.report_style import STYLE
+from cli.summary import closing_lines
+from cli.tables import (
+    TEACHER,
+    baselines_table,
+    by_latency,
+    finalists,
+    finalists_table,
+    front_table,
+    hypervolume_text,
+    latency_name,
+    latency_s,
+    latency_text,
+    trials_table,
+)
+from protocol.quantity import format_seconds
+from protocol.views import FrontView, LatencyView, StudyState, StudyView, TrialState, TrialView
+
+HOW_TO_READ = (
+    "Trials are compared at flash fidelity, a short distillation, on the selection split. Finalists were distilled in"
+    " full and evaluated once on the report split, which nothing was chosen by. Intervals cover 95 %. A latency says"
+    " where it comes from: measured on the device, by the compiler of a chip that was not there, or predicted from a"
+    " calibration; and whether it was steady."
+)
+
+
+def report_html(study: StudyView, trials: Sequence[TrialView], front: FrontView, written_at: datetime) -> str:
+    """The whole file. It loads nothing from anywhere and runs nothing."""
+    page = Element("html", {"lang": "en"})
+    head = SubElement(page, "head")
+    SubElement(head, "meta", {"charset": "utf-8"})
+    SubElement(head, "meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"})
+    SubElement(head, "title").text = f"{study.name} – Stillhouse"
+    SubElement(head, "style").text = STYLE
+    body = SubElement(SubElement(page, "body"), "main")
+    _opening(body, study, written_at)
+    _results(body, study, trials)
+    _plots(body, study, trials, front)
+    _tables(body, study, trials)
+    _recipe(body, study)
+    _environment(body, study, trials)
+    return "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
+
+
+def _opening(body: Element, study: StudyView, written_at: datetime) -> None:
+    spec = study.spec
+    SubElement(body, "h1").text = study.name
+    facts = {
+        "state": f"{study.state}{f': {study.error}' if study.error else ''}",
+        "task": f"{spec.task.kind} by {spec.task.metric}, {spec.task.dataset.source}",
+        "teacher": spec.teacher.model,
+        "target": spec.target.label,
+        "trials": f"{study.spent_trials} of {spec.budget.trials}",
+        "front": f"{study.front_size} trials, hypervolume {hypervolume_text(study.hypervolume)}",
+        "started": _time(study.created_at),
+        "ended": "" if study.ended_at is None else _time(study.ended_at),
+        "written": _time(written_at),
+    }
+    _facts(body, facts)
+    for note in (*study.notes, *study.machines):
+        SubElement(body, "p", {"class": "note"}).text = f"note: {note}"
+
+
+def _results(body: Element, study: StudyView, trials: Sequence[TrialView]) -> None:
+    SubElement(body, "h2").text = "What came out"
+    if study.state is StudyState.COMPLETED and finalists(trials):
+        for line in closing_lines(study, trials):
+            SubElement(body, "p").text = line
+    else:
+        SubElement(body, "p").text = "There is no finalist yet." if trials else "There is no trial yet."
+    if finalists(trials):
+        _table(body, finalists_table(study, trials, {}), hidden=("export",))
+    _table(body, baselines_table(study, trials))
+    SubElement(body, "p", {"class": "fine"}).text = HOW_TO_READ
+
+
+def _plots(body: Element, study: StudyView, trials: Sequence[TrialView], front: FrontView) -> None:
+    metric, quantile = study.spec.task.metric, latency_name(study)
+    drawn = {
+        f"{metric} on the selection split over latency, flash fidelity": plot(
+            "the front",
+            Axis(title=f"latency {quantile}", words=format_seconds, is_log=True),
+            Axis(title=str(metric), words=lambda value: f"{value:.3g}"),
+            list(_marks(study, trials)),
+            [Line(points=_staircase(study, trials), steps=True)],
+        ),
+        "Hypervolume of the front over the trials": plot(
+            "the hypervolume",
+            Axis(title="trials", words=lambda value: f"{value:g}"),
+            Axis(title="hypervolume", words=lambda value: f"{value:.3g}"),
+            [],
+            [Line(points=[(point.trials, point.hypervolume) for point in front.history], steps=True)],
+        ),
+        "Learning curves of the finalists, selection split": _curves(study, trials),
+    }
+    for title, figure in drawn.items():
+        if figure is not None:
+            place = SubElement(body, "figure")
+            place.append(figure)
+            SubElement(place, "figcaption").text = title
+    outside = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]
+    if outside:
+        many = f"{len(outside)} trials were" if len(outside) > 1 else "1 trial was"
+        SubElement(
+            body, "p", {"class": "fine"}
+        ).text = f"{many} out of bounds before any training, and has no point here."
+
+
+def _marks(study: StudyView, trials: Sequence[TrialView]) -> Iterator[Mark]:
+    metric, quantile = study.spec.task.metric, latency_name(study)
+    for trial in trials:
+        value = trial.metrics.get(metric)
+        if trial.state is not TrialState.COMPLETED or value is None or trial.latency is None:
+            continue
+        is_baseline = trial.origin.startswith("baseline")
+        score = trial.evaluation.selection if trial.evaluation and trial.on_front else None
+        yield Mark(
+            x=latency_s(trial.latency, quantile),
+            y=value,
+            text=f"trial {trial.number}  {trial.label}  {metric} {value:.3f}  {latency_text(trial.latency, quantile)}",
+            shape="baseline" if is_baseline else "best" if trial.on_front else "trial",
+            low=None if score is None else score.low,
+            high=None if score is None else score.high,
+            label=trial.origin.partition(":")[2].strip() if is_baseline else "",
+        )
+    teacher = study.references.get(TEACHER)
+    if teacher is not None and study.prepared is not None:
+        selection = study.prepared.teacher_selection
+        yield Mark(
+            x=latency_s(teacher, quantile),
+            y=selection.value,
+            text=f"the teacher  {metric} {selection.value:.3f}  {latency_text(teacher, quantile)}",
+            shape="teacher",
+            label=TEACHER,
+        )
+
+
+def _staircase(study: StudyView, trials: Sequence[TrialView]) -> list[tuple[float, float]]:
+    metric, quantile = study.spec.task.metric, latency_name(study)
+    if len(study.spec.objectives) > 2:
+        return []  # of more objectives the front is no line
+    return [
+        (latency_s(trial.latency, quantile), trial.metrics[metric])
+        for trial in by_latency(trial for trial in trials if trial.on_front)
+        if trial.latency is not None and metric in trial.metrics
+    ]
+
+
+def _curves(study: StudyView, trials: Sequence[TrialView]) -> Element | None:
+    lines = [
+        Line(
+            points=[(point.step, point.value) for point in finalist.evaluation.curve],
+            shape="curve",
+            label=f"trial {trial.number}",
+        )
+        for trial, finalist in finalists(trials)
+        if finalist.evaluation is not None and finalist.evaluation.curve
+    ]
+    if not lines:
+        return None
+    if study.prepared is not None:
+        steps = [step for line in lines for step, _ in line.points]
+        level = study.prepared.teacher_selection.value
+        lines.append(Line(points=[(min(steps), level), (max(steps), level)], shape="teacher", label=TEACHER))
+    return plot(
+        "the learning curves",
+        Axis(title="steps", words=lambda value: f"{value:g}"),
+        Axis(title=str(study.spec.task.metric), words=lambda value: f"{value:.3g}"),
+        [],
+        lines,
+    )
+
+
+def _tables(body: Element, study: StudyView, trials: Sequence[TrialView]) -> None:
+    SubElement(body, "h2").text = "Front and trials"
+    if any(trial.on_front for trial in trials):
+        _table(body, front_table(study, trials))
+    place = SubElement(body, "details")
+    SubElement(place, "summary").text = f"Every trial ({len(trials)})"
+    _table(place, trials_table(study, trials))
+
+
+def _recipe(body: Element, study: StudyView) -> None:
+    SubElement(body, "h2").text = "Recipe and study"
+    spec = study.spec
+    fidelity = f"flash fidelity {spec.flash_steps} steps, full {spec.distillation.steps} steps"
+    SubElement(body, "p").text = f"Students were distilled by the recipe below: {fidelity}."
+    told = spec.canonical()
+    for title, values in {"Recipe": told["distillation"], "The whole study": told}.items():
+        place = SubElement(body, "details")
+        SubElement(place, "summary").text = title
+        SubElement(place, "pre").text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _environment(body: Element, study: StudyView, trials: Sequence[TrialView]) -> None:
+    found = {latency.hardware_key: latency for latency in _latencies(study, trials)}
+    if not found:
+        return
+    SubElement(body, "h2").text = "Environment of the latencies"
+    for key, latency in found.items():
+        SubElement(body, "h3").text = f"hardware {key}"
+        _facts(body, {**latency.environment, "last measured": latency.measured_at})
+
+
+def _latencies(study: StudyView, trials: Sequence[TrialView]) -> Iterator[LatencyView]:
+    yield from study.references.values()
+    for trial in trials:
+        if trial.latency is not None:
+            yield trial.latency
+        if trial.finalist is not None and trial.finalist.latency is not None:
+            yield trial.finalist.latency
+
+
+def _facts(body: Element, facts: dict[str, str]) -> None:
+    made = SubElement(body, "dl")
+    for name, value in facts.items():
+        if value:
+            SubElement(made, "dt").text = name
+            SubElement(made, "dd").text = value
+
+
+def _table(body: Element, table: Table, hidden: Sequence[str] = ()) -> None:
+    """A terminal's table as one of the page, so that both say the same."""
+    if not table.row_count:
+        return
+    columns = [(str(column.header), list(map(str, column.cells))) for column in table.columns]
+    shown = [(header, cells) for header, cells in columns if header not in hidden]
+    made = SubElement(SubElement(body, "div", {"class": "wide"}), "table")
+    if table.title:
+        SubElement(made, "caption").text = str(table.title)
+    row = SubElement(SubElement(made, "thead"), "tr")
+    for header, _ in shown:
+        SubElement(row, "th", {"scope": "col"}).text = header
+    rows = SubElement(made, "tbody")
+    for number in range(table.row_count):
+        row = SubElement(rows, "tr")
+        for _, cells in shown:
+            SubElement(row, "td").text = cells[number]
+
+
+def _time(value: datetime) -> str:
+    return value.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,147 @@
+"""One study of a service, as an object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from client.artefacts import Artefacts
+from client.errors import StudyFailedError
+from client.finalist import Finalist, best, bound
+from client.tables import Front, Trials
+from protocol.study import StudySpec
+from protocol.views import StudyState, StudyView
+
+if TYPE_CHECKING:
+    import optuna
+
+    from client.studies import Studies
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
+"""Between two looks at a study that is waited for: asking often would disturb latencies that are taken here."""
+
+
+class Study:
+    """`client.studies.get(name)`. What it says is as of the last look; `refresh` looks again."""
+
+    def __init__(self, studies: Studies, artefacts: Artefacts, view: StudyView) -> None:
+        self._studies, self._artefacts = studies, artefacts
+        self.view = view
+
+    @property
+    def name(self) -> str:
+        return self.view.name
+
+    @property
+    def state(self) -> StudyState:
+        return self.view.state
+
+    @property
+    def spec(self) -> StudySpec:
+        return self.view.spec
+
+    def __repr__(self) -> str:
+        spent, of = self.view.spent_trials, self.spec.budget.trials
+        return f"<study {self.name}: {self.state}, {spent} of {of} trials, {self.view.front_size} on the front>"
+
+    def refresh(self) -> Study:
+        """Itself, as it is now."""
+        self.view = self._studies.view(self.name)
+        return self
+
+    def watch(self) -> Iterator[StudyView]:
+        """The study now and after every change, until it has ended.
+
+        Raises:
+            Unreachable: the service does not answer any more.
+        """
+        pause_s = FIRST_PAUSE_S
+        yield self.refresh().view
+        while not self._rests():
+            self._studies.pause(pause_s)
+            before = self.view
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            if self.refresh().view != before:
+                pause_s = FIRST_PAUSE_S
+                yield self.view
+
+    def wait(self, timeout_s: float | None = None) -> Study:
+        """Itself, when it has ended or is stopped.
+
+        Raises:
+            StudyFailedError: it failed. TimeoutError: it goes on after `timeout_s` of waiting.
+        """
+        waited_s, pause_s = 0.0, FIRST_PAUSE_S
+        while not self.refresh()._rests():
+            if timeout_s is not None and waited_s >= timeout_s:
+                raise TimeoutError(f"study {self.name} is {self.state} after {waited_s:.0f} s of waiting")
+            self._studies.pause(pause_s)
+            waited_s += pause_s
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        if self.state is StudyState.FAILED:
+            raise StudyFailedError(f"study {self.name} failed: {self.view.error or 'it does not say why'}")
+        return self
+
+    def trials(self) -> Trials:
+        """Every trial, by number."""
+        return Trials(self._studies.trials(self.name))
+
+    def front(self) -> Front:
+        """The trials that no other one dominates, by number."""
+        view = self._studies.front(self.name)
+        on_front = set(view.numbers)
+        return Front([trial for trial in self.trials() if trial.number in on_front], view)
+
+    def best(
+        self,
+        *,
+        latency: str | float | None = None,
+        parameters: str | float | None = None,
+        at_least: str | float | None = None,
+    ) -> Finalist:
+        """The best finalist within these bounds, as its full distillation did on the selection split.
+
+        Args:
+            latency: at most that, `"4 ms"` or seconds, of the quantile that the study judges.
+            parameters: at most so many, `"30e6"`.
+            at_least: the task's metric on the selection split, or at most that where less is better.
+
+        Raises:
+            NoSuchFinalistError: none is; says what there is.
+        """
+        quantile = f"latency_{self.spec.judged_quantiles[0]}"
+        given = [(quantile, latency, False), ("parameters", parameters, False)]
+        metric = self.spec.task.metric
+        given.append((metric, at_least, not metric.lower_is_better))
+        bounds = [bound(name, value, at_least=least) for name, value, least in given if value is not None]
+        return best(self.trials(), self.spec, self._artefacts, bounds)
+
+    def to_optuna(self, storage: Any = None) -> optuna.Study:
+        """The trials that ended as a study of Optuna, in the memory or in a storage of Optuna.
+
+        Raises:
+            MissingPackage: optuna is not installed.
+        """
+        from client.optuna_export import to_optuna
+
+        return to_optuna(self.spec, self.trials(), storage)
+
+    def to_mlflow(self, tracking_uri: str | None = None, experiment: str | None = None) -> str:
+        """Log every trial that ended as a run of MLflow; the experiment's id. May be repeated: runs are not doubled.
+
+        Args:
+            tracking_uri: where MLflow keeps runs; by default as its environment says.
+            experiment: its name; the study's by default.
+
+        Raises:
+            MissingPackage: mlflow is not installed.
+        """
+        from client.mlflow_runs import to_mlflow
+
+        return to_mlflow(self.spec, self.trials(), tracking_uri, experiment)
+
+    def _rests(self) -> bool:
+        return self.view.ended_at is not None or self.state in RESTING
+
+
+RESTING = frozenset({StudyState.COMPLETED, StudyState.FAILED})

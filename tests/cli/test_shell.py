@@ -1,0 +1,73 @@
+"""The command as a shell sees it: how fast it starts, what it completes, what its codes mean."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from cli.errors import ExitCode
+from cli.reference import reference
+
+MOST_MODULES = 220
+"""`--help` imports so many at most, interpreter and Typer included: each costs a start some time."""
+
+
+def completed(stillhouse, monkeypatch, words):
+    """What bash is offered for the last of these words."""
+    monkeypatch.setenv("_STILLHOUSE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    _, out, _ = stillhouse()
+    return out.split()
+
+
+def test_help_imports_few_modules():
+    code = (
+        "import sys\nfrom cli.main import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(len(sys.modules), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stderr) <= MOST_MODULES
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("stillhouse pre", ["preview"]),
+        ("stillhouse study cr", ["create"]),
+        ("stillhouse measure --eff", ["--effort"]),
+        ("stillhouse doctor --j", ["--json"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options(stillhouse, monkeypatch, words, offered):
+    assert completed(stillhouse, monkeypatch, words) == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_of_each_shell_can_be_had(stillhouse, monkeypatch, shell):
+    monkeypatch.setenv("_STILLHOUSE_COMPLETE", f"source_{shell}")
+    code, out, _ = stillhouse()
+    assert code == 0
+    assert "_STILLHOUSE_COMPLETE" in out
+    assert "stillhouse" in out
+
+
+def test_every_exit_code_says_what_it_means(stillhouse):
+    assert {code.value for code in ExitCode} == {0, 1, 2, 130}
+    for code in ExitCode:
+        assert re.search(r"\w", code.meaning)
+
+
+def test_the_reference_is_what_the_command_says(pytestconfig):
+    """`python -m cli.reference > docs/reference/cli.md` writes it."""
+    assert (pytestconfig.rootpath / "docs" / "reference" / "cli.md").read_text() == reference()
+
+
+def test_the_reference_has_every_command_and_code():
+    text = reference()
+    for command in ("run", "study create", "study report", "trial show", "doctor", "export"):
+        assert f"\n## stillhouse {command}\n" in text
+    for code in ExitCode:
+        assert f"\n| {code.value} | {code.meaning} |\n" in text
+    assert "--supervised" not in text
