@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
 from service.api import artefacts, calibrations, health, jobs, problems, sessions, studies, tokens
-from service.api.access import check_access, declared
+from service.api.access import REFUSALS, check_access, declared
 from service.api.dependencies import Parts
 from service.api.envelope import Envelope
 from service.api.failure_limit import FailureLimit
@@ -80,11 +80,10 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    modules = (studies, jobs, calibrations, artefacts, tokens, sessions, health)
-    routers = [(module.router, "/v1") for module in modules] + [(dashboard.router, "")]
-    for router, prefix in routers:
-        app.include_router(router, prefix=prefix)
-    app.state.access = declared(routers)
+    for module in (studies, jobs, calibrations, artefacts, tokens, sessions, health):
+        app.include_router(module.router, prefix="/v1", responses=REFUSALS)
+    app.include_router(dashboard.router)
+    app.state.access = declared(app)
     dashboard.mount_static(app)
     app.add_middleware(Guard, parts=parts)
     app.add_middleware(Envelope, settings=settings)

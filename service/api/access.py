@@ -5,11 +5,11 @@ A route that is not named here takes an administrator's token only, and `tests/s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
+from fastapi import FastAPI, Request
+from fastapi.routing import iter_route_contexts
 
 from protocol.tokens import Scope
 from service.errors import ScopeError, TokenError
@@ -56,6 +56,14 @@ ACCESS: Mapping[str, Scopes] = {
     "GET /studies/{name}": READ,
 }
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "`token_needed`, `token_unknown`, `token_ended`: the service is not open to this request."},
+    403: {"description": "`scope_missing`: the token is not for this. `cross_site`: a page of another site asked."},
+    413: {"description": "The body is larger than the service takes."},
+    429: {"description": "Too many wrong tokens came from this address; wait for `Retry-After` seconds."},
+}
+"""What the gate answers to any request, for the API's description."""
+
 PUBLIC_FOLDER = "/static/"
 """Below it lie the pages' scripts and styles, which hold nothing of anybody's."""
 
@@ -67,13 +75,12 @@ def is_public(method: str, path: str) -> bool:
     return path.startswith(PUBLIC_FOLDER) or ACCESS.get(f"{method} {path}", ADMIN) is None
 
 
-def declared(routers: Iterable[tuple[APIRouter, str]]) -> dict[Endpoint, Scopes]:
-    """The scopes that each endpoint of the routers takes, these being mounted at the prefixes."""
+def declared(app: FastAPI) -> dict[Endpoint, Scopes]:
+    """The scopes that each endpoint of the application takes."""
     return {
-        route.endpoint: ACCESS.get(f"{method} {prefix}{route.path}", ADMIN)
-        for router, prefix in routers
-        for route in router.routes
-        if isinstance(route, APIRoute)
+        route.endpoint: ACCESS.get(f"{method} {route.path}", ADMIN)
+        for route in iter_route_contexts(app.routes)
+        if route.endpoint is not None
         for method in route.methods or ()
     }
 
