@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -62,13 +62,14 @@ def run(options: RunOptions, console: Console, interrupts: Interrupts) -> ExitCo
     spec = read_study(options.study_file)
     if not (options.home / LOCK).exists():
         free_port(options.port)  # before anything is written; where a run was before, its last processes may hold it
-    with home_lock(options.home) as lock:
+    # The stack last: our processes need their tokens until they have ended.
+    with home_lock(options.home) as lock, ExitStack() as stack:
         port = free_port(options.port)
         display = Display(console)
         supervisor = Supervisor(on_event=display.tell, keep_open=(lock,))
         session = _Session(options, spec, port, supervisor, display, console)
         try:
-            return session.run()
+            return session.run(stack)
         except KeyboardInterrupt:
             say(console, "stopping ...")
             raise
@@ -94,14 +95,11 @@ class _Session:
         self._port = port
         self._address = f"http://{HOST}:{port}"
 
-    def run(self) -> ExitCode:
+    def run(self, stack: ExitStack) -> ExitCode:
         self._start("serve", "--host", HOST, "--port", str(self._port), "--no-suggester")
         with closing(Client(self._address, token="", patience_s=0)) as client:
             self._wait_for_service(client)
-        with own_tokens(self._address, self._options.home) as tokens:
-            return self._run(tokens)
-
-    def _run(self, tokens: OwnTokens) -> ExitCode:
+        tokens = stack.enter_context(own_tokens(self._address, self._options.home))
         with closing(Client(self._address, token=tokens.user)) as client:
             offer(client, self._options.home, self._spec.target.key)
             study = created(client, self._spec, self._options)
