@@ -12,6 +12,8 @@ from sqlalchemy.engine import make_url
 from distillation.recipe import Knowledge, Recipe, Stage, Term
 from protocol.study import StudySpec
 from protocol.targets import Target
+from protocol.tokens import CreateToken, Scope
+from service.operations.tokens import create_token, open_session
 from service.settings import sqlite_url
 from service.store import migrate
 from service.store.engine import open_engine, writing
@@ -316,3 +318,18 @@ def test_open_measurements_say_all_that_they_need_and_studies_stay_with_their_ha
     with connected(database_url) as connection:
         found = connection.execute(text("SELECT id, target FROM jobs ORDER BY id")).all()
     assert found == [(1, "cpu/torch"), (2, "cpu/torch"), (3, "cpu/torch"), (4, None)]
+
+
+def test_tokens_come_and_go_with_their_revision(database_url):
+    migrate.upgrade(database_url)
+    store = Store(database_url)
+    with store.write() as uow:
+        token = create_token(uow, CreateToken(name="mine", scope=Scope.READ_ONLY))
+        open_session(uow, token.id)
+    with store.read() as uow:
+        assert [row.scope for row in uow.tokens.everything()] == [Scope.READ_ONLY] * 2
+    store.close()
+    migrate.downgrade(database_url, "0006")
+    assert "tokens" not in tables(database_url)
+    migrate.upgrade(database_url)
+    assert migrate.difference(database_url) == []
