@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import typer
 
-from cli.commands import machine, models, planning, running, studying, tokens
+from cli.commands import machine, models, operating, planning, running, studying, tokens
 from cli.errors import CliError, ExitCode
 
 Commands = Mapping[str, Callable[..., None]]
@@ -26,6 +26,9 @@ COMMANDS: Commands = {
     "measure": models.measure,
     "export": models.export,
     "doctor": machine.doctor,
+    "migrate": operating.migrate,
+    "backup": operating.backup,
+    "restore": operating.restore,
 }
 STUDY: Commands = {
     "create": studying.study_create,

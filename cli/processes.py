@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from cli.errors import BadInputError, CliError, ExitCode
+from cli.heartbeat import BeatingStop, Heartbeat
 from cli.home import open_home
 from cli.logs import log_to_stderr
 from cli.supervised import tell_supervisor, when_orphaned
@@ -44,7 +45,7 @@ def run_worker(given: Mapping[str, Any], *, config: Path | None, supervised: boo
     log_to_stderr()
     from worker.shutdown import Shutdown
 
-    shutdown = Shutdown()
+    shutdown = Shutdown(beat=Heartbeat().beat)
     shutdown.on_signals()
     if supervised:
         when_orphaned(lambda: shutdown.ask(grace_s=ORPHAN_S))
@@ -84,7 +85,7 @@ def run_suggester(given: Mapping[str, Any], *, config: Path | None, supervised: 
 
     try:
         with passive_waiting():  # all along: Ax is imported when it is first needed
-            suggester.run_suggester(settings, lambda: computing(Device.CPU), stop)
+            suggester.run_suggester(settings, lambda: computing(Device.CPU), BeatingStop(stop, Heartbeat()))
     except (SettingsError, StoreUnusableError) as error:
         raise BadInputError(str(error)) from error
     except ServiceError as error:

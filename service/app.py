@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -16,24 +18,36 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
-from service.api import artefacts, calibrations, health, jobs, problems, sessions, studies, tokens
+from service.api import artefacts, calibrations, health, jobs, metrics, probes, problems, sessions, studies, tokens
 from service.api.access import REFUSALS, check_access, declared
 from service.api.dependencies import Parts
+from service.api.drain import Drain
 from service.api.envelope import Envelope
 from service.api.failure_limit import FailureLimit
 from service.api.guard import Guard
 from service.api.keyring import Keyring
+from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
+from service.api.readiness import Readiness
+from service.api.requests import Requests
 from service.clock import Clock, utc_now
-from service.errors import PortTakenError, ServiceError, SettingsError, StoreUnavailableError
+from service.duties import DutyHolder
+from service.errors import DutyTakenError, PortTakenError, ServiceError, SettingsError, StoreUnavailableError
+from service.operations import retention
 from service.operations.jobs import sweep
 from service.operations.tokens import has_admin
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
+from service.store.duties import COLLECT
 from service.store.migrate import upgrade
 from service.store.unit_of_work import Store
 
 logger = logging.getLogger(__name__)
+
+COLLECT_S = 600.0
+"""How often artefacts are looked at that nobody needs, and every how many times files that nobody knows."""
+
+STRAYS_EVERY = 100
 
 GRACE_S = 5
 """How long answers that are on their way may take when the service stops."""
@@ -47,11 +61,15 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """
     upgrade(settings.database_url)
     store = Store(settings.database_url, clock)
+    files = ArtefactFiles(settings.artefacts)
     parts = Parts(
         settings=settings,
         store=store,
-        files=ArtefactFiles(settings.artefacts),
+        files=files,
         watch=QueueWatch(store),
+        metrics=Metrics(store),
+        readiness=Readiness(store, files),
+        drain=Drain(),
         keys=Keyring(store, clock, loopback=settings.is_loopback, failures=FailureLimit()),
     )
 
@@ -59,12 +77,14 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         stopping = asyncio.Event()
         sweeping = asyncio.create_task(_sweep_until(stopping, parts))
+        collecting = asyncio.create_task(_collect_until(stopping, parts))
         try:
             yield
         finally:
             # Neither is cancelled: a thread of theirs would go on, with a connection of a store that is closed.
             stopping.set()
             await sweeping
+            await collecting
             await parts.watch.closed()
             store.close()
 
@@ -80,13 +100,16 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
+    probes.install(app)
     for module in (studies, jobs, calibrations, artefacts, tokens, sessions, health):
         app.include_router(module.router, prefix="/v1", responses=REFUSALS)
+    app.include_router(metrics.router, responses=REFUSALS)
     app.include_router(dashboard.router)
     app.state.access = declared(app)
     dashboard.mount_static(app)
     app.add_middleware(Guard, parts=parts)
     app.add_middleware(Envelope, settings=settings)
+    app.add_middleware(Requests, metrics=parts.metrics, drain=parts.drain)  # the last is the outermost
     return app
 
 
@@ -123,7 +146,7 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
         check_certificate(settings)
         app = create_app(settings)
         check_reach(settings, app.state.parts.store)
-        server = _Server(configuration(app, settings), app.state.parts.watch)
+        server = _Server(configuration(app, settings), app.state.parts)
         if ready is not None:
             scheme = "http" if settings.tls_certificate is None else "https"
             ready(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
@@ -161,7 +184,7 @@ def check_reach(settings: Settings, store: Store) -> None:
     if not has_admin(rows, now):
         raise SettingsError(
             f"host {settings.host!r} is not loopback, and without an access token whoever reaches the service could do"
-            f" everything: make one with `stillhouse token create admin --scope admin --home {settings.home}`, or"
+            f" everything: make one with `stillhouse token create --scope admin --name NAME --home {settings.home}`, or"
             " listen on 127.0.0.1"
         )
     if settings.tls_certificate is None:
@@ -185,14 +208,18 @@ def check_certificate(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Lets long polls go as soon as it is told to stop, instead of waiting for them."""
+    """Ends in an order that nobody notices: balancers are told, then long polls end, then what is under way."""
 
-    def __init__(self, config: uvicorn.Config, watch: QueueWatch) -> None:
+    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
-        self._watch = watch
+        self._parts = parts
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._watch.close()
+        self._parts.drain.begin()
+        self._parts.watch.close()
+        end_s = time.monotonic() + self._parts.settings.drain_s
+        while time.monotonic() < end_s and not self.force_exit:
+            await asyncio.sleep(min(0.1, self._parts.settings.drain_s))
         await super().shutdown(sockets)
 
 
@@ -206,6 +233,32 @@ async def _sweep_until(stopping: asyncio.Event, parts: Parts) -> None:
             logger.warning("%s; sweeping again", error)
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), parts.settings.lease_s / 6)
+
+
+async def _collect_until(stopping: asyncio.Event, parts: Parts) -> None:
+    """Removes artefacts that nobody needs; of several replicas one at a time."""
+    holder = DutyHolder(parts.store, COLLECT)
+
+    def collect(strays: bool) -> None:
+        with holder.held() as keep:
+
+            def go_on() -> bool:
+                keep()
+                return not stopping.is_set()
+
+            retention.collect(parts.store, parts.files, parts.settings, go_on, strays=strays)
+
+    for count in itertools.count():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), COLLECT_S)
+        if stopping.is_set():
+            return
+        try:
+            await run_in_threadpool(collect, count % STRAYS_EVERY == 0)
+        except DutyTakenError:
+            pass
+        except (StoreUnavailableError, OSError) as error:
+            logger.warning("artefacts were not collected, next time they will be: %s", error)
 
 
 def _sweep(parts: Parts) -> None:

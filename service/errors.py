@@ -24,6 +24,14 @@ class StoreUnusableError(ServiceError):
     """The database that the settings name cannot be used as it is; the message says why, and what to do."""
 
 
+class DutyTakenError(ServiceError):
+    """Another process does what only one does at a time."""
+
+
+class BackupError(ServiceError):
+    """A backup that cannot be made, or not be read; the message names the folder or file."""
+
+
 class RequestError(ServiceError):
     """A request that is refused. `status` is HTTP's, `code` is stable and meant for programs.
 
@@ -107,6 +115,10 @@ class UnknownArtefactError(RequestError, status=422, code="unknown_artefact"):
 
 class HashMismatchError(RequestError, status=422, code="hash_mismatch"):
     """The content is not what its name says."""
+
+
+class DrainingError(RequestError, status=503, code="draining"):
+    """This replica is about to end and gives out no more work; ask again, and another one answers."""
 
 
 class StoreUnavailableError(RequestError, status=503, code="store_unavailable"):

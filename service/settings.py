@@ -17,11 +17,16 @@ HOME_VARIABLE = "STILLHOUSE_HOME"
 DATABASE_VARIABLE = "STILLHOUSE_DATABASE_URL"
 LEASE_VARIABLE = "STILLHOUSE_LEASE_S"
 HOSTS_VARIABLE = "STILLHOUSE_HOSTS"
+DRAIN_VARIABLE = "STILLHOUSE_DRAIN_S"
+ARTEFACT_GRACE_VARIABLE = "STILLHOUSE_ARTEFACT_GRACE_S"
+ARTEFACT_QUOTA_VARIABLE = "STILLHOUSE_ARTEFACT_QUOTA_GB"
 HOST = "127.0.0.1"
 PORT = 8787
 LEASE_S = 30.0
 LONGEST_LEASE_S = 86_400.0
 MAX_ATTEMPTS = 3
+ARTEFACT_GRACE_S = 86_400.0
+SHORTEST_ARTEFACT_GRACE_S = 600.0
 SCHEMES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 TABLE = "service"
 """Of `stillhouse.toml`."""
@@ -39,6 +44,9 @@ SETTINGS = (
     Setting(name="largest_artefact_bytes", kind=Kind.WHOLE),
     Setting(name="lease_s", kind=Kind.NUMBER),
     Setting(name="max_attempts", kind=Kind.WHOLE),
+    Setting(name="drain_s", kind=Kind.NUMBER),
+    Setting(name="artefact_grace_s", kind=Kind.NUMBER),
+    Setting(name="artefact_quota_gb", kind=Kind.NUMBER),
 )
 """What may stand in the environment and in the file; each is a field of `Settings`."""
 
@@ -50,7 +58,11 @@ class Settings:
     A lease lasts `lease_s` unless it is renewed; a job that fails or whose lease expires is given out `max_attempts`
     times in all. Port 0 is any free one. While the service is open, requests are answered that name a loopback host,
     or one of `hosts`: the names by which a proxy asks. `proxies` are the addresses and networks whose word is taken on
-    whom they ask for. With `tls_certificate` and `tls_key`, PEM files, it speaks https.
+    whom they ask for. With `tls_certificate` and `tls_key`, PEM files, it speaks https. Told to end, the service
+    answers for `drain_s` more: a balancer looks elsewhere meanwhile.
+
+    Artefacts that nothing refers to are kept for `artefact_grace_s` after they were last sent or asked for. Uploads are
+    refused that would make all of them larger than `artefact_quota_gb`; 0 is no limit but the disk's.
 
     Raises:
         SettingsError: a value that cannot be used.
@@ -68,6 +80,9 @@ class Settings:
     tls_key: Path | None = None
     largest_message_bytes: int = 16_000_000
     largest_artefact_bytes: int = 20_000_000_000
+    drain_s: float = 0.0
+    artefact_grace_s: float = ARTEFACT_GRACE_S
+    artefact_quota_gb: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.database_url.startswith(SCHEMES):
@@ -92,11 +107,24 @@ class Settings:
             raise SettingsError("tls_certificate and tls_key belong together: name both, or neither")
         for proxy in self.proxies:
             _check_network(proxy)
+        if not 0 <= self.drain_s <= 300:
+            raise SettingsError(f"{DRAIN_VARIABLE}: must be in 0 ... 300 seconds, got {self.drain_s:g}")
+        if not self.artefact_grace_s >= SHORTEST_ARTEFACT_GRACE_S:
+            raise SettingsError(
+                f"{ARTEFACT_GRACE_VARIABLE}: must be at least {SHORTEST_ARTEFACT_GRACE_S:g} seconds, in which a worker "
+                f"reports what it has uploaded, got {self.artefact_grace_s:g}"
+            )
+        if not self.artefact_quota_gb >= 0:
+            raise SettingsError(f"{ARTEFACT_QUOTA_VARIABLE}: must be 0 (no limit) or more")
 
     @property
     def artefacts(self) -> Path:
         """The folder of the artefacts' files."""
         return self.home / "artefacts"
+
+    @property
+    def artefact_quota_bytes(self) -> int:
+        return round(1e9 * self.artefact_quota_gb)
 
     @property
     def exports(self) -> Path:

@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,6 +127,7 @@ class Suggester:
             return False
         with self._guard():
             _, supply = self._read(identity)  # the guard may have let us wait, and results came in meanwhile
+            began_s = time.perf_counter()
             try:
                 suggestions = strategy(name).suggest(supply.study, supply.trials, supply.count)
             except Exception as error:
@@ -134,7 +136,9 @@ class Suggester:
                 with self._store.write() as uow:
                     give_up(uow, identity, attempt, f"strategy {name} failed: {error}")
                 return True
+            took_s = time.perf_counter() - began_s
         with self._store.write() as uow:
+            uow.studies.suggested(identity, took_s)
             return insert_suggestions(uow, identity, attempt, suggestions) > 0
 
     def _read(self, identity: int) -> tuple[StrategyName, Supply]:

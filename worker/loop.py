@@ -11,6 +11,7 @@ from pathlib import Path
 from client import ClientError, ProblemError
 from hardware.drift import DriftWatch
 from protocol.jobs import PROTOCOL_VERSION, Grant, JobKind, LeaseRequest, Reading, Release
+from protocol.log_fields import about
 from protocol.targets import Target
 from worker.announcement import reading_of
 from worker.checkpoints import Checkpoints
@@ -68,6 +69,7 @@ class Loop:
         """
         pause_s, ending = FIRST_PAUSE_S, None
         while not self._shutdown.asked:
+            self._shutdown.beat()
             try:
                 grant = self._jobs.lease(self._request.model_copy(update={"readings": self._readings}))
             except ClientError as error:
@@ -98,6 +100,10 @@ class Loop:
         self._readings = (*self._readings, *taken)[-MOST_READINGS:]
 
     def _work_on(self, grant: Grant) -> Ending:
+        with about(study=grant.study, trial=grant.trial, job=grant.job, attempt=grant.attempt):
+            return self._work_on_job(grant)
+
+    def _work_on_job(self, grant: Grant) -> Ending:
         trial = "" if grant.trial is None else f", trial {grant.trial}"
         log.info("job %d attempt %d: %s for %s%s", grant.job, grant.attempt, grant.work.kind, grant.study, trial)
         outbox = self._work / f"outbox-{uuid.uuid4().hex}"  # made by the job, whose disk may be full

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from types import FrameType
 
@@ -17,7 +18,9 @@ class Shutdown:
     A `SimpleQueue`, because its `put` is safe inside a signal handler that interrupts its own `get`; an `Event` is not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, beat: Callable[[], None] = lambda: None) -> None:
+        """`beat` is called whenever the loop comes by: it tells others that the worker is not stuck."""
+        self.beat = beat
         self.asked = False
         self.grace_s = GRACE_S
         self._bell: SimpleQueue[None] = SimpleQueue()
@@ -34,6 +37,7 @@ class Shutdown:
 
     def wait(self, seconds: float) -> None:
         """Wait until the bell rings, at most so long."""
+        self.beat()
         try:
             self._bell.get(timeout=max(0.0, seconds))
         except Empty:

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, assert_never
@@ -123,7 +124,8 @@ class Tenure:
         self._grant, self._runner, self._jobs = grant, runner, jobs
         self._checkpoints, self._shutdown, self._room, self._work = checkpoints, shutdown, room, work
         self._reporter = _Reporter(checkpoints)
-        self._thread = threading.Thread(target=self._run, name=f"job-{grant.job}", daemon=True)
+        known = copy_context()  # the lines of its log say whose they are
+        self._thread = threading.Thread(target=known.run, args=(self._run,), name=f"job-{grant.job}", daemon=True)
         self._result: Outcome | Failure | Stopped | None = None
         self._lack: str | None = None
         self._lost = False

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0006"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -26,7 +26,6 @@ def upgrade() -> None:
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("parent", sa.String(length=8), nullable=True),
-        sa.ForeignKeyConstraint(["parent"], ["tokens.id"], name=op.f("fk_tokens_parent")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tokens")),
     )
     op.create_index(op.f("ix_tokens_parent"), "tokens", ["parent"])

@@ -11,8 +11,8 @@ from cli.options import DEFAULT_HOME, Config, Database, Home, Json, given
 
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will use it.", show_default=False)],
-    scope: Annotated[str, typer.Option(help="admin, user, worker or read-only.")],
+    name: Annotated[str, typer.Option(help="Who will use it.", show_default=False)],
+    scope: Annotated[str, typer.Option(help="admin, user, worker or read-only.", show_default=False)],
     days: Annotated[float | None, typer.Option(help="How long it is good; until it is revoked by default.")] = None,
     home: Home = DEFAULT_HOME,
     database_url: Database = None,

@@ -51,6 +51,7 @@ ACCESS: Mapping[str, Scopes] = {
     "POST /v1/session": None,
     "DELETE /v1/session": None,
     "GET /v1/healthz": None,
+    "GET /metrics": READ,
     "GET /": READ,
     "GET /login": None,
     "GET /studies/{name}": READ,
@@ -64,15 +65,23 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 """What the gate answers to any request, for the API's description."""
 
+PROBES = ("/healthz", "/readyz")
+"""They say no more than whether the process lives and is ready, to any host, also while the store cannot be read."""
+
 PUBLIC_FOLDER = "/static/"
 """Below it lie the pages' scripts and styles, which hold nothing of anybody's."""
 
 Endpoint = Callable[..., Any]
 
 
+def is_unguarded(path: str) -> bool:
+    """Whether nobody asks who asks."""
+    return path in PROBES or path.startswith(PUBLIC_FOLDER)
+
+
 def is_public(method: str, path: str) -> bool:
     """Whether the request needs no token. Such routes have no parameters in their paths."""
-    return path.startswith(PUBLIC_FOLDER) or ACCESS.get(f"{method} {path}", ADMIN) is None
+    return is_unguarded(path) or ACCESS.get(f"{method} {path}", ADMIN) is None
 
 
 def declared(app: FastAPI) -> dict[Endpoint, Scopes]:

@@ -14,6 +14,7 @@ from protocol.artefact import ID_PATTERN
 from protocol.mistakes import cut
 from service.api.dependencies import Parts, PartsOf, ReadUnit
 from service.errors import NotFoundError
+from service.operations import retention
 from service.store.artefact_files import Upload
 from service.store.unit_of_work import UnitOfWork
 
@@ -29,6 +30,7 @@ _BLOCK = 1 << 20
 )
 async def put(sha256: Sha256, request: Request, parts: PartsOf) -> Response:
     """Stores the body, if its SHA-256 is the one in the path. May be sent any number of times."""
+    await run_in_threadpool(_check_room, parts, sha256, request.headers.get("Content-Length", ""))
     upload = await run_in_threadpool(parts.files.upload, sha256)
     with upload:
         block = bytearray()
@@ -37,7 +39,7 @@ async def put(sha256: Sha256, request: Request, parts: PartsOf) -> Response:
             if len(block) >= _BLOCK:
                 await run_in_threadpool(upload.write, bytes(block))
                 block.clear()
-        new = await run_in_threadpool(_finish, parts, sha256, upload, bytes(block))
+        new = await run_in_threadpool(_finish, parts, upload, bytes(block))
     return Response(status_code=201 if new else 204)
 
 
@@ -50,8 +52,11 @@ def get(sha256: Sha256, uow: ReadUnit, parts: PartsOf) -> FileResponse:
 
 @router.head("/artefacts/{sha256}", response_model=None)
 def head(sha256: Sha256, uow: ReadUnit, parts: PartsOf) -> Response:
-    """Whether the artefact is there, and how large it is."""
+    """Whether the artefact is there, and how large it is. Whoever is about to name it asks: it stays for a while."""
     size_bytes = _check(sha256, uow, parts)
+    with parts.store.write() as writing:
+        if not retention.touch(writing, sha256):
+            raise _unknown(sha256)
     headers = {"Content-Length": str(size_bytes), "ETag": f'"{sha256}"'}
     return Response(media_type="application/octet-stream", headers=headers)
 
@@ -73,15 +78,26 @@ class _Ranged(FileResponse):
             ) from error
 
 
-def _finish(parts: Parts, sha256: str, upload: Upload, rest: bytes) -> bool:
+def _finish(parts: Parts, upload: Upload, rest: bytes) -> bool:
     upload.write(rest)
     upload.finish()
     with parts.store.write() as uow:
-        return uow.artefacts.add(sha256, upload.size_bytes, uow.now)
+        return retention.store_upload(uow, parts.settings, upload)
+
+
+def _check_room(parts: Parts, sha256: str, length: str) -> None:
+    """Before anything is sent that there is no room for."""
+    with parts.store.read() as uow:
+        if parts.settings.artefact_quota_bytes and uow.artefacts.find(sha256) is None:
+            retention.check_quota(uow, parts.settings, int(length) if length.isdecimal() else 0)
+
+
+def _unknown(sha256: str) -> NotFoundError:
+    return NotFoundError(f"there is no artefact {sha256}")
 
 
 def _check(sha256: str, uow: UnitOfWork, parts: Parts) -> int:
     row = uow.artefacts.find(sha256)
     if row is None or not parts.files.exists(sha256):
-        raise NotFoundError(f"there is no artefact {sha256}")
+        raise _unknown(sha256)
     return row.size_bytes

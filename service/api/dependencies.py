@@ -11,8 +11,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.api.drain import Drain
 from service.api.keyring import Keyring
+from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
+from service.api.readiness import Readiness
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
 from service.store.unit_of_work import Store, UnitOfWork
@@ -27,6 +30,9 @@ class Parts:
     files: ArtefactFiles
     watch: QueueWatch
     keys: Keyring
+    metrics: Metrics
+    readiness: Readiness
+    drain: Drain
 
 
 async def get_parts(request: Request) -> Parts:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from protocol.mistakes import cut
 from protocol.secrets import TOKEN_VARIABLE
-from service.api.access import is_public
+from service.api.access import is_public, is_unguarded
 from service.api.dependencies import Parts
 from service.api.problems import problem
 from service.errors import (
@@ -50,6 +50,8 @@ class Guard:
         await self._app(scope, receive, send)
 
     async def _principal(self, request: Request) -> Principal | None:
+        if is_unguarded(request.scope["path"]):
+            return None
         keys = self._parts.keys
         await keys.refresh()
         if keys.is_open:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -15,11 +16,13 @@ from protocol.secrets import TOKEN_PATTERN
 from protocol.tokens import TokenState
 from service.api.failure_limit import FailureLimit
 from service.clock import Clock
-from service.errors import TokenEndedError, TokenUnknownError, TooManyFailuresError
+from service.errors import StoreUnavailableError, TokenEndedError, TokenUnknownError, TooManyFailuresError
 from service.operations.tokens import digest_of, state_of
 from service.principal import Principal
 from service.store.tables import TokenRow
 from service.store.unit_of_work import Store
+
+logger = logging.getLogger(__name__)
 
 FRESH = timedelta(seconds=1)
 """How long after it a revocation, here or at another replica, may go unnoticed."""
@@ -33,23 +36,35 @@ _ENDED = {TokenState.EXPIRED: "has expired", TokenState.REVOKED: "was revoked"}
 class Keyring:
     """The tokens of one store. It is open, and asks nobody for a token, only on loopback and while the store has never
     had one: a token that expires or is revoked opens no door.
+
+    Raises:
+        StoreUnavailableError: they cannot be read.
     """
 
     def __init__(self, store: Store, clock: Clock, *, loopback: bool, failures: FailureLimit) -> None:
         self._store, self._clock, self._loopback, self._failures = store, clock, loopback, failures
-        self._tokens: Mapping[str, TokenRow] = {}
-        self._read_at: datetime | None = None
         self._used: dict[str, datetime] = {}
         self._noted: dict[str, datetime] = {}
+        self._tokens: Mapping[str, TokenRow]
+        self._read_at: datetime
+        self._read()
 
     @property
     def is_open(self) -> bool:
         return self._loopback and not self._tokens
 
     async def refresh(self) -> None:
-        """Reads the tokens again if that was a while ago. Raises: StoreUnavailableError."""
-        if self._read_at is None or not timedelta() <= self._clock() - self._read_at < FRESH:
-            await self.reread()
+        """Reads the tokens again if that was a while ago.
+
+        While the store cannot be read, the last known ones are good for what needs no store, such as metrics.
+        """
+        now = self._clock()
+        if not timedelta() <= now - self._read_at < FRESH:
+            try:
+                await self.reread()
+            except StoreUnavailableError as error:
+                self._read_at = now
+                logger.warning("%s; the tokens are those that were read last", error)
 
     async def reread(self) -> None:
         """Raises: StoreUnavailableError."""
@@ -97,9 +112,10 @@ class Keyring:
         """Raises: TokenEndedError."""
         tokens = self._tokens
         row = _found(tokens, text, session)
-        if row is None:
+        parent = tokens.get(row.parent) if row is not None and row.parent is not None else row
+        if row is None or parent is None:
             return None
-        for each in (row, tokens[row.parent] if row.parent else row):
+        for each in (row, parent):
             state = state_of(each, self._clock())
             if state is not TokenState.ACTIVE:
                 what = "session" if session else f"token {each.id}"

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from protocol.log_fields import about
 from protocol.mistakes import cut, explained
 from protocol.problem import INVALID, MEDIA_TYPE, Problem
 from service.errors import RequestError
@@ -71,5 +72,8 @@ async def _http(_request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(500, "internal", "the service failed at this request; its log says how")
+    # Outside of everything else, so that the request's number is no longer known by itself.
+    identity = getattr(request.state, "request_id", None)
+    with about(request=identity):
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(500, "internal", f"the service failed at this request; its log says how, request {identity}")

@@ -230,7 +230,7 @@ def _store_checkpoint(uow: UnitOfWork, job: Job, checkpoint: str | None) -> None
 
 
 def _check_uploaded(uow: UnitOfWork, identities: list[str]) -> None:
-    missing = uow.artefacts.missing(identities)
+    missing = uow.artefacts.missing(identities, uow.now)
     if missing:
         raise UnknownArtefactError(f"artefact {missing[0]} was never uploaded: send it first")
 

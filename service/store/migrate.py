@@ -7,12 +7,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import alembic.command
 import alembic.config
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -42,6 +44,16 @@ def downgrade(database_url: str, revision: str) -> None:
     _run(database_url, lambda configuration: alembic.command.downgrade(configuration, revision))
 
 
+def is_behind(revision: str | None) -> bool:
+    """Whether a database at this revision lacks migrations that we know. One that we do not know is newer."""
+    return revision != _head() and (revision is None or revision in _known())
+
+
+def knows(revision: str) -> bool:
+    """Whether it is one of our migrations."""
+    return revision in _known()
+
+
 def difference(database_url: str) -> list[str]:
     """What the tables in the code and those in the database differ in; one line each."""
     with _opened(database_url) as engine, engine.connect() as connection:
@@ -55,9 +67,23 @@ def migrations() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "alembic"
 
 
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(migrations()))
+
+
+def _head() -> str | None:
+    return _scripts().get_current_head()
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(script.revision for script in _scripts().walk_revisions())
+
+
 def _run(database_url: str, command: Command) -> None:
     # SQLite's immediate transaction, or the advisory lock, makes a second process wait; it then has nothing to do.
-    with _translated(database_url), _opened(database_url) as engine, writing(engine).begin() as connection:
+    with translated(database_url), _opened(database_url) as engine, writing(engine).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         command(_configuration(connection))
@@ -73,7 +99,12 @@ def _opened(database_url: str) -> Iterator[Engine]:
 
 
 @contextmanager
-def _translated(database_url: str) -> Iterator[None]:
+def translated(database_url: str) -> Iterator[None]:
+    """Says of a database what is wrong with it.
+
+    Raises:
+        StoreUnusableError.
+    """
     database = database_name(database_url)
     try:
         yield

@@ -88,6 +88,15 @@ class StudyRepository:
         )
         return self._session.execute(statement, execution_options=_NO_SYNC).first() is not None
 
+    def suggested(self, identity: int, seconds: float) -> None:
+        """Remembers how long the study's strategy took."""
+        statement = (
+            update(Study)
+            .where(Study.id == identity)
+            .values(suggestions=Study.suggestions + 1, suggesting_s=Study.suggesting_s + seconds)
+        )
+        self._session.execute(statement, execution_options=_NO_SYNC)
+
     def add_measurement(self, row: MeasurementRow) -> None:
         self._session.add(row)
 

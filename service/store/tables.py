@@ -72,6 +72,9 @@ class Study(Table):
     suggester: Mapped[str | None] = mapped_column(default=None)
     suggester_attempt: Mapped[int] = mapped_column(default=0)
     suggester_expires_at: Mapped[datetime | None] = mapped_column(default=None)
+    suggestions: Mapped[int] = mapped_column(default=0)
+    """How often its strategy was asked, and `suggesting_s` how long that took altogether."""
+    suggesting_s: Mapped[float] = mapped_column(default=0.0)
 
 
 class Trial(Table):
@@ -129,6 +132,7 @@ class Job(Table):
         Index(None, "state", "id"),
         Index(None, "study_id", "state"),
         Index(None, "trial_id"),
+        {"sqlite_autoincrement": True},  # else the number of a job that is gone, for which somebody may work, returns
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
@@ -220,13 +224,40 @@ class CalibrationRow(Table):
 
 
 class ArtefactRow(Table):
-    """An artefact whose file was verified; the row is written after the file."""
+    """An artefact whose file was verified; the row is written after the file.
+
+    `touched_at` is when somebody last sent it, asked for it in order to name it, or named it: it stays for a while
+    after that. `examined` says that its parts are known, if it is a folder.
+    """
 
     __tablename__ = "artefacts"
+    __table_args__ = (Index(None, "touched_at"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
+    touched_at: Mapped[datetime]
+    examined: Mapped[bool] = mapped_column(default=False)
+
+
+class ArtefactPart(Table):
+    """A file of a folder: it stays as long as the folder does, which the database itself sees to."""
+
+    __tablename__ = "artefact_parts"
+    __table_args__ = (Index(None, "file_id"),)
+
+    folder_id: Mapped[str] = mapped_column(ForeignKey("artefacts.id", ondelete="CASCADE"), primary_key=True)
+    file_id: Mapped[str] = mapped_column(ForeignKey("artefacts.id"), primary_key=True)
+
+
+class Duty(Table):
+    """What one process of the service does at a time; whoever holds it says so until `expires_at`."""
+
+    __tablename__ = "duties"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    holder: Mapped[str]
+    expires_at: Mapped[datetime]
 
 
 class Worker(Table):
@@ -274,4 +305,5 @@ class TokenRow(Table):
     expires_at: Mapped[datetime | None] = mapped_column(default=None)
     last_used_at: Mapped[datetime | None] = mapped_column(default=None)
     revoked_at: Mapped[datetime | None] = mapped_column(default=None)
-    parent: Mapped[str | None] = mapped_column(ForeignKey("tokens.id"), default=None)
+    parent: Mapped[str | None] = mapped_column(String(8), default=None)
+    """No foreign key: a backup is restored in the order of the ids, which are random."""

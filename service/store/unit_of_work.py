@@ -15,8 +15,10 @@ from service.clock import Clock, utc_now
 from service.errors import StorageFullError, StoreUnavailableError
 from service.store.artefacts import ArtefactRepository
 from service.store.calibrations import CalibrationRepository
+from service.store.duties import DutyRepository
 from service.store.engine import database_name, first_line, open_engine, reading, writing
 from service.store.jobs import JobRepository
+from service.store.monitoring import MonitoringRepository
 from service.store.studies import StudyRepository
 from service.store.tokens import TokenRepository
 from service.store.trials import TrialRepository
@@ -38,6 +40,8 @@ class UnitOfWork:
         self.artefacts = ArtefactRepository(session)
         self.calibrations = CalibrationRepository(session)
         self.tokens = TokenRepository(session)
+        self.duties = DutyRepository(session)
+        self.monitoring = MonitoringRepository(session)
 
     @cached_property
     def now(self) -> datetime:

@@ -9,13 +9,13 @@ from protocol.secrets import TOKEN_PATTERN
 
 
 def test_tokens_are_made_listed_and_revoked(stillhouse):
-    code, out, err = stillhouse("token", "create", "me", "--scope", "admin", "--days", "90")
+    code, out, err = stillhouse("token", "create", "--name", "me", "--scope", "admin", "--days", "90")
     assert code == 0
     token = out.strip()
     assert re.fullmatch(TOKEN_PATTERN, token)
     assert "it is shown only now" in err
     assert "from now on every request needs one" in err
-    code, out, err = stillhouse("token", "create", "gpu-1", "--scope", "worker")
+    code, out, err = stillhouse("token", "create", "--name", "gpu-1", "--scope", "worker")
     assert "from now on" not in err
     assert "until it is revoked" in err
 
@@ -37,9 +37,12 @@ def test_tokens_are_made_listed_and_revoked(stillhouse):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["create", "me", "--scope", "root"], "scope: must be 'admin', 'user', 'worker' or 'read-only', got 'root'"),
-        (["create", "me", "--scope", "user", "--days", "0"], "days: must be above 0"),
-        (["create", "", "--scope", "user"], "name: "),
+        (
+            ["create", "--name", "me", "--scope", "root"],
+            "scope: must be 'admin', 'user', 'worker' or 'read-only', got 'root'",
+        ),
+        (["create", "--name", "me", "--scope", "user", "--days", "0"], "days: must be above 0"),
+        (["create", "--name", "", "--scope", "user"], "name: "),
         (["revoke", "nobody"], "there is no token 'nobody'"),
     ],
 )
@@ -53,7 +56,7 @@ def test_what_cannot_be_is_one_message(stillhouse, arguments, message):
 def test_a_service_for_others_says_how_to_make_the_token_that_it_needs(stillhouse, tmp_path):
     code, _, err = stillhouse("serve", "--host", "0.0.0.0", "--port", "0", "--no-suggester")
     assert code == 2
-    assert f"stillhouse token create admin --scope admin --home {tmp_path / 'home'}" in err
+    assert f"stillhouse token create --scope admin --name NAME --home {tmp_path / 'home'}" in err
 
 
 def test_settings_of_the_service_are_printed_with_their_source(stillhouse, tmp_path, monkeypatch):

@@ -116,6 +116,18 @@ class Stillhouse:
             start_new_session=True,
         )
 
+    def start_logged(self, log: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        """Like `start`, for a process that nobody listens to."""
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                self.command(*arguments),
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
     def run(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments),

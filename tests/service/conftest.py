@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,7 @@ from service.operations.studies import create_study
 from service.settings import Settings, sqlite_url
 from service.store.migrate import upgrade
 from service.store.unit_of_work import Store
+from service.suggester import Suggester
 
 TARGET = "cpu/torch"
 TEACHER = Architecture(vocabulary_size=100, layers=4, hidden_size=64, heads=4, head_size=16, ffn_size=256)
@@ -319,6 +321,20 @@ class Operations:
             self.report(grant)
             done.append(grant)
         return done
+
+    def finish(self, results: dict[JobKind, Callable[[Grant], Outcome]], *only: JobKind) -> None:
+        """Does every job of these kinds and suggests trials until nothing more comes up; `results` are what to answer,
+        where it is not as ever.
+        """
+        suggester = Suggester(self.store, nullcontext)
+        while True:
+            suggested, worked = suggester.step(), 0
+            while (grant := self.lease(kinds=only or tuple(JobKind))) is not None:
+                answer = results.get(grant.work.kind, lambda grant: self.answers.to(grant.work))
+                self.report(grant, answer(grant))
+                worked += 1
+            if not worked and not suggested:
+                return
 
     def study(self, name: str = "demo") -> StudyView:
         with self.store.read() as uow:

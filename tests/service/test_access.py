@@ -5,13 +5,13 @@ from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
 from protocol.tokens import CreateToken, Scope
-from service.api.access import ACCESS, PUBLIC_FOLDER, is_public
+from service.api.access import ACCESS, PROBES, PUBLIC_FOLDER, is_public
 from service.app import create_app
 from service.operations.tokens import create_token
 from service.settings import Settings, sqlite_url
 
-UNGUARDED = ("/v1/openapi.json", "/static/plotly.min.js", "/static")
-"""Served beside the routes: the document takes any token, the pages' files are public."""
+UNGUARDED = ("/v1/openapi.json", "/static/plotly.min.js", "/static", *PROBES)
+"""Served beside the routes: the document takes any token, the pages' files and the probes are public."""
 
 SAMPLES = {
     "name": "demo",
@@ -91,9 +91,9 @@ def test_what_is_no_route_is_hidden_from_who_has_no_token(client, path):
     assert client.get(path).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/static/style.css", "/static/plotly.min.js"])
-def test_files_of_the_pages_are_public(client, path):
-    assert client.get(path).status_code == 200
+@pytest.mark.parametrize("path", ["/static/style.css", "/static/plotly.min.js", *PROBES])
+def test_files_of_the_pages_and_probes_are_public(client, path):
+    assert client.get(path, headers={"Host": "10.0.0.7"}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/static/../v1/studies", "/static/..%2fv1/studies", "/static/%2e%2e/v1/studies"])

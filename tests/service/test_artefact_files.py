@@ -23,6 +23,7 @@ def send(files, name, blocks):
         for block in blocks:
             upload.write(block)
         upload.finish()
+        upload.place()
 
 
 def stored(tmp_path):
@@ -49,6 +50,7 @@ def test_file_is_in_its_place_only_when_it_is_complete(files, tmp_path):
         upload.write(b"blocks")
         assert not files.exists(name)
         upload.finish()
+        upload.place()
     assert files.path(name).read_bytes() == b"two blocks"
     assert upload.size_bytes == 10
     assert stored(tmp_path) == [files.path(name)]

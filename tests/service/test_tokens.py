@@ -283,7 +283,7 @@ def test_every_answer_tells_browsers_to_be_careful(http, path):
 
 def test_other_machines_are_served_only_with_an_administrator(settings, store, make, caplog):
     outside = Settings(home=settings.home, database_url=settings.database_url, host="0.0.0.0")
-    message = "is not loopback.*stillhouse token create admin --scope admin"
+    message = "is not loopback.*stillhouse token create --scope admin"
     with pytest.raises(SettingsError, match=message):
         check_reach(outside, store)
     make(Scope.WORKER)
