@@ -47,7 +47,7 @@ class Keyring:
         self._noted: dict[str, datetime] = {}
         self._tokens: Mapping[str, TokenRow]
         self._read_at: datetime
-        self._read()
+        self.read()
 
     @property
     def is_open(self) -> bool:
@@ -68,7 +68,7 @@ class Keyring:
 
     async def reread(self) -> None:
         """Raises: StoreUnavailableError."""
-        await run_in_threadpool(self._read)
+        await run_in_threadpool(self.read)
 
     async def admit(self, text: str, address: str, *, session: bool = False) -> Principal:
         """Who holds this token, or this session; `address` is where it came from.
@@ -102,7 +102,8 @@ class Keyring:
                     uow.tokens.used(key, at, at - USE_NOTED)
             self._noted |= due
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Raises: StoreUnavailableError."""
         at = self._clock()
         with self._store.read() as uow:
             self._tokens = {row.id: row for row in uow.tokens.everything()}

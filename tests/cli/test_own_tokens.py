@@ -19,24 +19,25 @@ LEASE = LeaseRequest(worker="w", protocol_version=PROTOCOL_VERSION, kinds=(), wa
 
 @pytest.fixture
 def service(tmp_path):
-    """The address of a real service, and its store."""
+    """The address of a real service, and its parts."""
     settings = Settings.from_environment({}, home=tmp_path, port=0)
     app = create_app(settings)
     with bind(settings) as listening:
         server = uvicorn.Server(configuration(app, settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", app.state.parts.store
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", app.state.parts
         server.should_exit = True
         thread.join()
 
 
 @pytest.fixture
 def closed(service):
-    address, store = service
-    with store.write() as uow:
+    address, parts = service
+    with parts.store.write() as uow:
         create_token(uow, CreateToken(name="mine", scope=Scope.READ_ONLY))
-    return address, store
+    parts.keys.read()  # as it does a second later
+    return address, parts.store
 
 
 def views(store):
@@ -45,11 +46,11 @@ def views(store):
 
 
 def test_a_run_at_an_open_service_makes_no_token(service, tmp_path):
-    address, store = service
+    address, parts = service
     with own_tokens(address, tmp_path) as tokens:
         assert (tokens.user, tokens.worker) == ("", "")
         tokens.keep()
-    assert views(store) == {}
+    assert views(parts.store) == {}
 
 
 def test_a_run_at_a_closed_service_makes_the_tokens_that_it_needs_and_revokes_them(closed, tmp_path):

@@ -32,7 +32,9 @@ def app(tmp_path_factory):
 def tokens(app):
     """A token of each scope; one of them is an administrator's, so the service is closed."""
     with app.state.parts.store.write() as uow:
-        return {scope: create_token(uow, CreateToken(name=scope, scope=scope)).token for scope in Scope}
+        made = {scope: create_token(uow, CreateToken(name=scope, scope=scope)).token for scope in Scope}
+    app.state.parts.keys.read()
+    return made
 
 
 @pytest.fixture(scope="module")

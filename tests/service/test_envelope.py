@@ -49,6 +49,7 @@ class Served:
         if token:
             with self.app.state.parts.store.write() as uow:
                 self.token = create_token(uow, CreateToken(name="a", scope=Scope.ADMIN)).token
+            self.app.state.parts.keys.read()
         listening = bind(settings)
         server = uvicorn.Server(configuration(self.app, settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -104,7 +105,7 @@ def test_an_artefact_that_is_too_large_is_refused_and_leaves_nothing(http, setti
 def test_whoever_has_no_token_sends_no_body(http):
     with http.app.state.parts.store.write() as uow:
         create_token(uow, CreateToken(name="a", scope=Scope.ADMIN))
-    http.app.state.parts.keys._read()  # as it does a second later
+    http.app.state.parts.keys.read()  # as it does a second later
     sent = []
 
     def body():

@@ -35,6 +35,7 @@ def service(request, tmp_path_factory):
         with app.state.parts.store.write() as uow:
             token = create_token(uow, CreateToken(name="fuzz", scope=Scope(request.param))).token
             create_token(uow, CreateToken(name="other", scope=Scope.ADMIN))
+        app.state.parts.keys.read()
         headers = {"Authorization": f"Bearer {token}"}
     yield app, headers
     app.state.parts.store.close()

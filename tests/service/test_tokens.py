@@ -20,10 +20,14 @@ HOME_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.fixture
-def make(store):
+def make(store, clock):
+    """Makes a token, a second ago: the service knows it by now."""
+
     def make(scope=Scope.ADMIN, name=None, days=None):
         with store.write() as uow:
-            return create_token(uow, CreateToken(name=name or str(scope), scope=scope, days=days))
+            made = create_token(uow, CreateToken(name=name or str(scope), scope=scope, days=days))
+        clock.advance(1)
+        return made
 
     return make
 
@@ -43,7 +47,6 @@ def test_a_service_without_tokens_is_open_on_loopback_and_its_first_token_closes
     assert http.get("/v1/session").json() == {"open": True, "name": "anybody on this machine", "scope": "admin"}
     assert http.get("/v1/studies").json() == []
     token = make()
-    clock.advance(1)
     answer = refused(http.get("/v1/studies"), 401, "token_needed")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert "STILLHOUSE_TOKEN" in answer.json()["detail"]
@@ -79,7 +82,7 @@ def test_an_administrator_makes_lists_and_revokes_tokens(http, make, clock):
 
 def test_a_token_ends_at_its_expiry_and_opens_no_door(http, make, clock):
     token = bearer(make(days=1))
-    clock.advance(86_399)
+    clock.advance(86_398)
     assert http.get("/v1/studies", headers=token).status_code == 200
     clock.advance(1)
     refused(http.get("/v1/studies", headers=token), 401, "token_ended")
@@ -219,7 +222,6 @@ def test_a_cookie_under_tls_is_for_tls_only(settings, clock, make):
 
 def test_whoever_has_no_token_is_led_to_the_page_that_asks_for_one(http, make, clock):
     make()
-    clock.advance(1)
     answer = http.get("/studies/demo?tab=1", headers={"Accept": "text/html"}, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/studies/demo%3Ftab%3D1")
     assert http.get("/login").status_code == 200
