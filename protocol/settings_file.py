@@ -141,8 +141,10 @@ def _found(
     value, source, base = defaults.get(setting.name), "default", Path()
     if given.get(setting.name) is not None:
         return Found(value=given[setting.name], source="command line", secret=setting.secret)
-    if environment.get(setting.variable):
-        value, source = _from_text(setting, environment[setting.variable]), f"environment, {setting.variable}"
+    text = environment.get(setting.variable, "")
+    # Kubernetes sets STILLHOUSE_PORT to an address, for every pod beside a service of the name `stillhouse`.
+    if text and not text.startswith("tcp://"):
+        value, source = _from_text(setting, text), f"environment, {setting.variable}"
     elif file is not None and setting.name in written:
         value, source, base = written[setting.name], f"file {file.path}", file.path.parent
     if source != "default":
@@ -151,10 +153,7 @@ def _found(
         except ValueError as error:
             place = setting.variable if source.startswith("environment") else f"{source}: {setting.name}"
             shown = "" if setting.secret else f", got {masked(repr(value))}"
-            hint = "; Kubernetes set it for a service of this name: say `enableServiceLinks: false`"
-            raise SettingsFileError(
-                f"{place}: {error}{shown}{hint if str(value).startswith('tcp://') else ''}"
-            ) from None
+            raise SettingsFileError(f"{place}: {error}{shown}") from None
     return Found(value=value, source=source, secret=setting.secret)
 
 
