@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import moocore  # type: ignore[import-untyped]
 import numpy as np
@@ -96,6 +97,30 @@ def choose_finalists(objectives: Sequence[Objective], rows: Sequence[Row], count
         chosen.append(best)
         left.remove(best)
     return chosen
+
+
+def growth(
+    objectives: Sequence[Objective], rows: Sequence[Row | None], ends: Sequence[int], reference: Row
+) -> list[float]:
+    """The hypervolume of the first `end` rows, for each of these ascending ends. None stands for what has no metrics.
+
+    Each end costs as much as its front is long, however many rows there are.
+
+    Raises:
+        OptimizationError: as `hypervolume`.
+    """
+    whole = [row for row in rows if row is not None]
+    losses, bound = _scaled(objectives, whole, reference)
+    counts = np.cumsum([0, *(row is not None for row in rows)])[[0, *ends]]
+    best, volume, volumes = losses[:0], 0.0, []
+    for start, end in pairwise(counts.tolist()):
+        both = np.concatenate([best, losses[start:end]])
+        kept = moocore.is_nondominated(both) if len(both) else np.zeros(0, dtype=bool)
+        if kept[len(best) :].any():
+            best = both[kept]
+            volume = _volume(best, bound)
+        volumes.append(volume)
+    return volumes
 
 
 def _losses(objectives: Sequence[Objective], rows: Sequence[Row]) -> Losses:

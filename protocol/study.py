@@ -155,6 +155,16 @@ def _constraint(value: object) -> object:
     }
 
 
+def read_constraint(text: str) -> Constraint:
+    """The constraint that a study file would write like this: `latency_p50 <= 4 ms`.
+
+    Raises:
+        ValueError, ProtocolError: it is none; the message says why.
+    """
+    found: Any = _constraint(text)
+    return Constraint(**found)
+
+
 def _dimension(value: object) -> object:
     if isinstance(value, dict):
         if "values" in value and value.keys() & {"low", "high", "step"}:

@@ -24,6 +24,12 @@ class StudyState(StrEnum):
     FINALIZING = "finalizing"
     COMPLETED = "completed"
     FAILED = "failed"
+    STOPPED = "stopped"
+    """By somebody: nothing of it is worked on until it is resumed, or deleted."""
+
+    @property
+    def ended(self) -> bool:
+        return self in (StudyState.COMPLETED, StudyState.FAILED)
 
 
 class TrialState(StrEnum):
@@ -83,6 +89,8 @@ class EvaluationView(View):
     curve: tuple[CurvePoint, ...]
     steps: int
     seconds: float
+    weights: str | None = None
+    """The artefact of the student's weights, where they were kept."""
 
 
 class FinalistView(View):
@@ -175,6 +183,8 @@ class StudyView(View):
     """What people should know of the machines that measure it: that none is there, or that some are left out."""
     saved_steps: int = 0
     """Steps of distillation that early stopping left out."""
+    stopped_from: StudyState | None = None
+    """Where a stopped study goes on when it is resumed; None for every other."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -235,6 +245,17 @@ class DriftView(View):
     """Whether it is more than a machine may vary by that is left alone."""
 
 
+class WorkerJob(View):
+    """What a worker is busy with, `since` the beginning of this attempt."""
+
+    study: str
+    trial: int | None
+    kind: JobKind
+    attempt: int
+    since: datetime | None
+    progress: Progress | None
+
+
 class WorkerView(View):
     name: str
     kinds: tuple[JobKind, ...]
@@ -243,6 +264,9 @@ class WorkerView(View):
     drifts: tuple[DriftView, ...] = ()
     notes: tuple[str, ...] = ()
     """What people should know: a drift beyond what such a machine may vary by."""
+    alive: bool = False
+    """Whether it was seen lately."""
+    jobs: tuple[WorkerJob, ...] = ()
 
 
 class CreateStudy(BaseModel):

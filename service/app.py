@@ -18,11 +18,28 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from service import dashboard
-from service.api import artefacts, calibrations, health, jobs, metrics, probes, problems, sessions, studies, tokens
+from service.api import (
+    artefacts,
+    calibrations,
+    devices,
+    events,
+    health,
+    jobs,
+    metrics,
+    plots,
+    probes,
+    problems,
+    sessions,
+    studies,
+    tokens,
+    trials,
+)
 from service.api.access import REFUSALS, check_access, declared
 from service.api.dependencies import Parts
+from service.api.documentation import document, operation_id
 from service.api.drain import Drain
 from service.api.envelope import Envelope
+from service.api.event_watch import EventWatch
 from service.api.failure_limit import FailureLimit
 from service.api.guard import Guard
 from service.api.keyring import Keyring
@@ -35,6 +52,7 @@ from service.duties import DutyHolder
 from service.errors import DutyTakenError, PortTakenError, ServiceError, SettingsError, StoreUnavailableError
 from service.operations import retention
 from service.operations.jobs import sweep
+from service.operations.tidying import tidy
 from service.operations.tokens import has_admin
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
@@ -51,6 +69,9 @@ STRAYS_EVERY = 100
 
 GRACE_S = 5
 """How long answers that are on their way may take when the service stops."""
+
+
+TIDY_S = 3600.0
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
@@ -71,6 +92,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         readiness=Readiness(store, files),
         drain=Drain(),
         keys=Keyring(store, clock, loopback=settings.is_loopback, failures=FailureLimit()),
+        events=EventWatch(store),
     )
 
     @asynccontextmanager
@@ -86,6 +108,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
             await sweeping
             await collecting
             await parts.watch.closed()
+            await parts.events.closed()
             store.close()
 
     # The framework's own pages with the documentation would fetch scripts from elsewhere.
@@ -97,13 +120,15 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         dependencies=[Depends(check_access)],
+        generate_unique_id_function=operation_id,
     )
     app.state.parts = parts
     problems.install(app)
     probes.install(app)
-    for module in (studies, jobs, calibrations, artefacts, tokens, sessions, health):
+    for module in (studies, trials, plots, events, jobs, devices, calibrations, artefacts, tokens, sessions, health):
         app.include_router(module.router, prefix="/v1", responses=REFUSALS)
     app.include_router(metrics.router, responses=REFUSALS)
+    document(app)
     app.include_router(dashboard.router)
     app.state.access = declared(app)
     dashboard.mount_static(app)
@@ -208,7 +233,7 @@ def check_certificate(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Ends in an order that nobody notices: balancers are told, then long polls end, then what is under way."""
+    """Ends in an order that nobody notices: balancers are told, who waits is let go, what is under way ends."""
 
     def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
@@ -217,6 +242,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._parts.drain.begin()
         self._parts.watch.close()
+        self._parts.events.close()
         end_s = time.monotonic() + self._parts.settings.drain_s
         while time.monotonic() < end_s and not self.force_exit:
             await asyncio.sleep(min(0.1, self._parts.settings.drain_s))
@@ -224,11 +250,16 @@ class _Server(uvicorn.Server):
 
 
 async def _sweep_until(stopping: asyncio.Event, parts: Parts) -> None:
-    """Ends expired leases also while nobody asks for jobs."""
+    """Ends expired leases also while nobody asks for jobs; now and then forgets what was kept for a while only."""
+    clock = asyncio.get_running_loop().time
+    tidied = clock()
     while not stopping.is_set():
         try:
             await run_in_threadpool(_sweep, parts)
             await run_in_threadpool(parts.keys.note_uses)
+            if clock() > tidied + TIDY_S:
+                tidied = clock()
+                await run_in_threadpool(_tidy, parts)
         except StoreUnavailableError as error:
             logger.warning("%s; sweeping again", error)
         with suppress(TimeoutError):
@@ -267,6 +298,11 @@ def _sweep(parts: Parts) -> None:
     if expired:
         with parts.store.write() as uow:
             sweep(uow, parts.settings)
+
+
+def _tidy(parts: Parts) -> None:
+    with parts.store.write() as uow:
+        tidy(uow)
 
 
 def _version() -> str:

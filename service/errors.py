@@ -57,6 +57,18 @@ class StudyDiffersError(RequestError, status=409, code=STUDY_DIFFERS):
     """The name is taken by a study with other settings; `errors` names them."""
 
 
+class StudyRunningError(RequestError, status=409, code="study_running"):
+    """The study is worked on: it must be stopped before."""
+
+
+class StudyEndedError(RequestError, status=409, code="study_ended"):
+    """The study has ended: there is nothing to stop, to resume or to extend."""
+
+
+class KeyReusedError(RequestError, status=422, code="idempotency_key_reused"):
+    """The idempotency key came with another request before."""
+
+
 class LeaseLostError(RequestError, status=409, code=LEASE_LOST):
     """The job is no longer this attempt's."""
 

@@ -1,7 +1,5 @@
 """Artefacts that nobody needs may go: their parts, and when they were last touched. Duties, and what suggesting took.
 
-On SQLite a job's number is never given again, also when the job is gone: somebody may still work for it.
-
 Revision: 0010
 """
 
@@ -11,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -49,11 +47,9 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_duties")),
     )
-    _number_jobs(again=False)
 
 
 def downgrade() -> None:
-    _number_jobs(again=True)
     op.drop_table("duties")
     op.drop_table("artefact_parts")
     op.drop_index(op.f("ix_artefacts_touched_at"), "artefacts")
@@ -61,10 +57,3 @@ def downgrade() -> None:
     op.drop_column("artefacts", "touched_at")
     op.drop_column("studies", "suggesting_s")
     op.drop_column("studies", "suggestions")
-
-
-def _number_jobs(*, again: bool) -> None:
-    """SQLite only: PostgreSQL's sequences never go back."""
-    if op.get_bind().dialect.name == "sqlite":
-        with op.batch_alter_table("jobs", recreate="always", table_kwargs={"sqlite_autoincrement": not again}):
-            pass

@@ -22,11 +22,17 @@ router = APIRouter(tags=["artefacts"])
 
 Sha256 = Annotated[str, Path(pattern=ID_PATTERN)]
 
+BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
 _BLOCK = 1 << 20
 
 
 @router.put(
-    "/artefacts/{sha256}", status_code=201, responses={204: {"description": "Was there already."}}, response_model=None
+    "/artefacts/{sha256}",
+    status_code=201,
+    responses={201: {"description": "Stored."}, 204: {"description": "Was there already."}},
+    response_model=None,
+    openapi_extra={"requestBody": {"content": BYTES, "required": True}},
 )
 async def put(sha256: Sha256, request: Request, parts: PartsOf) -> Response:
     """Stores the body, if its SHA-256 is the one in the path. May be sent any number of times."""
@@ -43,7 +49,15 @@ async def put(sha256: Sha256, request: Request, parts: PartsOf) -> Response:
     return Response(status_code=201 if new else 204)
 
 
-@router.get("/artefacts/{sha256}", response_class=FileResponse)
+@router.get(
+    "/artefacts/{sha256}",
+    response_class=FileResponse,
+    responses={
+        200: {"content": BYTES, "description": "All of it."},
+        206: {"content": BYTES, "description": "The range that was asked for."},
+        416: {"description": "The range lies beyond the artefact's end."},
+    },
+)
 def get(sha256: Sha256, uow: ReadUnit, parts: PartsOf) -> FileResponse:
     """The artefact's bytes; ranges are understood."""
     _check(sha256, uow, parts)

@@ -15,7 +15,11 @@ router = APIRouter(tags=["calibrations"])
 Identity = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 
 
-@router.post("/calibrations", status_code=201, responses={200: {"description": "Was there already."}})
+@router.post(
+    "/calibrations",
+    status_code=201,
+    responses={200: {"model": CalibrationView, "description": "Was there already."}},
+)
 def create(message: CalibrationRecord, parts: PartsOf, response: Response) -> CalibrationView:
     """Keeps a calibration for every study of its device profile. May be sent any number of times."""
     with parts.store.write() as uow:

@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.api.drain import Drain
+from service.api.event_watch import EventWatch
 from service.api.keyring import Keyring
 from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
@@ -33,6 +34,7 @@ class Parts:
     metrics: Metrics
     readiness: Readiness
     drain: Drain
+    events: EventWatch
 
 
 async def get_parts(request: Request) -> Parts:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from protocol.metrics import METRICS
 from protocol.views import StudyView
-from service.dashboard.assets import HERE, plotly_address
-from service.dashboard.wording import hypervolume_text, is_over, remaining_time, time_taken
+from service.dashboard.assets import HERE, modules_of, plotly_address
+from service.dashboard.wording import (
+    device_time,
+    hypervolume_text,
+    is_over,
+    metric_text,
+    remaining_time,
+    time_taken,
+)
 from service.errors import NotFoundError
 from service.operations.views import study_view, study_views
 from service.principal import PRESENT
@@ -27,6 +36,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_METRICS = json.dumps({name: {"unit": info.unit, "better": info.better} for name, info in METRICS.items()})
+"""How the scripts write a metric, and which way it is better."""
+
 _templates = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
@@ -36,10 +48,12 @@ _templates = Environment(
 )
 _templates.globals["principal"] = PRESENT.get
 _templates.filters |= {
+    "cost": device_time,
     "over": is_over,
     "remaining": remaining_time,
     "taken": time_taken,
     "volume": hypervolume_text,
+    "metric": metric_text,
 }
 
 
@@ -65,11 +79,11 @@ def login() -> HTMLResponse:
 
 
 def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:
-    return _page("studies.html", studies=studies)
+    return _page("studies.html", studies=studies, modules=modules_of("studies.js"))
 
 
 def study_page(study: StudyView) -> HTMLResponse:
-    return _page("study.html", study=study, plotly=plotly_address())
+    return _page("study.html", study=study, plotly=plotly_address(), metrics=_METRICS, modules=modules_of("study.js"))
 
 
 def missing_page(name: str) -> HTMLResponse:
@@ -78,3 +92,8 @@ def missing_page(name: str) -> HTMLResponse:
 
 def _page(template: str, status: int = 200, **values: object) -> HTMLResponse:
     return HTMLResponse(_templates.get_template(template).render(values), status, headers=_HEADERS)
+
+
+def rendered(template: str, status: int = 200, **values: object) -> HTMLResponse:
+    """The page that this template makes, with the headers that every page has."""
+    return _page(template, status, **values)

@@ -6,7 +6,7 @@ or where nobody works on it any more; a training that was faster than the decisi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.early_stop import EarlyStop
@@ -75,11 +75,6 @@ def carry_out(uow: UnitOfWork, job: Job) -> bool:
     trial.state, trial.reason, trial.ended_at = TrialState.STOPPED, stop.reason, uow.now
     uow.flush()
     return True
-
-
-def saved_steps(trials: Collection[Trial]) -> int:
-    """Steps that were left out altogether."""
-    return sum(trial.early_stop.saved_steps for trial in trials if trial.early_stop is not None)
 
 
 def merged(known: Sequence[CurvePoint] | None, told: Sequence[CurvePoint]) -> tuple[CurvePoint, ...]:

@@ -3,57 +3,142 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
-from optimization.front import front, hypervolume
+from optimization.front import front, growth, hypervolume, infer_reference
+from optimization.values import Constraint, Objective
+from protocol.errors import ProtocolError
+from protocol.metrics import metric_info
 from protocol.views import FrontPoint, FrontView, TrialState
-from service.store.tables import Study, Trial
+from service.errors import InvalidError
+from service.store.tables import Study
+from service.store.trials import Known
+from service.store.unit_of_work import UnitOfWork
+
+MOST_POINTS = 500
+"""Of a history: each costs as much as the front is long, and no figure shows more."""
+
+MOST_METRICS = 3
+"""Of a front that somebody asks for: what can be drawn."""
+
+TRIED = (TrialState.COMPLETED, TrialState.INFEASIBLE)
+"""Trials that were judged; where all that is asked is known of them, other bounds may judge them otherwise."""
 
 
-def front_numbers(study: Study, trials: Sequence[Trial]) -> tuple[int, ...]:
-    """The numbers of the completed trials that no other one dominates."""
-    completed = _completed(trials)
-    best = front(study.spec.objectives, [trial.metrics for trial in completed])
-    return tuple(completed[place].number for place in best)
+def completed(uow: UnitOfWork, study: Study) -> list[Known]:
+    """The study's completed trials with what its objectives name."""
+    metrics = [objective.metric for objective in study.spec.objectives]
+    return uow.trials.known(study.id, metrics, TrialState.COMPLETED)
 
 
-def front_hypervolume(study: Study, trials: Sequence[Trial]) -> float | None:
+def front_numbers(study: Study, trials: Sequence[Known]) -> tuple[int, ...]:
+    """The numbers of these that no other one dominates."""
+    best = front(study.spec.objectives, [trial.metrics for trial in trials])
+    return tuple(trials[place].number for place in best)
+
+
+def front_hypervolume(study: Study, trials: Sequence[Known]) -> float | None:
     """None until the study has a reference point."""
     if study.reference is None:
         return None
-    return hypervolume(study.spec.objectives, [trial.metrics for trial in _completed(trials)], study.reference)
+    return hypervolume(study.spec.objectives, [trial.metrics for trial in trials], study.reference)
 
 
-def view_front(study: Study, trials: Sequence[Trial]) -> FrontView:
+def view_front(uow: UnitOfWork, study: Study) -> FrontView:
+    return _view(uow, study, study.spec.objectives, completed(uow, study), study.reference)
+
+
+def view_moved_front(
+    uow: UnitOfWork, study: Study, metrics: Sequence[str], constraints: Sequence[Constraint] | None
+) -> FrontView:
+    """The front over two or three metrics, of what meets the constraints; the study's own where none are named.
+
+    Nothing is tried anew: a trial has a place if all that is asked about it is known, whatever bounds it kept to. The
+    reference is the study's over its own objectives, else it is inferred from the trials that have a place.
+
+    Raises:
+        InvalidError: a metric that the study does not measure, twice the same, or too many.
+    """
+    if not metrics and constraints is None:
+        return view_front(uow, study)
+    objectives = _objectives(study, metrics) if metrics else study.spec.objectives
+    trials = _meeting(uow, study, objectives, constraints)
+    reference = study.reference if objectives == study.spec.objectives else None
+    if reference is None and trials:
+        reference = infer_reference(objectives, [trial.metrics for trial in trials])
+    return _view(uow, study, objectives, trials, reference)
+
+
+def moved_front(
+    uow: UnitOfWork, study: Study, objectives: Sequence[Objective], constraints: Sequence[Constraint] | None
+) -> tuple[int, ...]:
+    """The numbers of the trials on the front that these constraints leave; on the study's own without any."""
+    trials = completed(uow, study) if constraints is None else _meeting(uow, study, objectives, constraints)
+    best = front(objectives, [trial.metrics for trial in trials])
+    return tuple(trials[place].number for place in best)
+
+
+def history(uow: UnitOfWork, study: Study) -> tuple[FrontPoint, ...]:
+    """A point for each trial that was spent, in the order in which they ended; of very many, every so many trials."""
+    return _history(uow, study, study.spec.objectives, completed(uow, study), study.reference)
+
+
+def _view(
+    uow: UnitOfWork,
+    study: Study,
+    objectives: Sequence[Objective],
+    trials: Sequence[Known],
+    reference: dict[str, float] | None,
+) -> FrontView:
+    rows = [trial.metrics for trial in trials]
     return FrontView(
-        numbers=front_numbers(study, trials),
-        reference=study.reference,
-        hypervolume=front_hypervolume(study, trials),
-        history=_history(study, trials),
+        numbers=tuple(trials[place].number for place in front(objectives, rows)),
+        reference=reference,
+        hypervolume=None if reference is None else hypervolume(objectives, rows, reference),
+        history=_history(uow, study, objectives, trials, reference),
     )
 
 
-def _history(study: Study, trials: Sequence[Trial]) -> tuple[FrontPoint, ...]:
-    """One point for each trial that was spent, in the order in which they ended."""
-    if study.reference is None:
+def _history(
+    uow: UnitOfWork,
+    study: Study,
+    objectives: Sequence[Objective],
+    trials: Sequence[Known],
+    reference: dict[str, float] | None,
+) -> tuple[FrontPoint, ...]:
+    if reference is None:
         return ()
-    objectives = study.spec.objectives
-    spent = sorted((trial for trial in trials if trial.state.spent), key=lambda trial: (_end(trial), trial.number))
-    best: list[dict[str, float]] = []
-    volume = 0.0
-    points = []
-    for count, trial in enumerate(spent, start=1):
-        if trial.state is TrialState.COMPLETED:
-            rows = [*best, trial.metrics]
-            best = [rows[place] for place in front(objectives, rows)]
-            volume = hypervolume(objectives, best, study.reference)
-        points.append(FrontPoint(trials=count, hypervolume=volume))
-    return tuple(points)
+    rows = {trial.number: trial.metrics for trial in trials}
+    spent = [rows.get(number) for _, number, state in uow.trials.ends(study.id) if state.spent]
+    marks = _marks(len(spent))
+    volumes = growth(objectives, spent, marks, reference)
+    return tuple(FrontPoint(trials=mark, hypervolume=volume) for mark, volume in zip(marks, volumes, strict=True))
 
 
-def _end(trial: Trial) -> datetime:
-    return trial.ended_at or datetime.max.replace(tzinfo=UTC)
+def _meeting(
+    uow: UnitOfWork, study: Study, objectives: Sequence[Objective], constraints: Sequence[Constraint] | None
+) -> list[Known]:
+    bounds = study.spec.constraints if constraints is None else constraints
+    metrics = [*(one.metric for one in objectives), *(one.metric for one in bounds)]
+    known = uow.trials.known(study.id, list(dict.fromkeys(metrics)), *TRIED)
+    return [trial for trial in known if all(bound.met(trial.metrics) for bound in bounds)]
 
 
-def _completed(trials: Sequence[Trial]) -> list[Trial]:
-    return [trial for trial in trials if trial.state is TrialState.COMPLETED]
+def _objectives(study: Study, metrics: Sequence[str]) -> tuple[Objective, ...]:
+    if not 2 <= len(metrics) <= MOST_METRICS or len(set(metrics)) < len(metrics):
+        raise InvalidError(f"metric: a front is over two or three different metrics, got {', '.join(metrics):.100}")
+    own = {objective.metric: objective for objective in study.spec.objectives}
+    for name in metrics:
+        try:
+            info = metric_info(name, "metric: ")
+        except ProtocolError as error:
+            raise InvalidError(str(error)) from error
+        if info.trained and name != study.spec.task.metric:
+            raise InvalidError(f"metric: {name} is not measured by this study: its metric is {study.spec.task.metric}")
+        own.setdefault(name, Objective(metric=name, direction=info.better))
+    return tuple(own[name] for name in metrics)
+
+
+def _marks(count: int) -> range:
+    """At most `MOST_POINTS` numbers up to this one, evenly apart."""
+    step = max(1, -(-count // MOST_POINTS))
+    return range(count % step or step, count + 1, step)

@@ -70,6 +70,7 @@ def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest) -> Grant |
     trial = None if job.trial_id is None else uow.trials.get(job.trial_id)
     if trial is not None and job.kind is JobKind.MEASURE and not job.is_of_finalist:
         trial.state = TrialState.MEASURING
+    uow.events.leased(job.study_id, None if trial is None else trial.number)
     return Grant(
         job=job.id,
         attempt=job.attempt,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from service.errors import StorageFullError, UnknownArtefactError
-from service.operations.front import front_numbers
+from service.operations.front import completed, front_numbers
 from service.settings import ARTEFACT_QUOTA_VARIABLE, Settings
 from service.store.artefact_files import ArtefactFiles, Upload
 from service.store.unit_of_work import Store, UnitOfWork
@@ -94,7 +94,7 @@ def _needless(uow: UnitOfWork, since: datetime) -> set[str]:
     left -= uow.artefacts.named_by_finalists()
     for identity in uow.artefacts.studies_of(left):
         study = uow.studies.get(identity)
-        left -= uow.artefacts.weights(identity, front_numbers(study, uow.trials.of(identity)))
+        left -= uow.artefacts.weights(identity, front_numbers(study, completed(uow, study)))
     return left
 
 

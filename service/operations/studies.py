@@ -12,7 +12,7 @@ from protocol.study import NAME_PATTERN, StudySpec, differences
 from protocol.views import StudyState
 from service.errors import InvalidError, NotFoundError, StudyDiffersError
 from service.operations.queue import queue_prepare
-from service.store.tables import Study
+from service.store.tables import Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
 
@@ -48,7 +48,8 @@ def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
         uow.studies.restart(before, spec, uow.now)
         queue_prepare(uow, before)
         return True
-    if before.spec != spec:
+    # One that was extended since is known by what it was created with, too.
+    if before.spec != spec and before.digest != spec.digest:
         lines = differences(before.spec, spec)
         raise StudyDiffersError(
             f"study {spec.name!r} exists with other settings: give this one another name, or take them back",
@@ -65,3 +66,12 @@ def get_study(uow: UnitOfWork, name: str) -> Study:
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise NotFoundError(f"there is no study {cut(name)!r}{meant}")
     return study
+
+
+def get_trial(uow: UnitOfWork, name: str, number: int) -> tuple[Study, Trial]:
+    """The study and its trial of this number. Raises: NotFoundError."""
+    study = get_study(uow, name)
+    trial = uow.trials.numbered(study.id, number)
+    if trial is None:
+        raise NotFoundError(f"study {name!r} has no trial {number}")
+    return study, trial

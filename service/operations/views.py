@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from distillation.values import Fidelity
@@ -14,17 +15,20 @@ from protocol.views import (
     FrontView,
     LatencyView,
     RunningJob,
+    StudyState,
     StudyView,
+    TrialState,
     TrialView,
+    WorkerJob,
     WorkerView,
 )
-from service.errors import NotFoundError
-from service.operations.early_stopping import saved_steps
-from service.operations.front import front_hypervolume, front_numbers, view_front
-from service.operations.machines import alive_workers, machine_notes
+from service.errors import InvalidError
+from service.operations.front import completed, front_hypervolume, front_numbers, view_front
+from service.operations.machines import ALIVE_S, alive_workers, machine_notes
+from service.operations.paging import Page, decode, page
 from service.operations.readings import drift_note, drifts_of
 from service.operations.remaining import remaining_s
-from service.operations.studies import get_study
+from service.operations.studies import get_study, get_trial
 from service.store.tables import Evaluation, Finalist, Job, MeasurementRole, MeasurementRow, Study, Trial, Worker
 from service.store.unit_of_work import UnitOfWork
 
@@ -32,6 +36,17 @@ from service.store.unit_of_work import UnitOfWork
 def study_views(uow: UnitOfWork) -> tuple[StudyView, ...]:
     """Every study, the newest first."""
     return tuple(_study_view(uow, study) for study in uow.studies.all())
+
+
+def study_page(uow: UnitOfWork, limit: int, cursor: str | None) -> Page[StudyView]:
+    """Some studies, the newest first. Raises: InvalidError: a cursor of another list."""
+    after = decode(cursor, str, int)
+    try:
+        place = None if after is None else (datetime.fromisoformat(str(after[0])), int(after[1] or 0))
+    except ValueError as error:
+        raise InvalidError("cursor: is of a list in another order; begin without one") from error
+    rows = page(uow.studies.page(place, limit + 1), limit, lambda study: (study.created_at.isoformat(), study.id))
+    return Page(tuple(_study_view(uow, study) for study in rows.items), rows.cursor)
 
 
 def study_view(uow: UnitOfWork, name: str) -> StudyView:
@@ -46,24 +61,25 @@ def trial_views(uow: UnitOfWork, name: str, exports: Path) -> tuple[TrialView, .
         NotFoundError: there is no such study.
     """
     study = get_study(uow, name)
-    trials = uow.trials.of(study.id)
-    best = set(front_numbers(study, trials))
-    known = _Known(uow, study)
-    return tuple(_trial_view(study, trial, known, exports / name, trial.number in best) for trial in trials)
+    return views_of(uow, study, uow.trials.of(study.id), exports)
 
 
 def trial_view(uow: UnitOfWork, name: str, number: int, exports: Path) -> TrialView:
     """Raises: NotFoundError."""
-    for view in trial_views(uow, name, exports):
-        if view.number == number:
-            return view
-    raise NotFoundError(f"study {name!r} has no trial {number}")
+    study, trial = get_trial(uow, name, number)
+    return views_of(uow, study, [trial], exports)[0]
+
+
+def views_of(uow: UnitOfWork, study: Study, trials: Sequence[Trial], exports: Path) -> tuple[TrialView, ...]:
+    """These trials of the study, in their order."""
+    best = set(front_numbers(study, completed(uow, study)))
+    known = _Known(uow, study, {trial.id for trial in trials})
+    return tuple(_trial_view(study, trial, known, exports / study.name, trial.number in best) for trial in trials)
 
 
 def front_view(uow: UnitOfWork, name: str) -> FrontView:
     """Raises: NotFoundError."""
-    study = get_study(uow, name)
-    return view_front(study, uow.trials.of(study.id))
+    return view_front(uow, get_study(uow, name))
 
 
 def worker_views(uow: UnitOfWork) -> tuple[WorkerView, ...]:
@@ -79,14 +95,27 @@ def _worker_view(uow: UnitOfWork, worker: Worker) -> WorkerView:
         seen_at=worker.seen_at,
         drifts=drifts,
         notes=tuple(drift_note(drift) for drift in drifts if drift.beyond),
+        alive=worker.seen_at >= uow.now - timedelta(seconds=ALIVE_S),
+        jobs=tuple(_worker_job(uow, job) for job in uow.jobs.leased_by(worker.name)),
+    )
+
+
+def _worker_job(uow: UnitOfWork, job: Job) -> WorkerJob:
+    return WorkerJob(
+        study=uow.studies.name(job.study_id),
+        trial=None if job.trial_id is None else uow.trials.get(job.trial_id).number,
+        kind=job.kind,
+        attempt=job.attempt,
+        since=job.leased_at,
+        progress=job.progress,
     )
 
 
 def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
-    trials = uow.trials.of(study.id)
+    trials = completed(uow, study)
     counts = uow.trials.counts(study.id)
     jobs = uow.jobs.open(study.id)
-    numbers = {trial.id: trial.number for trial in trials}
+    numbers = uow.trials.numbers({job.trial_id for job in jobs if job.trial_id is not None})
     alive = alive_workers(uow)
     return StudyView(
         name=study.name,
@@ -102,14 +131,24 @@ def _study_view(uow: UnitOfWork, study: Study) -> StudyView:
         jobs=tuple(_running_job(job, numbers) for job in jobs),
         hypervolume=front_hypervolume(study, trials),
         front_size=len(front_numbers(study, trials)),
-        remaining_s=remaining_s(study, counts, jobs, uow.jobs.spent(study.id), len(alive), uow.now),
+        remaining_s=_remaining_s(uow, study, counts, jobs, len(alive)),
         notes=study.notes,
         error=study.error,
         failure=study.failure,
         hardware_key=study.hardware_key,
         machines=() if study.ended_at is not None else tuple(machine_notes(study, jobs, alive)),
-        saved_steps=saved_steps(trials),
+        saved_steps=uow.trials.saved_steps(study.id),
+        stopped_from=study.stopped_from,
     )
+
+
+def _remaining_s(
+    uow: UnitOfWork, study: Study, trials: Mapping[TrialState, int], jobs: Sequence[Job], workers: int
+) -> float | None:
+    """None of a stopped study: nobody knows how long it waits."""
+    if study.state is StudyState.STOPPED:
+        return None
+    return remaining_s(study, trials, jobs, uow.jobs.spent(study.id), workers, uow.now)
 
 
 def _running_job(job: Job, numbers: dict[int, int]) -> RunningJob:
@@ -125,17 +164,17 @@ def _running_job(job: Job, numbers: dict[int, int]) -> RunningJob:
 
 
 class _Known:
-    """What is stored about the trials of a study, by trial."""
+    """What is stored about some trials of a study, by trial."""
 
-    def __init__(self, uow: UnitOfWork, study: Study) -> None:
+    def __init__(self, uow: UnitOfWork, study: Study, trials: Collection[int]) -> None:
         self.evaluations: dict[int, dict[Fidelity, Evaluation]] = defaultdict(dict)
-        for evaluation in uow.trials.evaluations(study.id):
+        for evaluation in uow.trials.evaluations(study.id, trials):
             self.evaluations[evaluation.trial_id][evaluation.fidelity] = evaluation
         self.measurements: dict[int, dict[MeasurementRole, MeasurementRow]] = defaultdict(dict)
-        for row in uow.trials.measurements(study.id):
+        for row in uow.trials.measurements(study.id, trials):
             if row.trial_id is not None:
                 self.measurements[row.trial_id][row.role] = row
-        self.finalists: dict[int, Finalist] = {row.trial_id: row for row in uow.trials.finalists(study.id)}
+        self.finalists: dict[int, Finalist] = {row.trial_id: row for row in uow.trials.finalists(study.id, trials)}
         self.jobs = _leased(uow.jobs.open(study.id))
 
 

@@ -127,6 +127,11 @@ class JobRepository:
         statement = select(Job).where(Job.study_id == study, Job.state.in_(OPEN)).order_by(Job.id)
         return self._session.scalars(statement).all()
 
+    def leased_by(self, worker: str) -> Sequence[Job]:
+        """What this worker is busy with."""
+        statement = select(Job).where(Job.state == JobState.LEASED, Job.worker == worker)
+        return self._session.scalars(statement.order_by(Job.id)).all()
+
     def cancel(self, study: int, now: datetime) -> None:
         """Ends every open job of the study; whoever works on one learns it when renewing."""
         self._session.execute(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from protocol.jobs import JobState
 from protocol.study import StudySpec
 from protocol.views import StudyState
-from service.store.tables import MeasurementRole, MeasurementRow, Study
+from service.errors import NotFoundError
+from service.store.tables import Job, MeasurementRole, MeasurementRow, Study, Table
 
 
 class StudyRepository:
@@ -37,6 +39,7 @@ class StudyRepository:
         study.state, study.created_at, study.ended_at = StudyState.PREPARING, now, None
         study.prepared = study.reference = study.error = study.failure = study.hardware_key = None
         study.notes = ()
+        study.stopped_from = study.stopped_at = None
 
     def names(self) -> Sequence[str]:
         return self._session.scalars(select(Study.name)).all()
@@ -52,13 +55,42 @@ class StudyRepository:
         return self._session.execute(select(Study.name).where(Study.id == identity)).scalar_one()
 
     def lock(self, identity: int) -> Study:
-        """The study, for this transaction alone to change: what follows from two reports follows one by one."""
+        """The study, for this transaction alone to change: what follows from two reports follows one by one.
+
+        Raises:
+            NotFoundError: it was deleted meanwhile.
+        """
         statement = select(Study).where(Study.id == identity).with_for_update(key_share=True)
-        return self._session.scalars(statement, execution_options={"populate_existing": True}).one()
+        study = self._session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
+        if study is None:
+            raise NotFoundError("the study was deleted")
+        return study
+
+    def cancelled_jobs(self, study: Study) -> Sequence[Job]:
+        """The jobs that were open when the study was stopped, the oldest first."""
+        of_stop = (Job.state == JobState.CANCELLED, Job.ended_at == study.stopped_at)
+        return self._session.scalars(select(Job).where(Job.study_id == study.id, *of_stop).order_by(Job.id)).all()
+
+    def delete(self, study: Study) -> None:
+        """Removes the study and every row that refers to it, or to what refers to it."""
+        tables = [table for table in reversed(Table.metadata.sorted_tables) if table is not Study.__table__]
+        for table in tables:
+            if (belongs := _belonging(table, study.id)) is not None:
+                self._session.execute(delete(table).where(belongs))
+        self._session.execute(delete(Study).where(Study.id == study.id), execution_options=_NO_SYNC)
 
     def all(self) -> Sequence[Study]:
         """Every study, the newest first."""
         return self._session.scalars(select(Study).order_by(Study.created_at.desc(), Study.id.desc())).all()
+
+    def page(self, after: tuple[datetime, int] | None, limit: int) -> Sequence[Study]:
+        """The newest studies; those that follow on the one with this (created_at, id)."""
+        statement = select(Study).order_by(Study.created_at.desc(), Study.id.desc()).limit(limit)
+        if after is not None:
+            created_at, identity = after
+            same = and_(Study.created_at == created_at, Study.id < identity)
+            statement = statement.where(or_(Study.created_at < created_at, same))
+        return self._session.scalars(statement).all()
 
     def in_states(self, *states: StudyState) -> Sequence[Study]:
         return self._session.scalars(select(Study).where(Study.state.in_(states)).order_by(Study.id)).all()
@@ -108,5 +140,34 @@ class StudyRepository:
             .order_by(MeasurementRow.id)
         ).all()
 
+    def hardware(self) -> list[tuple[str, str]]:
+        """(hardware key, name) of every study that has measured, by name."""
+        statement = select(Study.hardware_key, Study.name).where(Study.hardware_key.is_not(None)).order_by(Study.name)
+        return [(key, name) for key, name in self._session.execute(statement) if key is not None]
+
+    def newest_reference(self, hardware_key: str) -> MeasurementRow | None:
+        """The last reference that was measured on such hardware."""
+        statement = (
+            select(MeasurementRow)
+            .join(Study, Study.id == MeasurementRow.study_id)
+            .where(Study.hardware_key == hardware_key, MeasurementRow.role == MeasurementRole.REFERENCE)
+            .order_by(MeasurementRow.id.desc())
+            .limit(1)
+        )
+        return self._session.scalars(statement).one_or_none()
+
 
 _NO_SYNC = {"synchronize_session": False}
+
+
+def _belonging(table: FromClause, study: int) -> ColumnElement[bool] | None:
+    """Which rows of the table refer to the study, also by way of other tables; None if none can."""
+    for column in table.columns:
+        for key in column.foreign_keys:
+            owner = key.column.table
+            if owner is Study.__table__:
+                return column == study
+            inner = _belonging(owner, study)
+            if inner is not None:
+                return column.in_(select(key.column).where(inner))
+    return None

@@ -17,6 +17,7 @@ from distillation.values import Fidelity
 from hardware.values import Measurement, QuantileName
 from protocol.calibration import CalibrationRecord, PredictedLatency
 from protocol.early_stop import EarlyStop
+from protocol.events import EventKind, Topic
 from protocol.jobs import (
     CurvePoint,
     FailureReason,
@@ -75,6 +76,9 @@ class Study(Table):
     suggestions: Mapped[int] = mapped_column(default=0)
     """How often its strategy was asked, and `suggesting_s` how long that took altogether."""
     suggesting_s: Mapped[float] = mapped_column(default=0.0)
+    stopped_from: Mapped[StudyState | None] = mapped_column(default=None)
+    """The state to which a stopped study returns."""
+    stopped_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class Trial(Table):
@@ -132,7 +136,8 @@ class Job(Table):
         Index(None, "state", "id"),
         Index(None, "study_id", "state"),
         Index(None, "trial_id"),
-        {"sqlite_autoincrement": True},  # else the number of a job that is gone, for which somebody may work, returns
+        # SQLite gives no number twice, also after a study was deleted: a late report must not meet another job.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
@@ -307,3 +312,36 @@ class TokenRow(Table):
     revoked_at: Mapped[datetime | None] = mapped_column(default=None)
     parent: Mapped[str | None] = mapped_column(String(8), default=None)
     """No foreign key: a backup is restored in the order of the ids, which are random."""
+
+
+class EventRow(Table):
+    """Something that changed; written by the transaction that changed it.
+
+    `number` is given to what was committed, in one transaction after the other: whoever has seen a number has seen all
+    below it. `id` cannot serve for that, as transactions do not end in the order in which they began.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, init=False)
+    number: Mapped[int | None] = mapped_column(BigInteger, index=True, unique=True)
+    topic: Mapped[Topic]
+    kind: Mapped[EventKind]
+    study: Mapped[str | None] = mapped_column(String(64))
+    """Its name: it may have been deleted since."""
+    trial: Mapped[int | None]
+    created_at: Mapped[datetime]
+
+
+class IdempotencyRow(Table):
+    """An answer that is given again to whoever sends the same request with the same key."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    """Of the request."""
+    status: Mapped[int]
+    answer: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(index=True)

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import JSON, func, select, type_coerce
+from sqlalchemy.orm import Session, undefer
 
+from distillation.values import Fidelity
 from protocol.views import FinalistState, TrialState
 from service.store.tables import Evaluation, Finalist, MeasurementRow, Trial
+from service.store.trial_pages import TrialFilter, TrialOrder, metric_value, page_of
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A trial's values of some metrics."""
+
+    id: int
+    number: int
+    state: TrialState
+    ended_at: datetime | None
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A trial as it is stored; JSON is unchecked."""
+
+    id: int
+    number: int
+    state: TrialState
+    origin: str
+    architecture: dict[str, Any]
+    metrics: dict[str, float]
+    variances: dict[str, float]
+    predicted: dict[str, float]
+    predicted_latency: dict[str, Any] | None
 
 
 class TrialRepository:
@@ -28,11 +59,80 @@ class TrialRepository:
         statement = select(Trial).where(Trial.study_id == study).order_by(Trial.number)
         return self._session.scalars(statement.where(Trial.state.in_(states)) if states else statement).all()
 
+    def page(
+        self, study: int, which: TrialFilter, order: TrialOrder, after: tuple[Any, ...] | None, limit: int
+    ) -> Sequence[Trial]:
+        """The first trials of this order after a place; see `trial_pages`."""
+        return self._session.scalars(page_of(study, which, order, after, limit)).all()
+
+    def numbered(self, study: int, number: int) -> Trial | None:
+        statement = select(Trial).where(Trial.study_id == study, Trial.number == number)
+        return self._session.scalars(statement).one_or_none()
+
+    def known(self, study: int, metrics: Collection[str], *states: TrialState) -> list[Known]:
+        """Of the trials in these states (of all unless some are given) that have each of the metrics, their values,
+        by number. Nothing else of the trials is read.
+        """
+        values = [metric_value(name) for name in metrics]
+        statement = select(Trial.id, Trial.number, Trial.state, Trial.ended_at, *values)
+        statement = statement.where(Trial.study_id == study, *(value.is_not(None) for value in values))
+        statement = statement.where(Trial.state.in_(states)) if states else statement
+        rows = self._session.execute(statement.order_by(Trial.number))
+        return [Known(row[0], row[1], row[2], row[3], dict(zip(metrics, row[4:], strict=True))) for row in rows]
+
+    def ends(self, study: int) -> list[tuple[datetime, int, TrialState]]:
+        """When each trial that ended did so, its number and state; in this order."""
+        statement = select(Trial.ended_at, Trial.number, Trial.state)
+        statement = statement.where(Trial.study_id == study, Trial.ended_at.is_not(None))
+        rows = self._session.execute(statement.order_by(Trial.ended_at, Trial.number))
+        return [(ended_at, number, state) for ended_at, number, state in rows if ended_at is not None]
+
+    def columns(self, study: int) -> list[Plain]:
+        """What plots are drawn from of every trial, by number; JSON as it is stored, unchecked."""
+        plain = [Trial.architecture, Trial.metrics, Trial.variances, Trial.predicted, Trial.predicted_latency]
+        statement = select(
+            Trial.id, Trial.number, Trial.state, Trial.origin, *(type_coerce(column, JSON) for column in plain)
+        )
+        statement = statement.where(Trial.study_id == study).order_by(Trial.number)
+        return [Plain(*row) for row in self._session.execute(statement)]
+
+    def ends_of(self, study: int) -> list[tuple[int, datetime, datetime | None, str | None]]:
+        """Number, creation, end, and why it ended, of every trial."""
+        statement = select(Trial.number, Trial.created_at, Trial.ended_at, Trial.reason)
+        return [
+            (row[0], row[1], row[2], row[3]) for row in self._session.execute(statement.where(Trial.study_id == study))
+        ]
+
+    def report_values(self, study: int) -> dict[int, float]:
+        """By the trial's number, the finalists' values on the report split."""
+        value = type_coerce(Evaluation.report, JSON)["value"].as_float()
+        statement = select(Trial.number, value).join(Trial).where(Trial.study_id == study, value.is_not(None))
+        return {row[0]: row[1] for row in self._session.execute(statement)}
+
+    def full_values(self, study: int) -> dict[int, float]:
+        """By trial, the finalists' values on the selection split at full fidelity."""
+        statement = (
+            select(Evaluation.trial_id, type_coerce(Evaluation.selection, JSON)["value"].as_float())
+            .join(Trial)
+            .where(Trial.study_id == study, Evaluation.fidelity == Fidelity.FULL)
+        )
+        return {row[0]: row[1] for row in self._session.execute(statement)}
+
+    def saved_steps(self, study: int) -> int:
+        """Steps of distillation that early stopping left out altogether."""
+        saved = func.sum(type_coerce(Trial.early_stop, JSON)["saved_steps"].as_integer())
+        return self._session.scalar(select(saved).where(Trial.study_id == study)) or 0
+
     def counts(self, study: int) -> dict[TrialState, int]:
         """How many of the study's trials are in each state."""
         statement = select(Trial.state, func.count()).where(Trial.study_id == study)
         statement = statement.group_by(Trial.state).order_by(Trial.state)
         return {row[0]: row[1] for row in self._session.execute(statement)}
+
+    def numbers(self, trials: Collection[int]) -> dict[int, int]:
+        """By trial, the number that it has in its study."""
+        rows = self._session.execute(select(Trial.id, Trial.number).where(Trial.id.in_(trials))) if trials else ()
+        return {row[0]: row[1] for row in rows}
 
     def next_number(self, study: int) -> int:
         """Numbers count from 1."""
@@ -46,16 +146,25 @@ class TrialRepository:
     def add_evaluation(self, evaluation: Evaluation) -> None:
         self._session.add(evaluation)
 
-    def evaluations(self, study: int) -> Sequence[Evaluation]:
-        return self._session.scalars(select(Evaluation).join(Trial).where(Trial.study_id == study)).all()
+    def evaluations(self, study: int, trials: Collection[int] | None = None) -> Sequence[Evaluation]:
+        """Those of the study's trials; of some of them, where these are given."""
+        statement = select(Evaluation).join(Trial).where(Trial.study_id == study)
+        if trials is not None:
+            statement = statement.where(Evaluation.trial_id.in_(trials))
+        return self._session.scalars(statement).all()
 
-    def measurements(self, study: int) -> Sequence[MeasurementRow]:
-        """What was measured of the study's trials, the oldest first; without samples."""
-        return self._session.scalars(
-            select(MeasurementRow)
-            .where(MeasurementRow.study_id == study, MeasurementRow.trial_id.is_not(None))
-            .order_by(MeasurementRow.id)
-        ).all()
+    def measurements(
+        self, study: int, trials: Collection[int] | None = None, *, samples: bool = False
+    ) -> Sequence[MeasurementRow]:
+        """What was measured of the study's trials, the oldest first; of some of them, where these are given. Samples
+        are read only if they are asked for.
+        """
+        statement = select(MeasurementRow).where(MeasurementRow.study_id == study, MeasurementRow.trial_id.is_not(None))
+        if trials is not None:
+            statement = statement.where(MeasurementRow.trial_id.in_(trials))
+        if samples:
+            statement = statement.options(undefer(MeasurementRow.samples_s))
+        return self._session.scalars(statement.order_by(MeasurementRow.id)).all()
 
     def add_finalist(self, finalist: Finalist) -> None:
         self._session.add(finalist)
@@ -63,9 +172,11 @@ class TrialRepository:
     def finalist(self, trial: int) -> Finalist:
         return self._session.get_one(Finalist, trial)
 
-    def finalists(self, study: int) -> Sequence[Finalist]:
-        """The study's finalists by the number of their trial."""
+    def finalists(self, study: int, trials: Collection[int] | None = None) -> Sequence[Finalist]:
+        """The study's finalists by the number of their trial; those of these trials, where some are given."""
         statement = select(Finalist).join(Trial).where(Trial.study_id == study).order_by(Trial.number)
+        if trials is not None:
+            statement = statement.where(Finalist.trial_id.in_(trials))
         return self._session.scalars(statement).all()
 
     def finalist_counts(self, study: int) -> dict[FinalistState, int]:

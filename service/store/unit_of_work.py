@@ -17,6 +17,8 @@ from service.store.artefacts import ArtefactRepository
 from service.store.calibrations import CalibrationRepository
 from service.store.duties import DutyRepository
 from service.store.engine import database_name, first_line, open_engine, reading, writing
+from service.store.events import NOW, EventRepository, RecordingSession
+from service.store.idempotency import IdempotencyRepository
 from service.store.jobs import JobRepository
 from service.store.monitoring import MonitoringRepository
 from service.store.studies import StudyRepository
@@ -42,6 +44,8 @@ class UnitOfWork:
         self.tokens = TokenRepository(session)
         self.duties = DutyRepository(session)
         self.monitoring = MonitoringRepository(session)
+        self.events = EventRepository(session)
+        self.idempotency = IdempotencyRepository(session)
 
     @cached_property
     def now(self) -> datetime:
@@ -77,8 +81,11 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
         """A unit of work that is committed at its end, or not at all if the block raises."""
-        with self._translated(), Session(self._writing, expire_on_commit=False) as session, session.begin():
-            yield UnitOfWork(session, self._clock, self._unanswered_at)
+        session = RecordingSession(self._writing, expire_on_commit=False)
+        with self._translated(), session, session.begin():
+            uow = UnitOfWork(session, self._clock, self._unanswered_at)
+            session.info[NOW] = lambda: uow.now
+            yield uow
 
     def close(self) -> None:
         self._engine.dispose()

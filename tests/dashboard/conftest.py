@@ -55,6 +55,6 @@ def study() -> Callable[..., StudyView]:
     return lambda **changes: EMPTY.model_copy(update=changes)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def prepared() -> Prepared:
     return PREPARED

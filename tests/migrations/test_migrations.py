@@ -333,3 +333,47 @@ def test_tokens_come_and_go_with_their_revision(database_url):
     assert "tokens" not in tables(database_url)
     migrate.upgrade(database_url)
     assert migrate.difference(database_url) == []
+
+
+def test_stopped_studies_go_on_where_an_older_service_takes_over(database_url):
+    migrate.upgrade(database_url, "0006")
+    at = "2026-01-02 00:00:00+00:00"
+    with connected(database_url) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO studies (id, name, digest, spec, state, created_at, notes, suggester_attempt)"
+                " VALUES (1, 'old', 'd', '{}', 'searching', '2026-01-01 00:00:00+00:00', '[]', 0)"
+            )
+        )
+        for identity, state in ((1, "done"), (2, "leased"), (3, "queued")):
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, study_id, kind, work, created_at, state, attempt, released)"
+                    " VALUES (:id, 1, 'prepare', '{}', '2026-01-01 00:00:00+00:00', :state, 1, 0)"
+                ),
+                {"id": identity, "state": state},
+            )
+    migrate.upgrade(database_url)
+    assert migrate.difference(database_url) == []
+    with connected(database_url) as connection:
+        assert connection.execute(text("SELECT state FROM jobs ORDER BY id")).scalars().all() == [
+            "done",
+            "leased",
+            "queued",
+        ]
+        stopped = {"at": at}
+        connection.execute(
+            text("UPDATE studies SET state = 'stopped', stopped_from = 'searching', stopped_at = :at"), stopped
+        )
+        connection.execute(text("UPDATE jobs SET state = 'cancelled', ended_at = :at WHERE id > 1"), stopped)
+    migrate.downgrade(database_url, "0006")
+    assert {"events", "idempotency_keys"}.isdisjoint(tables(database_url))
+    with connected(database_url) as connection:
+        assert connection.execute(text("SELECT state FROM studies")).scalar_one() == "searching"
+        states = connection.execute(text("SELECT state FROM jobs ORDER BY id")).scalars().all()
+        assert states == ["done", "queued", "queued"]
+        assert "stopped_from" not in {column["name"] for column in inspect(connection).get_columns("studies")}
+        indexes = {index["name"] for index in inspect(connection).get_indexes("jobs")}
+        assert {"ix_jobs_state_id", "ix_jobs_study_id_state", "ix_jobs_trial_id"} <= indexes
+    migrate.upgrade(database_url)
+    assert migrate.difference(database_url) == []

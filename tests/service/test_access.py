@@ -40,6 +40,7 @@ def tokens(app):
 @pytest.fixture(scope="module")
 def client(app, tokens):
     with TestClient(app) as client:
+        app.state.parts.events.close()  # streams of events end at once
         yield client
 
 

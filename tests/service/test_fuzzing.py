@@ -37,6 +37,7 @@ def service(request, tmp_path_factory):
             create_token(uow, CreateToken(name="other", scope=Scope.ADMIN))
         app.state.parts.keys.read()
         headers = {"Authorization": f"Bearer {token}"}
+    app.state.parts.events.close()  # streams of events end at once
     yield app, headers
     app.state.parts.store.close()
 

@@ -49,7 +49,8 @@ export function follow(refresh, link) {
   turn();
 }
 
-function tell(link, state, text) {
+/** Says in `link` how the connection is: `live`, `still` or `lost`. */
+export function tell(link, state, text) {
   link.dataset.link = state;
   if (link.textContent !== text) link.textContent = text;
 }

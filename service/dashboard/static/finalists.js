@@ -3,6 +3,9 @@
 import { element } from "./dom.js";
 import { NONE, against, count, heading, interval, lessIsBetter, quality, ratio, shortfall } from "./format.js";
 import { latencyCell, seconds, speedUp } from "./latency.js";
+import { loadingLines, snippetOf } from "./loading.js";
+
+export { loadingLines } from "./loading.js";
 
 const WITHIN_POINTS = [3, 8];
 
@@ -16,14 +19,15 @@ export class Finalists {
     this.chosen = null;
   }
 
-  update(study, trials, select) {
-    const finalists = fastestFirst(trials.filter((trial) => trial.finalist), study.spec);
+  /** Shows these finalists: trials as the API shows them. */
+  update(study, trials) {
+    const finalists = fastestFirst([...trials], study.spec);
     this.section.hidden = !finalists.length;
     const signature = JSON.stringify([finalists, study.references.teacher?.p50_s]);
     if (!finalists.length || this.signature === signature) return;
     this.signature = signature;
     this.findings.replaceChildren(...WITHIN_POINTS.map((most) => finding(study, finalists, most)).filter(Boolean));
-    this.table.replaceChildren(tableOf(study, finalists, select));
+    this.table.replaceChildren(tableOf(study, finalists));
     this.exported = finalists.filter((trial) => trial.finalist.export);
     this.showLoading(study);
   }
@@ -44,33 +48,6 @@ export class Finalists {
   }
 }
 
-/** The lines that load an exported checkpoint from where it lies, or the command that puts it somewhere. */
-export function loadingLines(study, trial) {
-  if (!trial.finalist.folder) return [`stillhouse export ${study.name}`];
-  const folder = JSON.stringify(trial.finalist.folder);
-  const use = USES[study.spec.task.kind];
-  if (!use) {
-    return [
-      "from transformers import AutoModelForQuestionAnswering, AutoTokenizer",
-      `model = AutoModelForQuestionAnswering.from_pretrained(${folder}, trust_remote_code=True)`,
-      `tokenizer = AutoTokenizer.from_pretrained(${folder})`,
-    ];
-  }
-  return [
-    "from transformers import pipeline",
-    `${use.name} = pipeline("${use.pipeline}", ${folder}, trust_remote_code=True)`,
-    `${use.name}("${use.text}")`,
-  ];
-}
-
-/** What transformers calls the use of each kind of task; it has no pipeline that answers questions. */
-const USES = {
-  classification: { pipeline: "text-classification", name: "classify", text: "Compute the eigenvalues of a symmetric matrix." },
-  regression: { pipeline: "text-classification", name: "rate", text: "Compute the eigenvalues of a symmetric matrix." },
-  token_classification: { pipeline: "token-classification", name: "tag", text: "Ada Lovelace was born in London." },
-  masked_lm: { pipeline: "fill-mask", name: "fill", text: "Ada Lovelace was born in [MASK]." },
-};
-
 /** The fastest finalist whose report is at most so many points below the teacher's, as a sentence. */
 function finding(study, finalists, most) {
   if (!study.prepared) return null;
@@ -89,29 +66,25 @@ function fastestFirst(trials, spec) {
   return trials.sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : a.number - b.number));
 }
 
-function tableOf(study, finalists, select) {
+function tableOf(study, finalists) {
   const heads = [
     ["Trial", ""], ["Architecture", "architecture"], [heading(study.spec.task.metric), "number"], ["Against the teacher", "number wide"],
     ["Latency", "number"], ["Speed-up", "number wide"], ["Parameters", "number wide"],
   ];
   const head = element("tr", {}, ...heads.map(([title, kind]) => element("th", { scope: "col", class: kind }, title)));
-  const rows = finalists.map((trial) => row(study, trial, select));
+  const rows = finalists.map((trial) => row(study, trial));
   if (study.prepared) rows.push(teacherRow(study));
   return element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
 }
 
-function row(study, trial, select) {
+function row(study, trial) {
   const { evaluation, latency, state, error } = trial.finalist;
   const report = evaluation?.report;
   const teacher = study.prepared?.teacher_report.value;
   const under = state === "completed" ? null : element("span", { class: "under reason" }, error ? `${state}: ${error}` : state);
   const times = speedUp(latency, study);
   const timesUnder = times === null ? null : element("span", { class: "under narrow" }, `${ratio(times)} the teacher’s speed`);
-  const link = element("a", { href: `#trial-${trial.number}` }, trial.number);
-  link.addEventListener("click", (event) => {
-    event.preventDefault();
-    select(trial.number);
-  });
+  const link = element("a", { href: `/studies/${encodeURIComponent(study.name)}/trials/${trial.number}` }, trial.number);
   return element(
     "tr", {},
     element("td", {}, link),
@@ -144,27 +117,10 @@ function scoreCell(score) {
 }
 
 function snippet(study, trial, choices) {
-  const lines = loadingLines(study, trial).join("\n");
-  const code = element("code", {}, lines);
-  const copy = element("button", { type: "button", class: "copy" }, "copy");
-  copy.addEventListener("click", async () => {
-    copy.textContent = (await copied(lines, code)) ? "copied" : "select and copy by hand";
-    setTimeout(() => (copy.textContent = "copy"), 2000);
-  });
+  const [copy, lines] = snippetOf(loadingLines(study, trial).join("\n"));
   const which = element("span", { class: "choices", role: "group", "aria-label": "Which finalist to load" }, "Load", ...choices);
   const where = element("p", { class: "caption" }, trial.finalist.folder
     ? "The folder is on the machine of the service."
     : "No folder of this finalist is in the home of the service. The command makes one for each, and says how to load it.");
-  return element("div", { class: "load" }, element("h3", {}, which, copy), element("pre", { tabindex: 0 }, code), where);
-}
-
-/** The clipboard is only given to pages on localhost or https; elsewhere the text is selected and copied the old way. */
-async function copied(text, code) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    getSelection().selectAllChildren(code);
-    return document.execCommand("copy");
-  }
+  return element("div", { class: "load" }, element("h3", {}, which, copy), lines, where);
 }

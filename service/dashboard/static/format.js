@@ -77,7 +77,8 @@ export function moment(iso) {
     : when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
-function significant(value, digits) {
+/** So many significant digits: 0.4123, 12.5. */
+export function significant(value, digits) {
   if (!Number.isFinite(value)) return NONE;
   const rounded = Number(value.toPrecision(digits));
   const decimals = rounded === 0 ? 0 : Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(rounded))));

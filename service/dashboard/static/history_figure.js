@@ -3,21 +3,23 @@
 import { volume } from "./format.js";
 import { CONFIG, axis, colours, layout, plotly } from "./plot.js";
 
-export async function drawHistory(figure, front) {
-  if (!front.history.length) return;
+/** False while there is nothing to draw. `grown` has a point {trials, hypervolume} for each trial, of which those are drawn that changed it. */
+export async function drawHistory(figure, grown) {
+  if (!grown.length) return false;
+  const points = grown.filter(({ hypervolume }, index) => index === 0 || index === grown.length - 1 || hypervolume !== grown[index - 1].hypervolume);
   const library = await plotly();
   const colour = colours();
   if (!figure.classList.contains("js-plotly-plot")) figure.replaceChildren();
   const frame = layout(colour, figure.clientHeight);
   const trace = {
     type: "scatter",
-    mode: front.history.length === 1 ? "markers" : "lines",
-    x: front.history.map((point) => point.trials),
-    y: front.history.map((point) => point.hypervolume),
+    mode: points.length === 1 ? "markers" : "lines",
+    x: points.map((point) => point.trials),
+    y: points.map((point) => point.hypervolume),
     line: { shape: "hv", width: 1.75, color: colour.accent },
     marker: { color: colour.accent },
     hoverinfo: "text",
-    text: front.history.map((point) => `after ${point.trials}: ${volume(point.hypervolume)}`),
+    text: points.map((point) => `after ${point.trials}: ${volume(point.hypervolume)}`),
   };
   await library.react(
     figure,
@@ -31,4 +33,5 @@ export async function drawHistory(figure, front) {
     },
     CONFIG,
   );
+  return true;
 }

@@ -20,7 +20,7 @@ export function plotly() {
 /** The style sheet's colours at this moment: they change with the scheme. */
 export function colours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ["paper", "raised", "ink", "soft", "faint", "rule", "accent", "accent-wash"];
+  const names = ["paper", "raised", "ink", "soft", "faint", "rule", "accent", "accent-wash", "tint-low", "tint-mid", "tint-high"];
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 

@@ -2,7 +2,7 @@
 
 import { NONE, count, duration, interval, latency, quality, volume } from "./format.js";
 import { seconds } from "./latency.js";
-import { setText } from "./dom.js";
+import { setText, show } from "./dom.js";
 
 const STAGES = ["preparing", "calibrating", "searching", "finalizing"];
 
@@ -25,8 +25,14 @@ export function stageProgress(study) {
 
 /** An estimate, or an honest word where there is none. */
 export function remaining(study) {
-  if (isOver(study)) return NONE;
+  if (isOver(study) || study.state === "stopped") return NONE;
   return study.remaining_s === null ? "not known yet" : duration(study.remaining_s);
+}
+
+/** How long its jobs have had workers, all together; null where the service does not tell, or there is nothing to tell. */
+export function cost(study) {
+  const seconds = Object.values(study.device_seconds ?? {}).reduce((sum, value) => sum + value, 0);
+  return seconds > 0 ? duration(seconds) : null;
 }
 
 export function trialsText(study) {
@@ -37,7 +43,7 @@ export function trialsText(study) {
 export function doing(study) {
   const leased = study.jobs.filter((job) => job.state === "leased");
   if (leased.length) return leased.map(jobText).join(" · ");
-  if (isOver(study)) return "";
+  if (isOver(study) || study.state === "stopped") return "";
   return study.jobs.length ? "waiting for a worker" : "waiting for the next job";
 }
 
@@ -62,12 +68,14 @@ export function showSummary(study) {
   setText("remaining-term", isOver(study) ? "Took" : "Remaining");
   setText("remaining", isOver(study) ? taken(study) : remaining(study));
   setText("remaining-aside", isOver(study) || study.remaining_s === null ? "" : "estimated from what has ended");
+  setText("cost", cost(study) ?? "");
+  show("cost-fact", cost(study) !== null);
   setText("teacher", study.prepared ? quality(study.prepared.teacher_report.value) : NONE);
   setText("teacher-aside", teacherAside(study));
 }
 
 function showStages(study) {
-  const present = STAGES.indexOf(study.state);
+  const present = STAGES.indexOf(study.stopped_from ?? study.state);
   for (const [index, stage] of STAGES.entries()) {
     const item = document.getElementById(`stage-${stage}`);
     const step = study.state === "completed" || index < present ? "done" : index === present ? "current" : "ahead";

@@ -1,170 +1,256 @@
-// The table of trials: rows are kept from one refresh to the next, so that focus and what is open stay.
+// The table of trials, a page at a time: as fast with ten thousand of them as with ten.
 
-import { element } from "./dom.js";
-import { count, heading, quality, ratio } from "./format.js";
-import { latencyCell, seconds, speedUp } from "./latency.js";
+import { read } from "./api.js";
+import { element, setText } from "./dom.js";
+import { heading, ratio } from "./format.js";
+import { mainMetric, written } from "./metrics.js";
+import { Reasons } from "./reasons.js";
 import { trialDetail } from "./trial_detail.js";
+import { filterOf } from "./trial_filter.js";
+import { speedUpOf, trialAddress } from "./within_panel.js";
 
-const BEST_FIRST = { quality: "descending", speed: "descending" };
-
-const COLUMNS = [
-  { key: "number", title: "Trial", value: (trial) => trial.number },
-  {
-    key: "architecture", title: "Architecture", kind: "architecture",
-    fill: (trial) => [
-      trial.label,
-      trial.on_front ? element("span", { class: "badge" }, "front") : null,
-      element("span", { class: "under narrow" }, trial.on_front ? `${trial.state}, front` : trial.state),
-    ],
-  },
-  { key: "origin", title: "Origin", kind: "wide quiet", fill: (trial) => [trial.origin] },
-  {
-    key: "state", title: "State", kind: "wide",
-    fill: (trial) => [element("span", { class: "state", "data-state": trial.state }, trial.state), ...underState(trial)],
-  },
-  {
-    key: "quality", title: (study) => heading(study.spec.task.metric), kind: "number quality",
-    value: (trial, study) => trial.metrics[study.spec.task.metric],
-    fill: (trial, study) => [quality(trial.metrics[study.spec.task.metric])],
-  },
-  {
-    key: "latency", title: "Latency", kind: "number",
-    value: (trial, study) => seconds(trial.latency, study.spec),
-    fill: (trial, study) => latencyCell(trial.latency, study.spec),
-  },
-  {
-    key: "parameters", title: "Parameters", kind: "number wide",
-    value: (trial) => trial.metrics.parameters,
-    fill: (trial) => [count(trial.metrics.parameters)],
-  },
-  {
-    key: "speed", title: "Speed-up", kind: "number wide",
-    value: (trial, study) => speedUp(trial.latency, study),
-    fill: (trial, study) => [ratio(speedUp(trial.latency, study))],
-  },
-];
+const ROWS = 25;
+/** What a row of the table asks for anew while somebody types. */
+const TYPING_MS = 150;
 
 export class TrialsTable {
-  constructor(place, onSelect) {
+  /** `onChange({filter, sort})` is called with what the reader chose. */
+  constructor(place, onChange) {
     this.place = place;
-    this.onSelect = onSelect;
+    this.onChange = onChange;
+    this.table = place.querySelector("#trials-table");
+    this.filter = place.querySelector("#trials-filter");
     this.rows = new Map();
-    this.selected = null;
-    this.sorting = { key: "number", order: "ascending" };
-    this.body = null;
+    this.page = 0;
+    this.open = null;
+    this.built = "";
+    this.reasons = new Reasons(() => this.show());
+    this.filter.addEventListener("input", () => {
+      clearTimeout(this.typing);
+      this.typing = setTimeout(() => this.setFilter(this.filter.value), TYPING_MS);
+    });
+    for (const [id, step] of [["trials-first", -Infinity], ["trials-before", -1], ["trials-after", 1], ["trials-last", Infinity]]) {
+      place.querySelector(`#${id}`).addEventListener("click", () => this.turn(step));
+    }
   }
 
-  /** Shows these trials; rows that did not change are left alone. */
-  update(study, trials) {
-    this.study = study;
-    this.trials = trials;
-    if (!trials.length) return;
-    if (!this.body) this.build();
-    for (const trial of trials) this.updateRow(trial);
+  /**
+   * Shows these trials, of which `finalists` are distilled in full; `sort` is a column's key, with "-" before it the
+   * other way up.
+   */
+  update(columns, finalists, { filter, sort }) {
+    this.columns = columns;
+    this.finalists = new Map(finalists.map((trial) => [trial.number, trial.finalist.state]));
+    this.sort = sort;
+    if (this.filter.value !== filter && document.activeElement !== this.filter) this.filter.value = filter;
+    if (!columns.size) return;
+    this.build();
     this.arrange();
   }
 
-  /** Opens a trial's detail, or closes what is open with null. */
-  select(number) {
-    const before = this.rows.get(this.selected);
-    this.selected = number;
-    if (before) this.showDetail(before);
-    const row = this.rows.get(number);
-    if (row) this.showDetail(row);
+  setFilter(text) {
+    this.filter.value = text;
+    this.page = 0;
+    this.onChange({ filter: text, sort: this.sort });
+    this.arrange();
   }
 
-  scrollTo(number) {
+  /** Opens a trial's detail, on the page that it is on. */
+  openTrial(number) {
+    const row = this.found?.findIndex((place) => this.columns.numbers[place] === number) ?? -1;
+    if (row < 0) return;
+    this.page = Math.floor(row / ROWS);
+    this.open = number;
+    this.show();
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.rows.get(number)?.row.scrollIntoView({ block: "center", behavior: still ? "auto" : "smooth" });
   }
 
+  /** The columns of this study: those of its objectives, and parameters. */
   build() {
-    this.heads = new Map();
-    const heads = COLUMNS.map((column) => {
-      const title = typeof column.title === "function" ? column.title(this.study) : column.title;
-      const content = column.value ? element("button", { type: "button", onclick: () => this.sort(column.key) }, title) : title;
-      const head = element("th", { scope: "col", class: column.kind }, content);
-      this.heads.set(column.key, head);
-      return head;
-    });
+    const { spec } = this.columns.study;
+    const metrics = [...new Set([mainMetric(spec), ...spec.objectives.map(({ metric }) => metric), "parameters"])];
+    const signature = metrics.join();
+    if (this.built === signature) return;
+    this.built = signature;
+    const { columns } = this;
+    this.kinds = [
+      { key: "number", title: "Trial", value: (place) => this.columns.numbers[place] },
+      { key: "architecture", title: "Architecture", kind: "architecture" },
+      { key: "origin", title: "Origin", kind: "wide quiet" },
+      { key: "state", title: "State", kind: "wide", value: (place) => this.columns.states[place] },
+      ...metrics.map((name) => ({
+        key: name, title: name.startsWith("latency_") ? `Latency ${name.slice("latency_".length)}` : heading(name),
+        kind: `number ${name === mainMetric(spec) ? "quality" : ""} ${name === "parameters" ? "wide" : ""}`,
+        value: (place) => this.columns.value(name, place), text: (place) => written(name, this.columns.value(name, place)),
+      })),
+      { key: "speed-up", title: "Speed-up", kind: "number wide", value: (place) => speedUpOf(this.columns, place), text: (place) => ratio(speedUpOf(this.columns, place)) },
+    ];
+    this.heads = new Map(this.kinds.map((column) => [column.key, this.head(column)]));
     this.body = element("tbody");
-    this.place.replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...heads)), this.body));
+    const caption = element("caption", { class: "said" }, `Trials of ${columns.study.name}`);
+    this.table.replaceChildren(element("table", {}, caption, element("thead", {}, element("tr", {}, ...this.heads.values())), this.body));
+    this.place.querySelector("#trials-tools").hidden = false;
   }
 
-  updateRow(trial) {
-    const known = this.rows.get(trial.number) ?? this.addRow(trial.number);
-    const teacher = this.study.references.teacher;
-    const signature = JSON.stringify([trial, teacher?.p50_s, teacher?.hardware_key]);
-    if (known.signature === signature) return;
-    known.signature = signature;
-    known.trial = trial;
-    known.row.classList.toggle("front", trial.on_front);
-    for (const [index, column] of COLUMNS.entries()) {
-      if (!column.fill) continue;
-      known.row.cells[index].replaceChildren(...column.fill(trial, this.study).filter((part) => part !== null));
-    }
-    this.showDetail(known);
+  head({ key, title, kind, value }) {
+    const content = value ? element("button", { type: "button", onclick: () => this.sortBy(key) }, title) : title;
+    return element("th", { scope: "col", class: kind }, content);
   }
 
-  addRow(number) {
-    const open = element("button", { type: "button", class: "open", "aria-expanded": "false", "aria-controls": `detail-${number}` }, number);
-    const cells = COLUMNS.map((column, index) => element("td", { class: column.kind }, ...(index ? [] : [open])));
-    const row = element("tr", { class: "trial", id: `trial-${number}`, "data-number": number }, ...cells);
-    row.addEventListener("click", () => {
-      if (!getSelection().toString()) this.onSelect(this.selected === number ? null : number);
-    });
-    const detail = element("tr", { class: "detail", id: `detail-${number}`, hidden: true }, element("td", { colspan: COLUMNS.length }));
-    const known = { row, detail, open, trial: null, signature: null };
-    this.rows.set(number, known);
-    return known;
-  }
-
-  showDetail(known) {
-    const isOpen = known.trial.number === this.selected;
-    known.row.classList.toggle("selected", isOpen);
-    known.open.setAttribute("aria-expanded", String(isOpen));
-    known.detail.hidden = !isOpen;
-    known.detail.firstChild.replaceChildren(...(isOpen ? [trialDetail(known.trial, this.study)] : []));
-  }
-
-  sort(key) {
-    const again = this.sorting.key === key;
-    const first = BEST_FIRST[key] ?? "ascending";
-    const other = first === "ascending" ? "descending" : "ascending";
-    this.sorting = { key, order: again && this.sorting.order === first ? other : first };
+  sortBy(key) {
+    const best = this.bestFirst(key);
+    this.sort = this.sort === best ? (best.startsWith("-") ? key : `-${key}`) : best;
+    this.page = 0;
+    this.onChange({ filter: this.filter.value, sort: this.sort });
     this.arrange();
   }
 
+  /** What is clicked first: the task's metric and the speed-up from the top, the rest from below. */
+  bestFirst(key) {
+    const { spec } = this.columns.study;
+    const falling = key === "speed-up" || spec.objectives.some(({ metric, direction }) => metric === key && direction === "maximize");
+    return falling ? `-${key}` : key;
+  }
+
+  /** Which trials, in which order. */
   arrange() {
-    const { key, order } = this.sorting;
-    const value = COLUMNS.find((column) => column.key === key).value;
-    const sign = order === "ascending" ? 1 : -1;
-    const known = [...this.trials].sort((a, b) => compare(value(a, this.study), value(b, this.study), sign) || a.number - b.number);
+    const { holds, mistake } = filterOf(this.columns, this.filter.value);
+    this.filter.setAttribute("aria-invalid", String(Boolean(mistake)));
+    this.mistake = mistake;
+    const key = this.sort.replace(/^-/, "");
+    const factor = this.sort.startsWith("-") ? -1 : 1;
+    const value = (this.kinds.find((column) => column.key === key && column.value) ?? this.kinds[0]).value;
+    this.found = this.columns.where(holds);
+    const values = new Map(this.found.map((place) => [place, value(place)]));
+    this.found.sort((a, b) => compare(values.get(a), values.get(b), factor) || a - b);
     for (const [name, head] of this.heads) {
-      if (name === key) head.setAttribute("aria-sort", order);
+      if (name === key) head.setAttribute("aria-sort", factor > 0 ? "ascending" : "descending");
       else head.removeAttribute("aria-sort");
     }
-    let place = this.body.firstChild;
-    for (const row of known.flatMap((trial) => [this.rows.get(trial.number).row, this.rows.get(trial.number).detail])) {
-      if (row === place) place = place.nextSibling;
-      else this.body.insertBefore(row, place);
+    this.show();
+  }
+
+  turn(step) {
+    this.page += step;
+    this.show();
+  }
+
+  /** The rows of this page; those that are there stay, so that focus and what is open do. */
+  show() {
+    const pages = Math.max(1, Math.ceil(this.found.length / ROWS));
+    this.page = Math.min(Math.max(this.page, 0), pages - 1);
+    const shown = this.found.slice(this.page * ROWS, (this.page + 1) * ROWS);
+    const before = this.rows;
+    this.rows = new Map(shown.map((place) => [this.columns.numbers[place], before.get(this.columns.numbers[place]) ?? this.addRow(this.columns.numbers[place])]));
+    for (const [number, known] of before) {
+      if (this.rows.get(number) !== known) for (const row of [known.row, known.detail]) row.remove();
+    }
+    let next = this.body.firstChild;
+    for (const place of shown) {
+      const known = this.rows.get(this.columns.numbers[place]);
+      this.fill(known, place);
+      for (const row of [known.row, known.detail]) {
+        if (row === next) next = next.nextSibling;
+        else this.body.insertBefore(row, next);
+      }
+    }
+    this.tell(pages, shown.length);
+  }
+
+  tell(pages, shown) {
+    const first = this.page * ROWS;
+    const all = this.found.length.toLocaleString("en");
+    const of = this.found.length === this.columns.size ? all : `${all} of ${this.columns.size.toLocaleString("en")}`;
+    const text = shown ? `${(first + 1).toLocaleString("en")} to ${(first + shown).toLocaleString("en")} of ${of} trials` : `None of ${this.columns.size.toLocaleString("en")} trials`;
+    setText("trials-told", this.mistake || text);
+    for (const [id, off] of [["trials-first", this.page === 0], ["trials-before", this.page === 0], ["trials-after", this.page >= pages - 1], ["trials-last", this.page >= pages - 1]]) {
+      this.place.querySelector(`#${id}`).disabled = off;
+    }
+    this.place.querySelector("#trials-pages").hidden = pages === 1;
+  }
+
+  addRow(number) {
+    const opener = element("button", { type: "button", class: "open", "aria-expanded": "false", "aria-controls": `detail-${number}` }, number);
+    const cells = this.kinds.map((column, index) => element("td", { class: column.kind }, ...(index ? [] : [opener])));
+    const row = element("tr", { class: "trial", id: `trial-${number}`, "data-number": number }, ...cells);
+    row.addEventListener("click", (event) => {
+      if (!getSelection().toString() && !event.target.closest("a")) this.toggle(number);
+    });
+    const detail = element("tr", { class: "detail", id: `detail-${number}`, hidden: true }, element("td", { colspan: this.kinds.length }));
+    return { row, detail, opener, signature: null, told: null };
+  }
+
+  fill(known, place) {
+    const { columns } = this;
+    const job = columns.study.jobs.find(({ trial, progress }) => trial === columns.numbers[place] && progress);
+    const texts = this.kinds.map((column) => column.text?.(place) ?? null);
+    const under = this.underState(place, job);
+    const signature = JSON.stringify([columns.states[place], columns.onFront[place], columns.labels[place], columns.origins[place], under, texts]);
+    if (known.signature !== signature) {
+      known.signature = signature;
+      known.row.classList.toggle("front", columns.onFront[place]);
+      const contents = [null, this.architecture(place), [columns.origins[place]], this.state(place, under), ...texts.slice(4).map((text) => [text])];
+      for (const [index, content] of contents.entries()) if (content) known.row.cells[index].replaceChildren(...content);
+    }
+    this.showDetail(known, columns.numbers[place]);
+  }
+
+  architecture(place) {
+    const { columns } = this;
+    const isBest = columns.onFront[place];
+    return [columns.labels[place], ...(isBest ? [element("span", { class: "badge" }, "front")] : []),
+      element("span", { class: "under narrow" }, isBest ? `${columns.states[place]}, front` : columns.states[place])];
+  }
+
+  state(place, under) {
+    const { columns } = this;
+    const state = element("span", { class: "state", "data-state": columns.states[place] }, columns.states[place]);
+    return under ? [state, element("span", { class: under.isReason ? "under reason clamped" : "under" }, under.text)] : [state];
+  }
+
+  /** {text, isReason}: why it has no result, what is being done for it, or that it is a finalist; else null. */
+  underState(place, job) {
+    const reason = this.reasons.of(this.columns, place);
+    if (reason) return { text: reason, isReason: true };
+    if (job) {
+      const steps = job.progress.total ? ` ${job.progress.done} of ${job.progress.total}` : "";
+      return { text: `${job.progress.stage}${steps}`, isReason: false };
+    }
+    const finalist = this.finalists.get(this.columns.numbers[place]);
+    return finalist ? { text: `finalist, ${finalist}`, isReason: false } : null;
+  }
+
+  toggle(number) {
+    this.open = this.open === number ? null : number;
+    for (const [each, known] of this.rows) this.showDetail(known, each);
+    history.replaceState(null, "", `${location.pathname}${location.search}${this.open === null ? "" : `#trial-${number}`}`);
+  }
+
+  /** What is known of an open trial, read when it is opened and when its row changed. */
+  async showDetail(known, number) {
+    const isOpen = number === this.open;
+    known.row.classList.toggle("selected", isOpen);
+    known.opener.setAttribute("aria-expanded", String(isOpen));
+    known.detail.hidden = !isOpen;
+    if (!isOpen || known.told === known.signature) return;
+    known.told = known.signature;
+    const { study } = this.columns;
+    const target = known.detail.firstChild;
+    try {
+      const trial = await read(`/studies/${encodeURIComponent(study.name)}/trials/${number}`);
+      const link = element("p", {}, element("a", { href: trialAddress(study, number) }, `All of trial ${number}`));
+      target.replaceChildren(trialDetail(trial, study), link);
+    } catch (error) {
+      known.told = null;
+      target.replaceChildren(element("p", { class: "quiet" }, `The trial cannot be read: ${error.message}`));
     }
   }
 }
 
 /** What has no value comes last, whichever way is up. */
-function compare(a, b, sign) {
+function compare(a, b, factor) {
   const missing = (a ?? null) === null;
   if (missing || (b ?? null) === null) return Number(missing) - Number((b ?? null) === null);
-  return sign * (a - b);
-}
-
-function underState(trial) {
-  if (trial.reason) return [element("span", { class: "under reason clamped" }, trial.reason)];
-  if (trial.progress) {
-    const steps = trial.progress.total ? ` ${trial.progress.done} of ${trial.progress.total}` : "";
-    return [element("span", { class: "under" }, `${trial.progress.stage}${steps}`)];
-  }
-  if (trial.finalist) return [element("span", { class: "under" }, `finalist, ${trial.finalist.state}`)];
-  return [];
+  return factor * (typeof a === "string" ? a.localeCompare(b) : a - b);
 }

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from client import Client
@@ -272,6 +273,23 @@ class Watched:
 
     page: Page
     complaints: list[str]
+
+
+@pytest.fixture
+def serious() -> Callable[[Page], list[str]]:
+    """What axe-core finds serious or critical on a page; its script is put into the page from outside."""
+
+    def check(page: Page) -> list[str]:
+        page.evaluate(AXE_FILE_PATH.read_text() + ";undefined")
+        found = page.evaluate("axe.run({resultTypes: ['violations']}).then((results) => results.violations)")
+        return [
+            f"{one['id']}: {node['target']} {node['failureSummary']}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
+    return check
 
 
 @pytest.fixture

@@ -96,17 +96,21 @@ def test_points_and_keys_open_a_trial(worker, ended, address, screenshots):
         (trial for trial in worker.client.studies.trials(worker.spec.name) if trial.number in front),
         key=lambda trial: trial.metrics["latency_p50"],
     )
-    front_trace = page.locator("#front-figure .scatterlayer .trace", has=page.locator("path.js-line"))
-    front_trace.locator("path.point").first.scroll_into_view_if_needed()
-    box = front_trace.locator("path.point").first.bounding_box()
-    assert box is not None
+    marks = page.locator("#front-figure .scatterlayer .tracefront path.point")
+    marks.first.scroll_into_view_if_needed()
+    boxes = [marks.nth(place).bounding_box() for place in range(marks.count())]
+    box = min((box for box in boxes if box is not None), key=lambda box: box["x"])
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.locator("#front-figure .hoverlayer")).to_contain_text(f"trial {fastest.number}")
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    # A choice leads to the trial's own page; without an answer the browser stays here.
+    page.route("**/trials/*", lambda route: route.fulfill(status=204) if is_page(route) else route.fallback())
+    with page.expect_request(f"**/studies/{worker.spec.name}/trials/{fastest.number}"):
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    page.locator(f"#trial-{fastest.number} button.open").press("Enter")
     expect(page.locator(f"#detail-{fastest.number}")).to_be_visible()
     expect(page.locator(f"#detail-{fastest.number} .curve").first).to_be_visible()
     assert page.url.endswith(f"#trial-{fastest.number}")
-    page.wait_for_timeout(600)
     page.screenshot(path=screenshots / "opened.png")
 
     page.locator("#trial-2 button.open").focus()
@@ -116,7 +120,7 @@ def test_points_and_keys_open_a_trial(worker, ended, address, screenshots):
     page.keyboard.press("Enter")
     expect(page.locator("#detail-2")).to_be_hidden()
 
-    page.get_by_role("button", name="Latency").press("Enter")
+    page.locator("#trials-table").get_by_role("button", name="Latency").press("Enter")
     shown = [int(text) for text in page.locator("#trials-table tr.trial button.open").all_inner_texts()]
     trials = worker.client.studies.trials(worker.spec.name)
     latencies = {trial.number: trial.latency.p50_s if trial.latency else math.inf for trial in trials}
@@ -125,3 +129,69 @@ def test_points_and_keys_open_a_trial(worker, ended, address, screenshots):
     page.goto(f"{address}/studies/{worker.spec.name}#trial-3")
     page.reload()
     expect(page.locator("#detail-3")).to_be_visible()
+
+
+def is_page(route) -> bool:
+    return route.request.is_navigation_request()
+
+
+def test_best_student_that_is_a_finalist_comes_with_the_lines_that_load_it(worker, ended):
+    trials = worker.client.studies.trials(worker.spec.name)
+    best = max((trial for trial in trials if trial.finalist), key=lambda trial: trial.metrics["accuracy"])
+    field = ended.get_by_role("textbox", name="p50 latency in ms")
+    field.fill(f"{best.metrics['latency_p50'] * 1.0001} s")
+    field.press("Enter")
+    expect(ended.locator("#within-answer").get_by_role("link")).to_have_text(f"trial {best.number}")
+    ended.get_by_text("How to have it").click()
+    expect(ended.locator("#within-how pre code")).to_contain_text(f"trial-{best.number}")
+    expect(ended.locator("#within-how pre code")).to_contain_text("from transformers import pipeline")
+
+
+def test_best_student_that_is_no_finalist_is_told_beside_the_best_finalist(worker, ended):
+    trials = worker.client.studies.trials(worker.spec.name)
+    best = max((trial for trial in trials if "accuracy" in trial.metrics), key=lambda trial: trial.metrics["accuracy"])
+    finalist = max((trial for trial in trials if trial.finalist), key=lambda trial: trial.metrics["accuracy"])
+    assert best.number != finalist.number
+    ended.get_by_role("slider", name="Bound on p50 latency").press("End")
+    ended.get_by_text("How to have it").click()
+    parts = ended.locator("#within-how .part")
+    expect(parts).to_have_count(2)
+    expect(parts.first).to_contain_text(f"The best finalist within this bound is trial {finalist.number}")
+    expect(parts.last.locator("code")).to_contain_text(
+        f"stillhouse distill {worker.spec.name}-trial-{best.number}.yaml"
+    )
+
+
+def test_figures_of_the_whole_study_are_drawn(worker, ended):
+    expect(ended.locator("#fidelity-figure .scatterlayer path.point").first).to_be_visible(timeout=10_000)
+    assert ended.locator("#fidelity-figure .scatterlayer path.point").count() == worker.spec.budget.finalists
+    expect(ended.locator("#fidelity-caption")).to_contain_text(f"{worker.spec.budget.finalists} trials were")
+    expect(ended.locator("#parallel-figure canvas")).to_be_visible()
+    expect(ended.locator("#parallel-figure")).to_have_attribute("aria-label", re.compile("layers, hidden size, heads"))
+
+
+def test_a_range_drawn_along_an_axis_filters_the_table(worker, ended):
+    canvas = ended.locator("#parallel-figure canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    across = box["x"] + 44  # the first axis: layers
+    ended.mouse.move(across, box["y"] + box["height"] - 25)
+    ended.mouse.down()
+    ended.mouse.move(across, box["y"] + box["height"] * 0.8, steps=4)
+    ended.mouse.up()
+    expect(ended.get_by_label("Filter")).to_have_value(re.compile(r"layers>=1 layers<=1\.\d+"))
+    trials = worker.client.studies.trials(worker.spec.name)
+    flat = {trial.number for trial in trials if trial.architecture.layers == 1}
+    shown = {int(text) for text in ended.locator("#trials-table tr.trial button.open").all_inner_texts()}
+    assert shown == flat
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_for_assistive_technology(worker, ended, address, serious, scheme):
+    ended.emulate_media(color_scheme=scheme)
+    expect(ended.locator("#parallel-figure canvas")).to_be_visible()
+    assert serious(ended) == []
+    ended.goto(address)
+    expect(ended.locator("#studies a")).to_be_visible()
+    assert serious(ended) == []

@@ -38,6 +38,7 @@ def test_page_follows_a_running_study_without_reload(worker, watched, address, s
         trials = worker.client.studies.trials(worker.spec.name)
         return {trial.number for trial in trials if trial.state is TrialState.COMPLETED}
 
+    expect(page.locator("#parallel-figure canvas")).to_be_visible(timeout=10_000)
     known = completed()
     worker.work_until(lambda: completed() > known)
     reported_s = time.monotonic()
