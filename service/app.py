@@ -127,7 +127,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     probes.install(app)
     for module in (studies, trials, plots, events, jobs, devices, calibrations, artefacts, tokens, sessions, health):
         app.include_router(module.router, prefix="/v1", responses=REFUSALS)
-    app.include_router(metrics.router, responses=REFUSALS)
+    app.include_router(metrics.router, include_in_schema=False)  # outside the API, as the probes are
     document(app)
     app.include_router(dashboard.router)
     app.state.access = declared(app)
