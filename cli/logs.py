@@ -12,6 +12,7 @@ from typing import assert_never
 
 from cli.errors import BadInputError
 from protocol.log_fields import fields_now
+from protocol.secrets import MaskedFormatter, masked
 
 FORMAT_VARIABLE = "STILLHOUSE_LOG_FORMAT"
 
@@ -35,7 +36,7 @@ def log_to_stderr(environment: Mapping[str, str] = os.environ) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-class TextLines(logging.Formatter):
+class TextLines(MaskedFormatter):
     """For people: what the line is about stands behind it, in brackets."""
 
     def __init__(self) -> None:
@@ -61,7 +62,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             words["exception"] = self.formatException(record.exc_info)
-        return json.dumps(words, default=str)
+        return masked(json.dumps(words, default=str))
 
 
 def _formatter(name: str) -> logging.Formatter:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import typer
 
-from cli.commands import machine, models, operating, planning, running, studying
+from cli.commands import machine, models, operating, planning, running, studying, tokens
 from cli.errors import CliError, ExitCode
 
 Commands = Mapping[str, Callable[..., None]]
@@ -43,9 +43,15 @@ STUDY: Commands = {
     "report": studying.study_report,
 }
 TRIAL: Commands = {"show": studying.trial_show}
+TOKEN: Commands = {
+    "create": tokens.create,
+    "list": tokens.list_all,
+    "revoke": tokens.revoke,
+}
 GROUPS: Mapping[str, tuple[str, Commands]] = {
     "study": ("Studies of a running service.", STUDY),
     "trial": ("Trials of a running service.", TRIAL),
+    "token": ("Access tokens of the home's service.", TOKEN),
 }
 
 
@@ -83,9 +89,9 @@ def _exit_code(error: Exception) -> ExitCode | None:
     if isinstance(error, CliError):
         return error.code
     # Only now: --help must not wait for an HTTP client.
-    from client.errors import ClientError, InvalidAddress, ProblemError
+    from client.errors import ClientError, InvalidAddress, InvalidToken, ProblemError
 
-    if isinstance(error, InvalidAddress):
+    if isinstance(error, InvalidAddress | InvalidToken):
         return ExitCode.BAD_INPUT
     if isinstance(error, ProblemError) and 400 <= error.problem.status < 500:
         return ExitCode.BAD_INPUT

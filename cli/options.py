@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,3 +49,21 @@ Database = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End when stdin ends.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Settings in TOML; STILLHOUSE_CONFIG, or stillhouse.toml in the home, by default."
+    ),
+]
+PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Print every setting and where it is from; start nothing.")
+]
+
+
+def given(context: typer.Context, **values: Any) -> dict[str, Any]:
+    """What stands on the command line; environment and file are read where all settings of a program are."""
+    return {
+        name: value
+        for name, value in values.items()
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    }

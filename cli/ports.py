@@ -33,7 +33,7 @@ def free_port(wanted: int, host: str = HOST) -> int:
 
 def _by(port: int) -> str:
     try:
-        with Client(f"http://{HOST}:{port}", patience_s=0) as client:
+        with Client(f"http://{HOST}:{port}", token="", patience_s=0) as client:
             return " by another Stillhouse service" if client.healthy() else ""
     except ClientError:
         return ""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from cli.errors import BadInputError, CliError, ExitCode, VersionError
 from cli.heartbeat import BeatingStop, Heartbeat
@@ -16,41 +18,32 @@ from cli.waiting import passive_waiting
 from client import ClientError, InvalidAddress, ProblemError
 from hardware.lock import computing
 from hardware.values import Device
-from protocol.jobs import WORKER_KINDS, JobKind
 from protocol.problem import UPGRADE_NEEDED
+from protocol.settings_file import printed
 from worker.errors import WorkerSetupError
-from worker.settings import WorkerSettings, default_name
+from worker.settings import TABLE, WorkerSettings
 
 ORPHAN_S = 2.0
 """How long a job may take to stop when the supervisor is gone: the service ends, too, and takes nothing more."""
 
 
-def run_worker(
-    url: str,
-    home: Path,
-    *,
-    name: str | None,
-    kinds: tuple[JobKind, ...],
-    threads: int,
-    cache_bytes: int,
-    supervised: bool,
-) -> ExitCode:
-    """Raises: BadInputError: settings or a home that cannot be used, or a service that refuses this worker.
-    VersionError: it does so because of the worker's version.
+def run_worker(given: Mapping[str, Any], *, config: Path | None, supervised: bool, print_config: bool) -> ExitCode:
+    """What is `given` comes before the environment and the file `config`.
+
+    Raises:
+        BadInputError: settings or a home that cannot be used, or a service that refuses this worker.
+        VersionError: it does so because of the worker's version.
     """
     try:
-        settings = WorkerSettings(
-            url=url,
-            home=home,
-            name=default_name() if name is None else name,
-            kinds=kinds or WORKER_KINDS,
-            threads=threads,
-            cache_bytes=cache_bytes,
-        )
+        found = WorkerSettings.found(config=config, **given)
+        settings = WorkerSettings.of(found)
     except WorkerSetupError as error:
         raise BadInputError(str(error)) from error
+    if print_config:
+        print(printed(TABLE, found))
+        return ExitCode.DONE
     if not supervised:
-        open_home(home)
+        open_home(settings.home)
     log_to_stderr()
     from worker.shutdown import Shutdown
 
@@ -69,28 +62,32 @@ def run_worker(
         raise BadInputError(str(error)) from error
     except ProblemError as error:
         if error.code == UPGRADE_NEEDED:
-            raise VersionError(f"the service at {url} does not serve this worker: {error}") from error
-        raise BadInputError(f"the service at {url} refuses this worker: {error}") from error
+            raise VersionError(f"the service at {settings.url} does not serve this worker: {error}") from error
+        raise BadInputError(f"the service at {settings.url} refuses this worker: {error}") from error
     except ClientError as error:
         raise CliError(str(error)) from error
     return ExitCode.DONE
 
 
-def run_suggester(home: Path, *, database_url: str | None, supervised: bool) -> ExitCode:
+def run_suggester(given: Mapping[str, Any], *, config: Path | None, supervised: bool) -> ExitCode:
     """Raises: BadInputError: settings or a home that cannot be used. CliError: a database that does not answer."""
+    from service.errors import ServiceError, SettingsError, StoreUnusableError
+    from service.settings import Settings
+
+    try:
+        settings = Settings.from_environment(config=config, **given)
+    except SettingsError as error:
+        raise BadInputError(str(error)) from error
     if not supervised:
-        open_home(home)
+        open_home(settings.home)
     log_to_stderr()
     stop = threading.Event()
     _set_on_signals(stop)
     if supervised:
         when_orphaned(stop.set)
     from service import suggester
-    from service.errors import ServiceError, SettingsError, StoreUnusableError
-    from service.settings import Settings
 
     try:
-        settings = Settings.from_environment(home=home, database_url=database_url)
         with passive_waiting():  # all along: Ax is imported when it is first needed
             suggester.run_suggester(settings, lambda: computing(Device.CPU), BeatingStop(stop, Heartbeat()))
     except (SettingsError, StoreUnusableError) as error:

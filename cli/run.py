@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,6 +17,7 @@ from cli.errors import BadInputError, CliError, ExitCode
 from cli.exports import download_exports
 from cli.home_lock import LOCK, home_lock
 from cli.interrupts import Interrupts
+from cli.own_tokens import OwnTokens, own_tokens
 from cli.ports import HOST, free_port
 from cli.resuming import run_command
 from cli.study_source import placed, read_study, refused
@@ -27,6 +28,7 @@ from hardware.errors import BusyError
 from hardware.lock import computing
 from hardware.values import Device
 from protocol.problem import STUDY_DIFFERS
+from protocol.secrets import TOKEN_VARIABLE
 from protocol.study import StudySpec
 from protocol.views import StudyState, StudyView
 
@@ -60,13 +62,14 @@ def run(options: RunOptions, console: Console, interrupts: Interrupts) -> ExitCo
     spec = read_study(options.study_file)
     if not (options.home / LOCK).exists():
         free_port(options.port)  # before anything is written; where a run was before, its last processes may hold it
-    with home_lock(options.home) as lock:
+    # The stack last: our processes need their tokens until they have ended.
+    with home_lock(options.home) as lock, ExitStack() as stack:
         port = free_port(options.port)
         display = Display(console)
         supervisor = Supervisor(on_event=display.tell, keep_open=(lock,))
         session = _Session(options, spec, port, supervisor, display, console)
         try:
-            return session.run()
+            return session.run(stack)
         except KeyboardInterrupt:
             say(console, "stopping ...")
             raise
@@ -92,27 +95,35 @@ class _Session:
         self._port = port
         self._address = f"http://{HOST}:{port}"
 
-    def run(self) -> ExitCode:
-        self._start("serve", "--port", str(self._port), "--no-suggester")
-        with closing(Client(self._address, patience_s=0)) as client:
+    def run(self, stack: ExitStack) -> ExitCode:
+        self._start("serve", "--host", HOST, "--port", str(self._port), "--no-suggester")
+        with closing(Client(self._address, token="", patience_s=0)) as client:
             self._wait_for_service(client)
-        with closing(Client(self._address)) as client:
+        tokens = stack.enter_context(own_tokens(self._address, self._options.home))
+        with closing(Client(self._address, token=tokens.user)) as client:
             offer(client, self._options.home, self._spec.target.key)
             study = created(client, self._spec, self._options)
             say(self._console, f"study {study.name}: {self._address}/studies/{study.name}")
             if study.ended_at is None or self._options.hold:
                 self._start("suggest")
-                self._start("worker", "--url", self._address)
-            study = self._followed(client, study.name)
+                self._start("worker", "--url", self._address, token=tokens.worker)
+            study = self._followed(client, study.name, tokens)
             self._conclude(client, study)
             if self._options.hold:
-                self._hold()
+                self._hold(tokens)
         return ExitCode.DONE
 
-    def _start(self, name: str, *arguments: str) -> None:
+    def _start(self, name: str, *arguments: str, token: str = "") -> None:
         # -P: a folder in the working directory must not stand in for one of our packages.
         command = [sys.executable, "-P", "-m", "cli.main", name, "--home", str(self._options.home), "--supervised"]
-        self._supervisor.start(ChildSpec(name=name, command=[*command, *arguments], log=self._log(name)))
+        self._supervisor.start(
+            ChildSpec(
+                name=name,
+                command=[*command, *arguments],
+                log=self._log(name),
+                environment={TOKEN_VARIABLE: token},  # also an empty one: ours may be another service's
+            )
+        )
 
     def _log(self, name: str) -> Path:
         return self._options.home / "logs" / f"{name}.log"
@@ -131,11 +142,12 @@ class _Session:
                 raise CliError(f"the service does not start: {met}; its log is {self._log('serve')}")
             time.sleep(0.1)
 
-    def _followed(self, client: Client, name: str) -> StudyView:
+    def _followed(self, client: Client, name: str, tokens: OwnTokens) -> StudyView:
         """The study when it has ended."""
         with self._display:
             while True:
                 self._supervisor.check()
+                tokens.keep()
                 try:
                     # As a computation of ours: while a latency is taken, nobody asks and the service does not answer.
                     # Not waited for, because our processes are looked after meanwhile too.
@@ -158,11 +170,12 @@ class _Session:
         folders = download_exports(client, study, trials, self._options.home / "exports" / study.name)
         print_summary(self._console, study, trials, folders, self._address)
 
-    def _hold(self) -> None:
+    def _hold(self, tokens: OwnTokens) -> None:
         say(self._console, "\nThe dashboard stays up; Ctrl-C ends it.")
         try:
             while True:
                 self._supervisor.check()
+                tokens.keep()
                 time.sleep(POLL_S)
         except KeyboardInterrupt:
             say(self._console, "")

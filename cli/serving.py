@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from cli.errors import BadInputError, CliError
 from cli.home import open_home
@@ -18,9 +20,10 @@ from cli.logs import log_to_stderr
 from cli.ports import free_port
 from cli.supervised import when_orphaned
 from cli.supervisor import ChildSpec, Supervisor
+from protocol.settings_file import CONFIG_VARIABLE, printed
 from service.app import serve
 from service.errors import PortTakenError, ServiceError, SettingsError, StoreUnusableError
-from service.settings import DATABASE_VARIABLE, Settings
+from service.settings import DATABASE_VARIABLE, TABLE, Settings
 
 log = logging.getLogger(__name__)
 
@@ -29,20 +32,31 @@ STOP_S = 10.0
 
 
 def run_service(
-    home: Path, *, host: str, port: int, database_url: str | None, with_suggester: bool, supervised: bool
+    given: Mapping[str, Any], *, config: Path | None, with_suggester: bool, supervised: bool, print_config: bool
 ) -> None:
-    """Serve until the process is told to end.
+    """Serve until the process is told to end. What is `given` comes before the environment and the file `config`.
 
     Raises:
         BadInputError: a setting or the home cannot be used, or the port is taken. CliError: the service did not start.
     """
+    try:
+        found = Settings.found(config=config, **given)
+        settings = Settings.of(found)
+    except SettingsError as error:
+        raise BadInputError(str(error)) from error
+    if print_config:
+        print(printed(TABLE, found))
+        return
     log_to_stderr()
     signal.signal(signal.SIGTERM, _end)
     if supervised:
         when_orphaned(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        # The supervisor is the only one who asks, on this machine; certificates are made for other names.
+        settings = replace(settings, tls_certificate=None, tls_key=None)
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = str(config.expanduser().absolute())
     try:
-        settings = Settings.from_environment(home=home, database_url=database_url, host=host, port=port)
-        free_port(port, host)  # before anything is written or started
+        free_port(settings.port, settings.host)  # before anything is written or started
         if not supervised:
             open_home(settings.home)
         if with_suggester:

@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.errors import BadInputError, ChildError, ExitCode
@@ -30,11 +30,15 @@ TAIL_LINES = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """A process to keep alive: its stdin is a pipe that ends with the supervisor, its output goes to `log`."""
+    """A process to keep alive: its stdin is a pipe that ends with the supervisor, its output goes to `log`.
+
+    `environment` is added to ours: the place for secrets, which everybody could read on a command line.
+    """
 
     name: str
     command: Sequence[str]
     log: Path
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)
@@ -131,7 +135,7 @@ class Supervisor:
                     stderr=subprocess.STDOUT,
                     process_group=0,
                     pass_fds=(*self._keep_open, news),
-                    env=os.environ | {NEWS_VARIABLE: str(news)},
+                    env=os.environ | {NEWS_VARIABLE: str(news)} | dict(spec.environment),
                 )
         except OSError as error:
             raise ChildError(f"{spec.name} cannot be started: {error}") from error

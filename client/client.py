@@ -28,6 +28,7 @@ class Client:
             study = client.studies.get("demo").wait()
             model, tokenizer = study.best(latency="4 ms").load()
 
+    `token` is what the service lets this client in by, the one in STILLHOUSE_TOKEN by default and none if it is empty.
     `patience_s` is how long an unreachable or overloaded service is asked again before `Unreachable` is raised.
     `cache` is a folder for artefacts that were fetched; `wire` replaces the network.
     """
@@ -36,13 +37,14 @@ class Client:
         self,
         base_url: str,
         *,
+        token: str | None = None,
         patience_s: float = PATIENCE_S,
         cache: Path | None = None,
         wire: httpx.BaseTransport | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self._transport = Transport(base_url, patience_s=patience_s, wire=wire, pause=pause)
+        self._transport = Transport(base_url, token=token, patience_s=patience_s, wire=wire, pause=pause)
         self.jobs = Jobs(self._transport)
         self.external = External(self._transport)
         self.calibrations = Calibrations(self._transport)

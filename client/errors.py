@@ -20,6 +20,10 @@ class InvalidAddress(ClientError):  # noqa: N818 (the name says what happened)
     """Text that is no address of a service."""
 
 
+class InvalidToken(ClientError):  # noqa: N818 (the name says what happened)
+    """Text that is no token; it is not repeated in the message."""
+
+
 class ProblemError(ClientError):
     """The service refused; `problem` is its answer, `code` is meant for programs."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +13,9 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from client.errors import ClientError, InvalidAddress, ProblemError, UnexpectedAnswer, Unreachable
+from client.errors import ClientError, InvalidAddress, InvalidToken, ProblemError, UnexpectedAnswer, Unreachable
 from protocol.problem import Problem
+from protocol.secrets import TOKEN_PATTERN, TOKEN_VARIABLE
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -31,6 +34,7 @@ class Transport:
         self,
         base_url: str,
         *,
+        token: str | None = None,
         patience_s: float,
         wire: httpx.BaseTransport | None = None,
         pause: Callable[[float], None] = time.sleep,
@@ -46,8 +50,14 @@ class Transport:
             raise InvalidAddress(f"{base_url!r} is not an address of a service: there is no port {url.port}")
         if url.scheme not in ("http", "https") or not url.host:
             raise InvalidAddress(f"{base_url!r} is not an address of a service; write http://HOST:PORT")
+        token = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
+        if token and re.fullmatch(TOKEN_PATTERN, token.strip()) is None:
+            raise InvalidToken(f"the token is none of Stillhouse: it begins with `sth_`; look at {TOKEN_VARIABLE}")
+        authorised = {"Authorization": f"Bearer {token.strip()}"} if token else {}
         # A proxy that the environment names is for other machines, never for this one.
-        self._http = httpx.Client(timeout=_TIMEOUT, transport=wire, trust_env=not _is_local(url.host))
+        self._http = httpx.Client(
+            headers=authorised, timeout=_TIMEOUT, transport=wire, trust_env=not _is_local(url.host)
+        )
 
     def close(self) -> None:
         self._http.close()

@@ -169,6 +169,7 @@ def _check_replaceable(folder: Path) -> None:
 def _fitted(tokenizer: Path | PreTrainedTokenizerBase, model: StillhouseModel) -> PreTrainedTokenizerBase:
     """A copy of the tokenizer that truncates to what the model can read, and gives only what it reads."""
     fitted = load_tokenizer(str(tokenizer)) if isinstance(tokenizer, Path) else copy.deepcopy(tokenizer)
+    fitted.init_kwargs.pop("auto_map", None)  # an export names no code but ours
     if len(fitted) > model.config.vocabulary_size:
         raise ExportError(
             f"the tokenizer has {len(fitted)} tokens, the model's vocabulary_size is {model.config.vocabulary_size}"

@@ -107,6 +107,8 @@ def load_tokenizer(source: str, *, revision: str | None = None) -> PreTrainedTok
         raise SourceNotFoundError(f"no tokenizer could be loaded from {source!r}: {first_line(error)}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise SourceNotFoundError(f"{source!r} holds a {type(tokenizer).__name__}, not a tokenizer of transformers")
+    # Code that the source names is not run here, and must not be where this tokenizer is saved beside code of ours.
+    tokenizer.init_kwargs.pop("auto_map", None)
     return tokenizer
 
 

@@ -13,3 +13,7 @@ class QuantityError(ProtocolError):
 
 class StudyFileError(ProtocolError):
     """A study file that cannot be used; the message names file, line, key and what was meant."""
+
+
+class SettingsFileError(ProtocolError):
+    """A setting that cannot be used; the message names it, and the file or variable that it is from."""

@@ -7,6 +7,7 @@ import errno
 import itertools
 import logging
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -29,23 +30,31 @@ from service.api import (
     plots,
     probes,
     problems,
+    sessions,
     studies,
+    tokens,
     trials,
 )
-from service.api.dependencies import Parts, check_host
+from service.api.access import REFUSALS, check_access, declared
+from service.api.dependencies import Parts
 from service.api.documentation import document, operation_id
 from service.api.drain import Drain
+from service.api.envelope import Envelope
 from service.api.event_watch import EventWatch
+from service.api.failure_limit import FailureLimit
+from service.api.guard import Guard
+from service.api.keyring import Keyring
 from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
 from service.api.readiness import Readiness
 from service.api.requests import Requests
 from service.clock import Clock, utc_now
 from service.duties import DutyHolder
-from service.errors import DutyTakenError, PortTakenError, ServiceError, StoreUnavailableError
+from service.errors import DutyTakenError, PortTakenError, ServiceError, SettingsError, StoreUnavailableError
 from service.operations import retention
 from service.operations.jobs import sweep
 from service.operations.tidying import tidy
+from service.operations.tokens import has_admin
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
 from service.store.duties import COLLECT
@@ -83,6 +92,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         metrics=Metrics(store),
         readiness=Readiness(store, files),
         drain=Drain(),
+        keys=Keyring(store, clock, loopback=settings.is_loopback, failures=FailureLimit()),
         events=EventWatch(store),
     )
 
@@ -110,19 +120,24 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        dependencies=[Depends(check_host)],
+        dependencies=[Depends(check_access)],
         generate_unique_id_function=operation_id,
     )
     app.state.parts = parts
-    app.add_middleware(Requests, metrics=parts.metrics, drain=parts.drain)
     problems.install(app)
     probes.install(app)
-    for module in (studies, trials, plots, events, jobs, external, devices, calibrations, artefacts, health):
-        app.include_router(module.router, prefix="/v1")
-    app.include_router(metrics.router, include_in_schema=False)
+    for module in (
+        studies, trials, plots, events, jobs, external, devices, calibrations, artefacts, tokens, sessions, health,
+    ):  # fmt: skip
+        app.include_router(module.router, prefix="/v1", responses=REFUSALS)
+    app.include_router(metrics.router, include_in_schema=False)  # outside the API, as the probes are
     document(app)
     app.include_router(dashboard.router)
+    app.state.access = declared(app)
     dashboard.mount_static(app)
+    app.add_middleware(Guard, parts=parts)
+    app.add_middleware(Envelope, settings=settings)
+    app.add_middleware(Requests, metrics=parts.metrics, drain=parts.drain)  # the last is the outermost
     return app
 
 
@@ -151,20 +166,73 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
 
     Raises:
         PortTakenError: somebody else listens on the port. StoreUnusableError: the database cannot be used.
+        SettingsError: others could reach the service, and there is no token; or its certificate cannot be used.
         ServiceError: the service did not start.
     """
     with bind(settings) as listening:
         host, port = listening.getsockname()[:2]
+        check_certificate(settings)
         app = create_app(settings)
-        server = _Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S),
-            app.state.parts,
-        )
+        check_reach(settings, app.state.parts.store)
+        server = _Server(configuration(app, settings), app.state.parts)
         if ready is not None:
-            ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+            scheme = "http" if settings.tls_certificate is None else "https"
+            ready(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
         server.run(sockets=[listening])
         if not server.started:
             raise ServiceError("the service did not start; the lines above say why")
+
+
+def configuration(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app,
+        log_config=None,  # its loggers are ours, which mask what is secret
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
+    )
+
+
+def check_reach(settings: Settings, store: Store) -> None:
+    """Refuses to serve others than this machine without an administrator among them.
+
+    Raises:
+        SettingsError.
+    """
+    if settings.is_loopback:
+        return
+    with store.read() as uow:
+        rows, now = uow.tokens.all(), uow.now
+    if not has_admin(rows, now):
+        raise SettingsError(
+            f"host {settings.host!r} is not loopback, and without an access token whoever reaches the service could do"
+            f" everything: make one with `stillhouse token create --scope admin --name NAME --home {settings.home}`, or"
+            " listen on 127.0.0.1"
+        )
+    if settings.tls_certificate is None:
+        logger.warning(
+            "the service speaks http on %s: tokens can be read on their way unless a proxy speaks https before it"
+            " (or set tls_certificate and tls_key)",
+            settings.host,
+        )
+
+
+def check_certificate(settings: Settings) -> None:
+    """Raises: SettingsError: certificate and key cannot be used, or do not belong together."""
+    if settings.tls_certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate, settings.tls_key, password="")
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"tls_certificate {settings.tls_certificate} and tls_key {settings.tls_key} cannot be used: {error}"
+        ) from error
 
 
 class _Server(uvicorn.Server):
@@ -191,6 +259,7 @@ async def _sweep_until(stopping: asyncio.Event, parts: Parts) -> None:
     while not stopping.is_set():
         try:
             await run_in_threadpool(_sweep, parts)
+            await run_in_threadpool(parts.keys.note_uses)
             if clock() > tidied + TIDY_S:
                 tidied = clock()
                 await run_in_threadpool(_tidy, parts)

@@ -89,6 +89,42 @@ class UnknownHostError(RequestError, status=421, code="unknown_host"):
     """The request was meant for another host: perhaps a page from elsewhere, whose name now leads to this machine."""
 
 
+class TokenError(RequestError, status=401, code="token_needed"):
+    """The service is not open, and was given no token."""
+
+
+class TokenUnknownError(TokenError, status=401, code="token_unknown"):
+    """Text that is no token of this service."""
+
+
+class TokenEndedError(TokenError, status=401, code="token_ended"):
+    """A token that has expired or was revoked."""
+
+
+class ScopeError(RequestError, status=403, code="scope_missing"):
+    """The token is good, and not for this."""
+
+
+class CrossSiteError(RequestError, status=403, code="cross_site"):
+    """A browser sent this for a page of another site."""
+
+
+class TooManyFailuresError(RequestError, status=429, code="too_many_failures"):
+    """This address sent too many tokens that were not good; after `wait_s` it may send another."""
+
+    def __init__(self, detail: str, *, wait_s: float) -> None:
+        super().__init__(detail)
+        self.wait_s = wait_s
+
+
+class MediaTypeError(RequestError, status=415, code="unsupported_media_type"):
+    """A body of another kind than is taken here."""
+
+
+class TooLargeError(RequestError, status=413, code="too_large"):
+    """A body over the limit of its kind."""
+
+
 class InvalidError(RequestError, status=422, code=INVALID):
     """What was sent cannot be understood, or does not fit what it answers."""
 

@@ -1,13 +1,16 @@
-"""Where the service keeps its things and where it listens."""
+"""Where the service keeps its things, where it listens, and what it takes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from ipaddress import ip_address
+from dataclasses import MISSING, dataclass, fields
+from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
+from protocol.errors import SettingsFileError
+from protocol.settings_file import Found, Kind, Setting, gathered, settings_file
 from service.errors import SettingsError
 
 HOME_VARIABLE = "STILLHOUSE_HOME"
@@ -25,6 +28,27 @@ MAX_ATTEMPTS = 3
 ARTEFACT_GRACE_S = 86_400.0
 SHORTEST_ARTEFACT_GRACE_S = 600.0
 SCHEMES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
+TABLE = "service"
+"""Of `stillhouse.toml`."""
+
+SETTINGS = (
+    Setting(name="home", kind=Kind.PATH),
+    Setting(name="database_url"),
+    Setting(name="host"),
+    Setting(name="port", kind=Kind.WHOLE),
+    Setting(name="hosts", kind=Kind.WORDS),
+    Setting(name="proxies", kind=Kind.WORDS),
+    Setting(name="tls_certificate", kind=Kind.PATH),
+    Setting(name="tls_key", kind=Kind.PATH),
+    Setting(name="largest_message_bytes", kind=Kind.WHOLE),
+    Setting(name="largest_artefact_bytes", kind=Kind.WHOLE),
+    Setting(name="lease_s", kind=Kind.NUMBER),
+    Setting(name="max_attempts", kind=Kind.WHOLE),
+    Setting(name="drain_s", kind=Kind.NUMBER),
+    Setting(name="artefact_grace_s", kind=Kind.NUMBER),
+    Setting(name="artefact_quota_gb", kind=Kind.NUMBER),
+)
+"""What may stand in the environment and in the file; each is a field of `Settings`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +56,16 @@ class Settings:
     """How one service is set up.
 
     A lease lasts `lease_s` unless it is renewed; a job that fails or whose lease expires is given out `max_attempts`
-    times in all. Port 0 is any free one. Requests are answered that name a loopback host, or one of `hosts`: the names
-    by which a proxy asks. Told to end, the service answers for `drain_s` more: a balancer looks elsewhere meanwhile.
+    times in all. Port 0 is any free one. While the service is open, requests are answered that name a loopback host,
+    or one of `hosts`: the names by which a proxy asks. `proxies` are the addresses and networks whose word is taken on
+    whom they ask for. With `tls_certificate` and `tls_key`, PEM files, it speaks https. Told to end, the service
+    answers for `drain_s` more: a balancer looks elsewhere meanwhile.
 
     Artefacts that nothing refers to are kept for `artefact_grace_s` after they were last sent or asked for. Uploads are
     refused that would make all of them larger than `artefact_quota_gb`; 0 is no limit but the disk's.
 
     Raises:
-        SettingsError: a value that cannot be used. Only loopback may be bound: there are no tokens yet, so whoever
-            reaches the port may do everything.
+        SettingsError: a value that cannot be used.
     """
 
     home: Path
@@ -50,6 +75,11 @@ class Settings:
     host: str = HOST
     port: int = PORT
     hosts: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    largest_message_bytes: int = 16_000_000
+    largest_artefact_bytes: int = 20_000_000_000
     drain_s: float = 0.0
     artefact_grace_s: float = ARTEFACT_GRACE_S
     artefact_quota_gb: float = 0.0
@@ -64,17 +94,19 @@ class Settings:
                 f"{DATABASE_VARIABLE}: {self.database_url!r} names no file, and several processes share the database; "
                 "write sqlite:////PATH/OF/THE/FILE"
             )
-        if not _is_loopback(self.host):
-            raise SettingsError(
-                f"host {self.host!r} is not loopback: the service has no access tokens, so it listens only on this "
-                "machine; use 127.0.0.1, and a tunnel to reach it from elsewhere"
-            )
+        if not _is_address(self.host):
+            raise SettingsError(f"host must be an address of this machine, or localhost, got {self.host!r}")
         if not 0 <= self.port <= 65_535:
             raise SettingsError(f"port must be in 0 ... 65535, got {self.port}")
         if not 0 < self.lease_s <= LONGEST_LEASE_S:
             raise SettingsError(f"lease_s must be above 0 and at most {LONGEST_LEASE_S:g}, got {self.lease_s}")
-        if self.max_attempts < 1:
-            raise SettingsError(f"max_attempts must be at least 1, got {self.max_attempts}")
+        for name in ("max_attempts", "largest_message_bytes", "largest_artefact_bytes"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise SettingsError("tls_certificate and tls_key belong together: name both, or neither")
+        for proxy in self.proxies:
+            _check_network(proxy)
         if not 0 <= self.drain_s <= 300:
             raise SettingsError(f"{DRAIN_VARIABLE}: must be in 0 ... 300 seconds, got {self.drain_s:g}")
         if not self.artefact_grace_s >= SHORTEST_ARTEFACT_GRACE_S:
@@ -99,37 +131,50 @@ class Settings:
         """The folder into which `stillhouse run` and `stillhouse export` put finalists: `STUDY/trial-NUMBER`."""
         return self.home / "exports"
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the service."""
+        return _is_loopback(self.host)
+
     @classmethod
     def from_environment(
-        cls,
-        environment: Mapping[str, str] = os.environ,
-        *,
-        home: Path | str | None = None,
-        database_url: str | None = None,
-        lease_s: float | None = None,
-        max_attempts: int = MAX_ATTEMPTS,
-        host: str = HOST,
-        port: int = PORT,
+        cls, environment: Mapping[str, str] = os.environ, *, config: Path | None = None, **given: Any
     ) -> Settings:
-        """The settings that the environment names; what is given here comes first.
+        """The settings that environment and file name; what is given here comes first. See `found`."""
+        return cls.of(cls.found(environment, config=config, **given))
+
+    @classmethod
+    def found(
+        cls, environment: Mapping[str, str] = os.environ, *, config: Path | None = None, **given: Any
+    ) -> dict[str, Found]:
+        """Every setting and where it is from: what is given here, the environment, the file `config` (or the one that
+        STILLHOUSE_CONFIG names, or `stillhouse.toml` in the home), the default.
 
         Without any, home is `.stillhouse` in the working directory and the database a SQLite file in it.
+
+        Raises:
+            SettingsError: a setting that nobody knows, or that is of another kind.
         """
-        folder = Path(home or environment.get(HOME_VARIABLE) or ".stillhouse").resolve()
-        if lease_s is None:
-            lease_s = _number(environment, LEASE_VARIABLE, LEASE_S)
-        return cls(
-            home=folder,
-            database_url=database_url or environment.get(DATABASE_VARIABLE) or sqlite_url(folder),
-            lease_s=lease_s,
-            max_attempts=max_attempts,
-            host=host,
-            port=port,
-            hosts=tuple(environment.get(HOSTS_VARIABLE, "").split()),
-            drain_s=_number(environment, DRAIN_VARIABLE, 0.0),
-            artefact_grace_s=_number(environment, ARTEFACT_GRACE_VARIABLE, ARTEFACT_GRACE_S),
-            artefact_quota_gb=_number(environment, ARTEFACT_QUOTA_VARIABLE, 0.0),
-        )
+        try:
+            home = Path(given.get("home") or environment.get(HOME_VARIABLE) or ".stillhouse").absolute()
+            file = settings_file(config, environment, home)
+            if file is not None and file.implied and "home" in file.tables.get(TABLE, {}):
+                raise SettingsFileError(f"{file.path}: this file was found by its home, and cannot name another one")
+            defaults = {each.name: each.default for each in fields(cls) if each.default is not MISSING}
+            found = gathered(
+                TABLE, SETTINGS, given=given, environment=environment, file=file, defaults=defaults | {"home": home}
+            )
+        except SettingsFileError as error:
+            raise SettingsError(str(error)) from error
+        home = Path(found["home"].value).resolve()
+        found["home"] = Found(value=home, source=found["home"].source)
+        if found["database_url"].value is None:
+            found["database_url"] = Found(value=sqlite_url(home), source="default")
+        return found
+
+    @classmethod
+    def of(cls, found: Mapping[str, Found]) -> Settings:
+        return cls(**{name: each.value for name, each in found.items()})
 
     def answers_to(self, host: str) -> bool:
         """Whether a request that names this host is meant for the service."""
@@ -141,21 +186,22 @@ def sqlite_url(home: Path) -> str:
     return f"sqlite:///{home / 'stillhouse.db'}"
 
 
-def _number(environment: Mapping[str, str], name: str, otherwise: float) -> float:
-    text = environment.get(name)
-    try:
-        return otherwise if text is None else float(text)
-    except ValueError:
-        raise SettingsError(f"{name}: must be a number, got {text!r}") from None
-
-
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
+
+
+def _is_address(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        return host == "localhost" or bool(ip_address(host))
     except ValueError:
         return False
+
+
+def _check_network(text: str) -> None:
+    try:
+        ip_network(text)
+    except ValueError as error:
+        raise SettingsError(f"proxies: {text!r} is neither an address nor a network: {error}") from error
 
 
 def _scheme(url: str) -> str:

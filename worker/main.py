@@ -52,7 +52,11 @@ def work(settings: WorkerSettings, shutdown: Shutdown, tell: Callable[[str], Non
         reason = supports(DeviceProfile())
         raise WorkerSetupError(f"nothing can be done here of {_words(settings.kinds)}: {reason}")
     with Client(
-        settings.url, patience_s=PATIENCE_S, cache=settings.home / "cache" / "artefacts", pause=shutdown.pause
+        settings.url,
+        token=settings.token,
+        patience_s=PATIENCE_S,
+        cache=settings.home / "cache" / "artefacts",
+        pause=shutdown.pause,
     ) as client:
         workplace = Workplace(
             home=settings.home, artefacts=client.artefacts, threads=threads, cache_bytes=settings.cache_bytes

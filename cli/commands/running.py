@@ -8,7 +8,18 @@ import typer
 
 from cli.errors import ExitCode
 from cli.interrupts import Interrupts
-from cli.options import DEFAULT_HOME, DEFAULT_URL, Database, Home, StudyFile, Supervised, Url
+from cli.options import (
+    DEFAULT_HOME,
+    DEFAULT_URL,
+    Config,
+    Database,
+    Home,
+    PrintConfig,
+    StudyFile,
+    Supervised,
+    Url,
+    given,
+)
 from cli.resuming import stopped
 
 CACHE_VARIABLE = "STILLHOUSE_CACHE_GB"
@@ -43,10 +54,15 @@ def run(
 
 
 def serve(
+    context: typer.Context,
     home: Home = DEFAULT_HOME,
-    host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than loopback only with an administrator's token.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8787,
     database_url: Database = None,
+    config: Config = None,
+    print_config: PrintConfig = False,
     suggester: Annotated[bool, typer.Option("--suggester/--no-suggester", help="Suggest trials, too.")] = True,
     supervised: Supervised = False,
 ) -> None:
@@ -54,27 +70,30 @@ def serve(
     from cli.serving import run_service
 
     run_service(
-        home.expanduser().absolute(),
-        host=host,
-        port=port,
-        database_url=database_url,
+        given(context, home=home.expanduser().absolute(), host=host, port=port, database_url=database_url),
+        config=config,
         with_suggester=suggester,
         supervised=supervised,
+        print_config=print_config,
     )
 
 
 def suggest(
+    context: typer.Context,
     home: Home = DEFAULT_HOME,
     database_url: Database = None,
+    config: Config = None,
     supervised: Supervised = False,
 ) -> None:
     """Run a suggester: it chooses the next trials of every running study."""
     from cli.processes import run_suggester
 
-    raise typer.Exit(run_suggester(home.expanduser().absolute(), database_url=database_url, supervised=supervised))
+    settings = given(context, home=home.expanduser().absolute(), database_url=database_url)
+    raise typer.Exit(run_suggester(settings, config=config, supervised=supervised))
 
 
 def worker(
+    context: typer.Context,
     url: Url = DEFAULT_URL,
     home: Home = DEFAULT_HOME,
     name: Annotated[str | None, typer.Option(help="Name of this worker; host and process by default.")] = None,
@@ -86,24 +105,20 @@ def worker(
         float,
         typer.Option(min=0, envvar=CACHE_VARIABLE, help="Gigabytes of teachers' outputs to keep; 0 for none."),
     ] = 4.0,
+    config: Config = None,
+    print_config: PrintConfig = False,
     supervised: Supervised = False,
 ) -> None:
-    """Run a worker: it does the jobs of the service at URL."""
+    """Run a worker: it does the jobs of the service at URL, which lets it in by the token in STILLHOUSE_TOKEN."""
     from cli.processes import run_worker
-    from protocol.jobs import WORKER_KINDS, JobKind
 
-    known = [str(kind) for kind in WORKER_KINDS]
-    for kind in kinds or ():
-        if kind not in known:
-            raise typer.BadParameter(f"unknown kind of job {kind!r}; known are {', '.join(known)}")
-    raise typer.Exit(
-        run_worker(
-            url,
-            home.expanduser().absolute(),
-            name=name,
-            kinds=tuple(JobKind(kind) for kind in kinds or ()),
-            threads=threads,
-            cache_bytes=round(1e9 * cache_gb),
-            supervised=supervised,
-        )
+    settings = given(
+        context,
+        url=url,
+        home=home.expanduser().absolute(),
+        name=name,
+        kinds=tuple(kinds or ()),
+        threads=threads,
+        cache_gb=cache_gb,
     )
+    raise typer.Exit(run_worker(settings, config=config, supervised=supervised, print_config=print_config))

@@ -11,14 +11,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from protocol.mistakes import cut
 from service.api.drain import Drain
 from service.api.event_watch import EventWatch
+from service.api.keyring import Keyring
 from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
 from service.api.readiness import Readiness
-from service.errors import UnknownHostError
-from service.settings import HOSTS_VARIABLE, Settings
+from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
 from service.store.unit_of_work import Store, UnitOfWork
 
@@ -31,6 +30,7 @@ class Parts:
     store: Store
     files: ArtefactFiles
     watch: QueueWatch
+    keys: Keyring
     metrics: Metrics
     readiness: Readiness
     drain: Drain
@@ -43,20 +43,6 @@ async def get_parts(request: Request) -> Parts:
 
 
 PartsOf = Annotated[Parts, Depends(get_parts)]
-
-
-async def check_host(request: Request, parts: PartsOf) -> None:
-    """Refuses requests for other hosts: whoever reaches the port may do everything, and browsers let a page of another
-    site reach it whose name was made to lead here.
-
-    Raises:
-        UnknownHostError.
-    """
-    host = request.url.hostname or ""
-    if not parts.settings.answers_to(host):
-        raise UnknownHostError(
-            f"this service does not answer to {cut(host)!r}; a proxy's name goes into {HOSTS_VARIABLE}"
-        )
 
 
 def reading(parts: PartsOf) -> Iterator[UnitOfWork]:

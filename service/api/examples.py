@@ -15,6 +15,8 @@ _STUDY = {
 
 EXAMPLES: dict[str, list[Any]] = {
     "CreateStudy": [{"spec": _STUDY}],
+    "CreateToken": [{"name": "gpu-3", "scope": "worker", "days": 90}],
+    "OpenSession": [{"token": f"sth_0123abcd_{43 * 'x'}"}],
     "ExtendStudy": [{"trials": 64}, {"trials": 64, "finalists": 5}],
     "LeaseRequest": [
         {

@@ -22,6 +22,7 @@ from service.dashboard.wording import (
 )
 from service.errors import NotFoundError
 from service.operations.views import study_view, study_views
+from service.principal import PRESENT
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -45,6 +46,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_templates.globals["principal"] = PRESENT.get
 _templates.filters |= {
     "cost": device_time,
     "over": is_over,
@@ -68,6 +70,12 @@ def one_study(name: str, request: Request) -> HTMLResponse:
             return study_page(study_view(uow, name))
     except NotFoundError:
         return missing_page(name)
+
+
+@router.get("/login")
+def login() -> HTMLResponse:
+    """Where a token is exchanged for a session, and a session ended."""
+    return _page("login.html")
 
 
 def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:

@@ -31,6 +31,7 @@ def open_engine(database_url: str) -> Engine:
         engine = create_engine(
             url,
             json_serializer=serializer,
+            hide_parameters=True,  # in messages and logs
             pool_size=10,
             max_overflow=40,
             connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None},
@@ -41,6 +42,7 @@ def open_engine(database_url: str) -> Engine:
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         json_serializer=serializer,
+        hide_parameters=True,
         pool_size=10,
         max_overflow=40,
         pool_pre_ping=True,

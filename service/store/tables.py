@@ -34,6 +34,7 @@ from protocol.jobs import (
 from protocol.study import StudySpec
 from protocol.suggestion import SuggestionRecord
 from protocol.targets import AnyTarget
+from protocol.tokens import Scope
 from protocol.views import FinalistState, StudyState, TrialState
 from search_space import Architecture
 from service.store.columns import ClosedSet, Frozen, Identity, Instant, Json, Words
@@ -345,6 +346,28 @@ class ReadingRow(Table):
     disturbed: Mapped[bool]
     tolerance: Mapped[float]
     measured_at: Mapped[datetime]
+
+
+class TokenRow(Table):
+    """An access token, or with a `parent` the session that somebody opened in a browser with that token.
+
+    `digest` is the SHA-256 of the whole token. No slow hash with a salt: that makes guessing passwords dear, and here
+    256 random bits are to be guessed; it would only make every request slow.
+    """
+
+    __tablename__ = "tokens"
+    __table_args__ = (Index(None, "parent"),)
+
+    id: Mapped[str] = mapped_column(String(8), primary_key=True)
+    name: Mapped[str]
+    scope: Mapped[Scope]
+    digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None] = mapped_column(default=None)
+    last_used_at: Mapped[datetime | None] = mapped_column(default=None)
+    revoked_at: Mapped[datetime | None] = mapped_column(default=None)
+    parent: Mapped[str | None] = mapped_column(String(8), default=None)
+    """No foreign key: a backup is restored in the order of the ids, which are random."""
 
 
 class EventRow(Table):

@@ -24,6 +24,7 @@ from service.store.idempotency import IdempotencyRepository
 from service.store.jobs import JobRepository
 from service.store.monitoring import MonitoringRepository
 from service.store.studies import StudyRepository
+from service.store.tokens import TokenRepository
 from service.store.trials import TrialRepository
 from service.store.workers import WorkerRepository
 
@@ -57,6 +58,7 @@ class UnitOfWork:
         self.workers = WorkerRepository(session)
         self.artefacts = ArtefactRepository(session)
         self.calibrations = CalibrationRepository(session)
+        self.tokens = TokenRepository(session)
         self.duties = DutyRepository(session)
         self.monitoring = MonitoringRepository(session)
         self.events = EventRepository(session)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -232,3 +233,11 @@ def test_a_process_group_that_has_ended_is_signalled_once(supervisor, child, mon
     supervisor.check()
     supervisor.stop(grace_s=0)  # its number may be another process's by now
     assert len(signalled) == 1
+
+
+def test_what_is_secret_reaches_a_child_by_its_environment_alone(supervisor, child, tmp_path):
+    spec = child("import os, time\nprint('got', os.environ['SECRET'], flush=True)\ntime.sleep(60)\n")
+    supervisor.start(replace(spec, environment={"SECRET": "hidden"}))
+    until(lambda: "got hidden" in tail(spec.log), "the child's word")
+    assert "hidden" not in repr(replace(spec, environment={"SECRET": "hidden"}))
+    assert "SECRET" not in os.environ

@@ -5,7 +5,7 @@ import socket
 import httpx
 import pytest
 
-from client import Client, ClientError, ProblemError, UnexpectedAnswer, Unreachable
+from client import Client, ClientError, InvalidToken, ProblemError, UnexpectedAnswer, Unreachable
 from protocol.jobs import LeaseRequest, Release, Renewal
 
 LEASE = LeaseRequest(worker="w", protocol_version=1, kinds=(), wait_s=0)
@@ -24,6 +24,7 @@ class Script:
 
     def __call__(self, request):
         self.asked.append(f"{request.method} {request.url.path}")
+        self.authorised = request.headers.get("Authorization")
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -132,3 +133,42 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch):
             client.studies.list()
         with pytest.raises(BlockingIOError):
             proxy.accept()
+
+
+TOKEN = f"sth_0123abcd_{43 * 'x'}"
+
+
+@pytest.mark.parametrize(
+    ("environment", "given", "sent"),
+    [
+        ("", None, None),
+        (TOKEN, None, f"Bearer {TOKEN}"),
+        (f"{TOKEN}\n", None, f"Bearer {TOKEN}"),
+        (TOKEN, "", None),
+        ("", TOKEN, f"Bearer {TOKEN}"),
+    ],
+)
+def test_the_token_of_the_environment_is_sent_unless_another_or_none_is_given(monkeypatch, environment, given, sent):
+    monkeypatch.setenv("STILLHOUSE_TOKEN", environment)
+    script = Script(httpx.Response(200, json=[]), httpx.Response(200, content=b""))
+    with script.client(token=given) as client:
+        client.studies.list()
+        assert script.authorised == sent
+        script.authorised = "not asked"
+        with client._transport.stream("/artefacts/x") as blocks:
+            assert list(blocks) == []
+        assert script.authorised == sent
+
+
+@pytest.mark.parametrize("token", ["secret", f"{TOKEN}x", "sth_é"])
+def test_what_is_no_token_is_not_sent_and_not_repeated(token):
+    with pytest.raises(InvalidToken, match="STILLHOUSE_TOKEN") as refused:
+        Client("http://service:1", token=token)
+    assert token not in str(refused.value)
+
+
+def test_a_token_is_not_sent_on_to_where_an_answer_points():
+    script = Script(httpx.Response(307, headers={"Location": "http://elsewhere/v1/studies"}))
+    with script.client(token=TOKEN) as client, pytest.raises(UnexpectedAnswer):
+        client.studies.list()
+    assert script.asked == ["GET /v1/studies"]

@@ -53,3 +53,17 @@ def test_pages_are_no_part_of_the_api(client):
     paths = client.get("/v1/openapi.json").json()["paths"]
     assert paths
     assert all(path.startswith("/v1/") for path in paths)
+
+
+def test_an_open_service_has_nothing_to_sign_in_to(client):
+    page = client.get("/login").text
+    assert "Nothing to sign in to" in page
+    assert "<input" not in page
+
+
+def test_pages_are_the_same_for_everybody_and_run_no_script_of_others(client):
+    for path in ("/", "/login", "/studies/demo"):
+        policy = client.get(path).headers["content-security-policy"]
+        assert "script-src 'self';" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "Set-Cookie" not in client.get(path).headers

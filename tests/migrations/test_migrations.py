@@ -13,6 +13,8 @@ from distillation.recipe import Knowledge, Recipe, Stage, Term
 from protocol.study import StudySpec
 from protocol.suggestion import SuggestionRecord
 from protocol.targets import Target
+from protocol.tokens import CreateToken, Scope
+from service.operations.tokens import create_token, open_session
 from service.settings import sqlite_url
 from service.store import migrate
 from service.store.engine import open_engine, writing
@@ -485,3 +487,18 @@ def test_last_attempts_of_old_jobs_are_known_and_their_turn_is_kept(database_url
     assert {"attempts", "stale_writes"}.isdisjoint(tables(database_url))
     with connected(database_url) as connection:
         assert connection.execute(text("SELECT count(*) FROM jobs")).scalar_one() == 5
+
+
+def test_tokens_come_and_go_with_their_revision(database_url):
+    migrate.upgrade(database_url)
+    store = Store(database_url)
+    with store.write() as uow:
+        token = create_token(uow, CreateToken(name="mine", scope=Scope.READ_ONLY))
+        open_session(uow, token.id)
+    with store.read() as uow:
+        assert [row.scope for row in uow.tokens.everything()] == [Scope.READ_ONLY] * 2
+    store.close()
+    migrate.downgrade(database_url, "0006")
+    assert "tokens" not in tables(database_url)
+    migrate.upgrade(database_url)
+    assert migrate.difference(database_url) == []

@@ -248,7 +248,9 @@ def test_upload_that_breaks_off_is_no_error_of_the_service(settings, caplog):
     app = create_app(settings)
     path = "/v1/artefacts/" + "a" * 64
     scope = {"type": "http", "method": "PUT", "path": path, "raw_path": path.encode(), "query_string": b""}
-    asyncio.run(app({**scope, "headers": [], "http_version": "1.1", "scheme": "http", "app": app}, receive, send))
+    scope |= {"headers": [(b"host", b"localhost")], "http_version": "1.1", "scheme": "http", "app": app}
+    asyncio.run(app(scope, receive, send))
+    app.state.parts.store.close()
     assert not caplog.records
     assert not [one for one in settings.artefacts.rglob("*") if one.is_file()]
 

@@ -10,7 +10,15 @@ from service.api.examples import EXAMPLES
 from service.app import create_app
 from service.settings import Settings, sqlite_url
 
-MODULES = ("protocol.views", "protocol.jobs", "protocol.events", "protocol.changes", "protocol.plots")
+MODULES = (
+    "protocol.views",
+    "protocol.jobs",
+    "protocol.events",
+    "protocol.changes",
+    "protocol.plots",
+    "protocol.tokens",
+    "service.api.sessions",
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import SettingsError
-from service.settings import Settings
+from service.settings import SETTINGS, Settings
 
 
 def test_home_is_in_the_working_directory_by_default(tmp_path, monkeypatch):
@@ -37,10 +37,47 @@ def test_loopback_may_be_bound(host):
     assert Settings.from_environment({}, host=host).host == host
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.org", ""])
-def test_anything_but_loopback_is_refused(host):
-    with pytest.raises(SettingsError, match="is not loopback"):
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4"])
+def test_other_addresses_are_known_as_such(host):
+    """The service starts there with an administrator's token only: see `test_tokens.py`."""
+    assert not Settings.from_environment({}, host=host).is_loopback
+
+
+@pytest.mark.parametrize("host", ["example.org", "", "127.0.0.1:80", "[::1]"])
+def test_anything_but_an_address_is_refused(host):
+    with pytest.raises(SettingsError, match="host must be an address"):
         Settings.from_environment({}, host=host)
+
+
+def test_settings_stand_in_a_file_in_the_home_and_give_way_to_the_environment(tmp_path):
+    (tmp_path / "stillhouse.toml").write_text(
+        """
+        [service]
+        port = 99
+        lease_s = 7
+        proxies = ["10.0.0.0/8"]
+        tls_certificate = "tls/cert.pem"
+        tls_key = "/etc/key.pem"
+        """
+    )
+    settings = Settings.from_environment({"STILLHOUSE_LEASE_S": "5"}, home=tmp_path, port=None)
+    assert (settings.port, settings.lease_s, settings.proxies) == (99, 5.0, ("10.0.0.0/8",))
+    assert (settings.tls_certificate, settings.tls_key) == (tmp_path / "tls/cert.pem", Path("/etc/key.pem"))
+
+
+def test_a_named_file_may_name_the_home_and_the_one_in_the_home_may_not(tmp_path):
+    file = tmp_path / "stillhouse.toml"
+    file.write_text('[service]\nhome = "elsewhere"\n')
+    settings = Settings.from_environment({}, config=file)
+    assert settings.home == tmp_path / "elsewhere"
+    assert settings.database_url == f"sqlite:///{tmp_path}/elsewhere/stillhouse.db"
+    with pytest.raises(SettingsError, match="found by its home, and cannot name another"):
+        Settings.from_environment({}, home=tmp_path)
+
+
+def test_every_field_of_the_settings_may_be_written_down():
+    assert [setting.name for setting in SETTINGS if setting.name not in Settings.__dataclass_fields__] == []
+    assert {setting.name for setting in SETTINGS} == set(Settings.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +88,10 @@ def test_anything_but_loopback_is_refused(host):
         ({"lease_s": float("inf")}, "lease_s"),
         ({"lease_s": float("nan")}, "lease_s"),
         ({"max_attempts": 0}, "max_attempts"),
+        ({"largest_message_bytes": 0}, "largest_message_bytes"),
+        ({"tls_key": Path("key.pem")}, "tls_certificate and tls_key belong together"),
+        ({"proxies": ("10.0.0.1/8",)}, "proxies: '10.0.0.1/8' is neither an address nor a network"),
+        ({"proxies": ("proxy",)}, "proxies: 'proxy'"),
         ({"database_url": "sqlite:///"}, "names no file"),
         ({"database_url": "sqlite:///:memory:"}, "names no file"),
         ({"database_url": "mysql://root:secret@here/db"}, "must start with sqlite"),

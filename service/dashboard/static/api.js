@@ -6,6 +6,7 @@ export class Refused extends Error {}
 export async function read(path) {
   const response = await fetch(`/v1${path}`, { headers: { Accept: "application/json" }, cache: "no-cache" });
   if (response.ok) return response.json();
+  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   const problem = await response.json().catch(() => null);
   throw new Refused(problem?.detail ?? `the service answered ${response.status}`);
 }

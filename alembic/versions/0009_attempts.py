@@ -2,7 +2,7 @@
 
 Of jobs that are there already, only the last attempt is known.
 
-Revision: 0008
+Revision: 0009
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0010"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

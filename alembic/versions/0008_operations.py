@@ -1,6 +1,6 @@
 """Artefacts that nobody needs may go: their parts, and when they were last touched. Duties, and what suggesting took.
 
-Revision: 0010
+Revision: 0008
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
+revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None

@@ -1,0 +1,55 @@
+"""`stillhouse token`: who may come in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_HOME, Config, Database, Home, Json, given
+
+
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="Who will use it.", show_default=False)],
+    scope: Annotated[str, typer.Option(help="admin, user, worker or read-only.", show_default=False)],
+    days: Annotated[float | None, typer.Option(help="How long it is good; until it is revoked by default.")] = None,
+    home: Home = DEFAULT_HOME,
+    database_url: Database = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make a token and print it, this once. From the first one on, every request needs one."""
+    from cli import tokens
+
+    settings = given(context, home=home.expanduser().absolute(), database_url=database_url)
+    tokens.create(tokens.settings_of(settings, config), name, scope, days, as_json=as_json)
+
+
+def list_all(
+    context: typer.Context,
+    home: Home = DEFAULT_HOME,
+    database_url: Database = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List the tokens, without what is secret."""
+    from cli import tokens
+
+    settings = given(context, home=home.expanduser().absolute(), database_url=database_url)
+    tokens.list_all(tokens.settings_of(settings, config), as_json=as_json)
+
+
+def revoke(
+    context: typer.Context,
+    token: Annotated[str, typer.Argument(metavar="ID|NAME", help="Its id, or its name.", show_default=False)],
+    home: Home = DEFAULT_HOME,
+    database_url: Database = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke a token and the sessions opened with it; it is refused within a second."""
+    from cli import tokens
+
+    settings = given(context, home=home.expanduser().absolute(), database_url=database_url)
+    tokens.revoke(tokens.settings_of(settings, config), token, as_json=as_json)
