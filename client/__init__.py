@@ -1,5 +1,6 @@
 """Typed Python client of the service."""
 
+from client.asked import AskedTrial
 from client.client import Client
 from client.errors import (
     ArtefactError,
@@ -18,6 +19,7 @@ from client.study import Study
 
 __all__ = [
     "ArtefactError",
+    "AskedTrial",
     "Client",
     "ClientError",
     "Finalist",

@@ -49,7 +49,7 @@ class Client:
         self.external = External(self._transport)
         self.calibrations = Calibrations(self._transport)
         self.artefacts = Artefacts(self._transport, None if cache is None else Cache(cache))
-        self.studies = Studies(self._transport, self.artefacts)
+        self.studies = Studies(self._transport, self.artefacts, self.jobs)
 
     def healthy(self) -> bool:
         """Whether the service says that it is well. Asked once, and not waited for long.

@@ -9,19 +9,24 @@ from uuid import uuid4
 import httpx
 
 from client.artefacts import Artefacts
+from client.asked import AskedTrial
 from client.decoding import decoded
 from client.errors import ProblemError
 from client.events import events
+from client.jobs import Jobs
 from client.study import Study
 from client.transport import Transport
 from protocol.changes import ExtendStudy
 from protocol.events import Event
+from protocol.jobs import Ask, Tell
 from protocol.study import StudySpec
 from protocol.views import (
+    AskedView,
     CreateStudy,
     FrontView,
     PreviewView,
     StudyView,
+    ToldView,
     TrialState,
     TrialView,
 )
@@ -30,8 +35,8 @@ from protocol.views import (
 class Studies:
     """`client.studies`. `view`, `trials`, `trial` and `front` are one request each; `Study` is made of them."""
 
-    def __init__(self, transport: Transport, artefacts: Artefacts) -> None:
-        self._transport, self._artefacts = transport, artefacts
+    def __init__(self, transport: Transport, artefacts: Artefacts, jobs: Jobs) -> None:
+        self._transport, self._artefacts, self._jobs = transport, artefacts, jobs
         self.pause = transport.pause
 
     def create(self, spec: StudySpec | Mapping[str, object]) -> Study:
@@ -117,6 +122,23 @@ class Studies:
         """The trials as a table in this format, block by block: csv, json or parquet."""
         with self._transport.stream(f"{_path(name)}/export?format={quote(form)}") as blocks:
             yield from blocks
+
+    def ask(self, name: str, *, worker: str = "ask") -> AskedTrial | None:
+        """As `Study.ask`."""
+        while True:
+            # One name for all attempts at one request: the service knows by it that they are one.
+            message = Ask(worker=worker, request=uuid4().hex)
+            body, wait_s = message.model_dump(mode="json"), message.wait_s + 30
+            answer = self._transport.call("POST", f"{_path(name)}/trials:ask", json=body, timeout_s=wait_s)
+            asked = decoded(AskedView, answer)
+            if asked.trials:
+                return AskedTrial(asked.trials[0], self, self._jobs)
+            if asked.state.ended:
+                return None
+
+    def tell(self, name: str, number: int, message: Tell) -> ToldView:
+        body = message.model_dump(mode="json")
+        return decoded(ToldView, self._transport.call("POST", f"{_path(name)}/trials/{number}:tell", json=body))
 
     def preview(self, spec: StudySpec | Mapping[str, object]) -> PreviewView:
         """How large the study's search space is; starts nothing."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from client.artefacts import Artefacts
+from client.asked import AskedTrial
 from client.errors import StudyFailedError
 from client.finalist import Finalist, best, bound
 from client.tables import Front, Trials
@@ -99,6 +100,17 @@ class Study:
     def delete(self) -> None:
         """Remove all that is stored of it; only where it has ended or is stopped."""
         self._studies.delete(self.name)
+
+    def ask(self, *, worker: str = "ask") -> AskedTrial | None:
+        """The next trial of an external study, waited for as long as it takes; None when there will be none.
+
+        while (trial := study.ask()) is not None:
+            trial.tell({"accuracy": ..., "energy": ...})
+        """
+        trial = self._studies.ask(self.name, worker=worker)
+        if trial is None:
+            self.refresh()
+        return trial
 
     def trials(
         self,

@@ -58,7 +58,7 @@ def test_the_completion_of_each_shell_can_be_had(stillhouse, monkeypatch, shell)
 
 
 def test_every_exit_code_says_what_it_means(stillhouse):
-    assert {code.value for code in ExitCode} == {0, 1, 2, 130}
+    assert {code.value for code in ExitCode} == {0, 1, 2, 3, 130}
     for code in ExitCode:
         assert re.search(r"\w", code.meaning)
 
