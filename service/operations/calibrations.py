@@ -10,7 +10,6 @@ import numpy as np
 
 from hardware.values import QuantileName
 from protocol.calibration import CalibrationRecord, CalibrationView, LatencyPreview, PredictedLatency, view_of
-from protocol.jobs import Prepared
 from protocol.mistakes import cut
 from protocol.study import FEWEST_CALIBRATED, StudySpec
 from search_space import Architecture, SearchSpace, SearchSpaceError
@@ -148,9 +147,8 @@ def preview_latencies(uow: UnitOfWork, spec: StudySpec, space: SearchSpace) -> t
 
 def _of_study(uow: UnitOfWork, study: Study) -> Iterator[tuple[str, CalibrationRecord]]:
     """The calibrations of the study's target, on the machine that measured its references, the newest first."""
-    facts: Prepared = prepared(study)
     for row in _rows_of(uow, study):
-        if serves(row.record, study.spec, facts.head.kind):
+        if serves(row.record, study.spec, prepared(study).head.kind):
             yield row.id, row.record
 
 
