@@ -23,6 +23,9 @@ SHAPES = {
     "study report": "`{file: PATH}`",
     "front": "`{front: FrontView, trials: [TrialView]}`",
     "trial show": "TrialView",
+    "token create": "TokenView, and `token` itself, this once",
+    "token list": "array of TokenView",
+    "token revoke": "TokenView",
     "preview": "`{study: the file with its defaults, preview: PreviewView}`",
     "calibrate": "`{file, id, calibration: CalibrationRecord}`",
     "distill": "`{name, folder, architecture, parameters, fidelity, steps, seconds, metric, selection, report, curve,"

@@ -53,14 +53,12 @@ def run_service(
         when_orphaned(lambda: os.kill(os.getpid(), signal.SIGTERM))
         # The supervisor is the only one who asks, on this machine; certificates are made for other names.
         settings = replace(settings, tls_certificate=None, tls_key=None)
-    if config is not None:
-        os.environ[CONFIG_VARIABLE] = str(config.expanduser().absolute())
     try:
         free_port(settings.port, settings.host)  # before anything is written or started
         if not supervised:
             open_home(settings.home)
         if with_suggester:
-            with _suggester(settings):
+            with _suggester(settings, config):
                 serve(settings, _announce)
         else:
             serve(settings, _announce)
@@ -71,13 +69,16 @@ def run_service(
 
 
 @contextmanager
-def _suggester(settings: Settings) -> Iterator[None]:
+def _suggester(settings: Settings, config: Path | None) -> Iterator[None]:
     """A suggester for as long as the block runs."""
-    os.environ[DATABASE_VARIABLE] = settings.database_url  # not on the command line: it may hold a password
+    environment = {DATABASE_VARIABLE: settings.database_url}  # not on the command line: it may hold a password
+    if config is not None:
+        environment[CONFIG_VARIABLE] = str(config.expanduser().absolute())
     supervisor = Supervisor()
     # -P: a folder in the working directory must not stand in for one of our packages.
     command = [sys.executable, "-P", "-m", "cli.main", "suggest", "--home", str(settings.home), "--supervised"]
-    supervisor.start(ChildSpec(name="suggest", command=command, log=settings.home / "logs" / "suggest.log"))
+    log_file = settings.home / "logs" / "suggest.log"
+    supervisor.start(ChildSpec(name="suggest", command=command, log=log_file, environment=environment))
     ended = threading.Event()
     watch = threading.Thread(target=_watch, args=(supervisor, ended), daemon=True)
     watch.start()
