@@ -21,8 +21,8 @@ from cli.ports import free_port
 from cli.supervised import when_orphaned
 from cli.supervisor import ChildSpec, Supervisor
 from protocol.settings_file import CONFIG_VARIABLE, printed
-from service.app import serve
 from service.errors import PortTakenError, ServiceError, SettingsError, StoreUnusableError
+from service.server import serve
 from service.settings import DATABASE_VARIABLE, TABLE, Settings
 
 log = logging.getLogger(__name__)

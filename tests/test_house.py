@@ -61,7 +61,7 @@ def test_command_line_starts_without_heavy_imports():
 
 
 def test_the_web_process_never_loads_a_numerical_framework():
-    assert loaded_by("service.app") <= {"sqlalchemy", "fastapi"}
+    assert loaded_by("service.server") <= {"sqlalchemy", "fastapi"}
 
 
 @pytest.mark.parametrize(

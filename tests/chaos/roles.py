@@ -43,7 +43,7 @@ from protocol.jobs import (
 )
 from protocol.targets import Target
 from search_space import Architecture, parameter_count
-from service.app import serve
+from service.server import serve
 from service.settings import Settings
 from service.suggester import run_suggester
 from worker.errors import Interrupted

@@ -10,8 +10,9 @@ from cli.own_tokens import LIFE, own_tokens
 from client import Client, ProblemError
 from protocol.jobs import PROTOCOL_VERSION, LeaseRequest
 from protocol.tokens import CreateToken, Scope, TokenState
-from service.app import bind, configuration, create_app
+from service.app import create_app
 from service.operations.tokens import create_token, list_tokens
+from service.server import bind, configuration
 from service.settings import Settings
 
 LEASE = LeaseRequest(worker="w", protocol_version=PROTOCOL_VERSION, kinds=(), wait_s=0)

@@ -16,7 +16,8 @@ from optimization.values import Constraint
 from protocol.jobs import PROTOCOL_VERSION, Failure, FailureReason, JobKind, LeaseRequest, Report
 from protocol.study_file import parse_study
 from protocol.views import StudyState
-from service.app import bind, create_app
+from service.app import create_app
+from service.server import bind
 from service.settings import Settings
 
 

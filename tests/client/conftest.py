@@ -7,7 +7,8 @@ import uvicorn
 
 from client import Client
 from protocol.study_file import parse_study
-from service.app import bind, create_app
+from service.app import create_app
+from service.server import bind
 from service.settings import Settings
 
 STUDY = "teacher: built-in\ntask: {dataset: docstrings}\nbudget: {trials: 4}\n"

@@ -43,7 +43,7 @@ def test_a_wheel_carries_everything_it_needs(tmp_path, pytestconfig):
         "import service.store.migrate as migrate\n"
         f"assert {root!r} not in migrate.__file__\n"
         f"migrate.upgrade('sqlite:///{tmp_path}/wheel.db')\n"
-        "import cli.main, service.app\n"
+        "import cli.main, service.server\n"
         "from importlib.metadata import packages_distributions\n"
         "owners = packages_distributions()\n"
         f"assert all(set(owners[room]) == {{'stillhouse'}} for room in {ROOMS!r}), owners\n"

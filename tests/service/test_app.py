@@ -13,8 +13,9 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from service.app import bind, create_app, serve
+from service.app import create_app
 from service.errors import PortTakenError, StoreUnusableError
+from service.server import bind, serve
 from service.settings import Settings, sqlite_url
 from service.store.migrate import upgrade
 from service.suggester import run_suggester
@@ -22,7 +23,7 @@ from service.suggester import run_suggester
 SERVE = """
 import sys
 from pathlib import Path
-from service.app import serve
+from service.server import serve
 from service.settings import Settings, sqlite_url
 home = Path(sys.argv[1])
 drain_s = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
@@ -36,7 +37,7 @@ def settings(tmp_path, port):
 
 
 def test_web_process_loads_no_numerical_framework():
-    script = "import json, sys, service.app; print(json.dumps(sorted(sys.modules)))"
+    script = "import json, sys, service.server; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
     assert "fastapi" in loaded

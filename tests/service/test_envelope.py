@@ -13,9 +13,10 @@ from fastapi.testclient import TestClient
 
 from cli.logs import log_to_stderr
 from protocol.tokens import CreateToken, Scope
-from service.app import bind, check_certificate, configuration, create_app
+from service.app import create_app
 from service.errors import SettingsError, StoreUnavailableError
 from service.operations.tokens import create_token
+from service.server import bind, check_certificate, configuration
 from service.settings import Settings, sqlite_url
 
 

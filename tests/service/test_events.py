@@ -291,7 +291,7 @@ def test_events_over_http_end_when_the_service_does(http, http_worker, spec):
 SERVE = """
 import sys
 from pathlib import Path
-from service.app import serve
+from service.server import serve
 from service.settings import Settings, sqlite_url
 home = Path(sys.argv[1])
 serve(Settings(home=home, database_url=sqlite_url(home), port=0), lambda address: print(address, flush=True))

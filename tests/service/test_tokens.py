@@ -11,9 +11,10 @@ from protocol.problem import MEDIA_TYPE
 from protocol.secrets import masked
 from protocol.tokens import CreateToken, Scope
 from service.api.keyring import USE_NOTED
-from service.app import check_reach, create_app
+from service.app import create_app
 from service.errors import SettingsError
 from service.operations.tokens import create_token, list_tokens
+from service.server import check_reach
 from service.settings import Settings
 
 HOME_PAGE = {"Sec-Fetch-Site": "same-origin"}

@@ -229,7 +229,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(home: Path) -> Iterator[str]:
     """The address of a service in a process and a home of its own."""
     code = (
-        "import sys; from service.app import serve; from service.settings import Settings;"
+        "import sys; from service.server import serve; from service.settings import Settings;"
         "serve(Settings.from_environment({}, home=sys.argv[1], port=0), ready=lambda at: print(at, flush=True))"
     )
     command = [sys.executable, "-c", code, str(home)]
