@@ -32,11 +32,8 @@ from tests.snippets import ROOT, blocks, commands, pages
 from worker.settings import SETTINGS as WORKER
 from worker.settings import WorkerSettings
 
-NOT_RUN = {
-    ("README.md", "from dataclasses import replace"): "distils: tests/test_readme.py runs it, in fewer steps",
-    ("docs/guides/latency.md", "from encoders.values import Head"): "measures for half a minute; its names are checked",
-}
-"""Blocks of Python that tests/service/finished/test_snippets.py leaves out, and why."""
+NOT_RUN = [("docs/guides/latency.md", "from encoders.values import Head")]
+"""Blocks of Python that nothing runs: it would time the machine."""
 
 SHOWN = {
     ("README.md", "study demo: http://127.0.0.1:8787/studies/demo"): "what a demo printed",
@@ -78,15 +75,11 @@ def test_every_block_that_is_only_shown_has_its_reason():
         assert any(block.page == page and block.head.startswith(head) for block in shown), f"{page} has no {head!r}"
 
 
-def test_every_block_of_python_that_is_not_run_is_there():
-    there = {(block.page, block.head) for block in blocks("python")}
-    assert NOT_RUN.keys() <= there
-
-
-@pytest.mark.parametrize("block", blocks("python"), **identified)
-def test_a_block_of_python_imports_what_there_is(block):
+@pytest.mark.parametrize(("page", "head"), NOT_RUN)
+def test_a_block_of_python_that_is_not_run_imports_what_there_is(page, head):
+    (block,) = [block for block in blocks("python") if (block.page, block.head) == (page, head)]
     for node in ast.walk(ast.parse(block.text)):
-        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] != "transformers":
+        if isinstance(node, ast.ImportFrom):
             module = importlib.import_module(node.module)
             for name in node.names:
                 assert hasattr(module, name.name), f"{node.module} has no {name.name}"
@@ -217,6 +210,17 @@ def test_every_link_and_every_path_leads_somewhere(page):
             assert anchor in anchors(target.read_text()), link
     for path in PATHS.findall(text):
         assert (ROOT / path).exists() or (page.parent / path).exists(), path
+
+
+def test_benchmarks_are_called_with_options_that_they_have():
+    called = [
+        line for page in pages() for line in re.findall(r"^ +python (benchmarks/.*)$", page.read_text(), re.MULTILINE)
+    ]
+    assert called
+    for script, *words in map(str.split, called):
+        text = (ROOT / script).read_text()
+        for option in words:
+            assert not option.startswith("--") or f'"{option}"' in text, f"{script} {option}"
 
 
 def test_the_index_leads_to_every_page():
