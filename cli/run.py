@@ -17,6 +17,7 @@ from cli.errors import BadInputError, CliError, ExitCode, StoppedError
 from cli.exports import download_exports
 from cli.home_lock import LOCK, home_lock
 from cli.interrupts import Interrupts
+from cli.lines import Happened, StudyLines, print_event, unheard
 from cli.own_tokens import OwnTokens, own_tokens
 from cli.ports import HOST, free_port
 from cli.resuming import run_command
@@ -42,13 +43,20 @@ STOP_S = 25.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """`hold`: whether the page stays up when the study has ended; `again`: a new study if the name is taken."""
+    """`hold`: whether the page stays up when the study has ended; `again`: a new study if the name is taken; `as_json`:
+    what happens goes to stdout as JSON lines.
+    """
 
     study_file: Path
     home: Path
     port: int
     hold: bool
     again: bool
+    as_json: bool = False
+
+    @property
+    def happened(self) -> Happened:
+        return print_event if self.as_json else unheard
 
 
 def run(options: RunOptions, console: Console, interrupts: Interrupts) -> ExitCode:
@@ -66,7 +74,7 @@ def run(options: RunOptions, console: Console, interrupts: Interrupts) -> ExitCo
     # The stack last: our processes need their tokens until they have ended.
     with home_lock(options.home) as lock, ExitStack() as stack:
         port = free_port(options.port)
-        display = Display(console)
+        display = StudyLines() if options.as_json else Display(console)
         supervisor = Supervisor(on_event=display.tell, keep_open=(lock,))
         session = _Session(options, spec, port, supervisor, display, console)
         try:
@@ -88,7 +96,7 @@ class _Session:
         spec: StudySpec,
         port: int,
         supervisor: Supervisor,
-        display: Display,
+        display: Display | StudyLines,
         console: Console,
     ) -> None:
         self._options, self._spec, self._console = options, spec, console
@@ -105,6 +113,7 @@ class _Session:
             offer(client, self._options.home, self._spec.target.key)
             study = resumed(client, created(client, self._spec, self._options), self._console)
             say(self._console, f"study {study.name}: {self._address}/studies/{study.name}")
+            self._options.happened("started", {"study": study.name, "address": self._address})
             if study.ended_at is None or self._options.hold:
                 self._start("suggest")
                 self._start("worker", "--url", self._address, token=tokens.worker)
@@ -172,6 +181,8 @@ class _Session:
         trials = client.studies.trials(study.name)
         folders = download_exports(client, study, trials, self._options.home / "exports" / study.name)
         print_summary(self._console, study, trials, folders, self._address)
+        told = {"study": study.name, "folders": {str(number): str(folder) for number, folder in folders.items()}}
+        self._options.happened("completed", told)
 
     def _hold(self, tokens: OwnTokens) -> None:
         say(self._console, "\nThe dashboard stays up; Ctrl-C ends it.")

@@ -484,7 +484,7 @@ def test_a_job_that_ends_although_the_worker_shall_end_is_reported(hold, shutdow
 
 @pytest.fixture
 def loop(tmp_path, shutdown, told):
-    def make(api, body=lambda reporter: OUTCOME, targets=lambda: (TARGET,), watch=None):
+    def make(api, body=lambda reporter: OUTCOME, targets=lambda: (TARGET,), watch=None, happened=None):
         return Loop(
             "w",
             api,
@@ -495,10 +495,19 @@ def loop(tmp_path, shutdown, told):
             work=tmp_path,
             shutdown=shutdown,
             tell=told.append,
+            happened=happened,
             wait_s=0.0,
         )
 
     return make
+
+
+def test_who_follows_hears_of_each_job_and_how_it_ended(loop, shutdown):
+    heard = []
+    api = Api([grant(job=1), grant(job=2)], when_idle=shutdown.ask)
+    loop(api, happened=lambda event, told: heard.append((event, told["job"], told.get("ending")))).run()
+    ends = [("job", 1, None), ("job_ended", 1, "reported"), ("job", 2, None), ("job_ended", 2, "reported")]
+    assert heard == ends
 
 
 def test_the_loop_asks_for_what_it_can_do_and_takes_job_after_job(loop, shutdown):
