@@ -48,6 +48,7 @@ Database = Annotated[
     str | None, typer.Option(envvar=DATABASE_VARIABLE, help="Database; SQLite in the home by default.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print what happens as JSON lines, for programs.")]
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End when stdin ends.")]
 Config = Annotated[
     Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from cli.errors import BadInputError, CliError, ExitCode, VersionError
 from cli.heartbeat import BeatingStop, Heartbeat
 from cli.home import open_home
+from cli.lines import print_event, unheard
 from cli.logs import log_to_stderr
 from cli.supervised import tell_supervisor, when_orphaned
 from cli.waiting import passive_waiting
@@ -19,6 +21,7 @@ from client import ClientError, InvalidAddress, ProblemError
 from hardware.lock import computing
 from hardware.values import Device
 from protocol.problem import UPGRADE_NEEDED
+from protocol.settings_file import as_json as settings_as_json
 from protocol.settings_file import printed
 from worker.errors import WorkerSetupError
 from worker.settings import TABLE, WorkerSettings
@@ -27,8 +30,12 @@ ORPHAN_S = 2.0
 """How long a job may take to stop when the supervisor is gone: the service ends, too, and takes nothing more."""
 
 
-def run_worker(given: Mapping[str, Any], *, config: Path | None, supervised: bool, print_config: bool) -> ExitCode:
+def run_worker(
+    given: Mapping[str, Any], *, config: Path | None, supervised: bool, print_config: bool, as_json: bool = False
+) -> ExitCode:
     """What is `given` comes before the environment and the file `config`.
+
+    With `as_json` stdout has a line for each thing that happens; the log goes to stderr all the same.
 
     Raises:
         BadInputError: settings or a home that cannot be used, or a service that refuses this worker.
@@ -40,7 +47,7 @@ def run_worker(given: Mapping[str, Any], *, config: Path | None, supervised: boo
     except WorkerSetupError as error:
         raise BadInputError(str(error)) from error
     if print_config:
-        print(printed(TABLE, found))
+        print(json.dumps(settings_as_json(found), indent=2) if as_json else printed(TABLE, found))
         return ExitCode.DONE
     if not supervised:
         open_home(settings.home)
@@ -55,7 +62,7 @@ def run_worker(given: Mapping[str, Any], *, config: Path | None, supervised: boo
         from worker.main import work
 
     try:
-        work(settings, shutdown, tell_supervisor)
+        work(settings, shutdown, tell_supervisor, print_event if as_json else unheard)
     except WorkerSetupError as error:
         raise BadInputError(str(error)) from error
     except InvalidAddress as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group
 from rich.text import Text
 
-from cli.tables import hypervolume_text, latency_name, latency_text, remaining_text, trials_table
+from cli.tables import hypervolume_text, latency_name, latency_text, metric_text, remaining_text, trials_table
 from protocol.jobs import JobKind, JobState
 from protocol.quantity import format_count
 from protocol.views import FinalistState, RunningJob, StudyView, TrialState, TrialView
@@ -107,6 +107,11 @@ def _job_line(job: RunningJob) -> str:
 
 
 def _result(study: StudyView, trial: TrialView) -> str:
+    if trial.state is TrialState.COMPLETED and study.spec.external is not None:
+        known = trial.metrics
+        return "".join(
+            f" {name} {metric_text(name, known[name])}" for name in study.spec.judged_metrics if name in known
+        )
     if trial.state is TrialState.COMPLETED:
         metric = study.spec.task.metric
         value = trial.metrics.get(metric)

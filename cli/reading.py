@@ -68,7 +68,8 @@ def show(url: str, name: str, *, as_json: bool) -> None:
     console = make_console()
     _head(console, study)
     console.print(trials_table(study, trials))
-    console.print(baselines_table(study, trials))
+    if (others := baselines_table(study, trials)).row_count:
+        console.print(others)
 
 
 def front(url: str, name: str, metrics: Sequence[str], constraints: Sequence[str], *, as_json: bool) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import yaml
@@ -25,10 +27,11 @@ from cli.tables import (
     latency_name,
     latency_s,
     latency_text,
+    metric_text,
     quality_name,
     trials_table,
 )
-from protocol.quantity import format_seconds
+from protocol.study import StudySpec
 from protocol.views import FrontView, LatencyView, StudyState, StudyView, TrialState, TrialView
 
 LATENCY = "latency_"
@@ -65,9 +68,12 @@ def _opening(body: Element, study: StudyView, written_at: datetime) -> None:
     SubElement(body, "h1").text = study.name
     facts = {
         "state": f"{study.state}{f': {study.error}' if study.error else ''}",
-        "task": f"{spec.task.kind} by {spec.task.metric}, {spec.task.dataset.source}",
-        "teacher": spec.teacher.model,
-        "target": spec.target.label,
+        **_subject(spec),
+        "objectives": ", ".join(f"{one.metric}: {one.direction}" for one in spec.objectives),
+        "constraints": ", ".join(
+            f"{one.metric} {'>=' if one.at_least else '<='} {metric_text(one.metric, one.bound)}"
+            for one in spec.constraints
+        ),
         "trials": f"{study.spent_trials} of {spec.budget.trials}",
         "front": f"{study.front_size} trials, hypervolume {hypervolume_text(study.hypervolume)}",
         "started": _time(study.created_at),
@@ -79,8 +85,21 @@ def _opening(body: Element, study: StudyView, written_at: datetime) -> None:
         SubElement(body, "p", {"class": "note"}).text = f"note: {note}"
 
 
+def _subject(spec: StudySpec) -> dict[str, str]:
+    if spec.external is not None:
+        return {"evaluated": "elsewhere, and told to the service"}
+    return {
+        "task": f"{spec.task.kind} by {spec.task.metric}, {spec.task.dataset.source}",
+        "teacher": spec.teacher.model,
+        "target": spec.target.label,
+    }
+
+
 def _results(body: Element, study: StudyView, trials: Sequence[TrialView]) -> None:
     SubElement(body, "h2").text = "What came out"
+    if study.spec.external is not None:
+        _told(body, study)
+        return
     if study.state is StudyState.COMPLETED and finalists(trials):
         for line in closing_lines(study, trials):
             SubElement(body, "p").text = line
@@ -92,6 +111,13 @@ def _results(body: Element, study: StudyView, trials: Sequence[TrialView]) -> No
     SubElement(body, "p", {"class": "fine"}).text = HOW_TO_READ
 
 
+def _told(body: Element, study: StudyView) -> None:
+    """Of an external study the front is what remains."""
+    many = f"{study.front_size} trials are" if study.front_size != 1 else "1 trial is"
+    SubElement(body, "p").text = f"{many} on the front." if study.front_size else "There is no completed trial yet."
+    SubElement(body, "p", {"class": "fine"}).text = "Metrics are as they were told by whoever evaluated the trials."
+
+
 def _plots(body: Element, study: StudyView, trials: Sequence[TrialView], front: FrontView) -> None:
     metric, other = _axes(study)
     is_latency = other.startswith(LATENCY)
@@ -100,7 +126,7 @@ def _plots(body: Element, study: StudyView, trials: Sequence[TrialView], front: 
             "the front",
             Axis(
                 title=other,
-                words=format_seconds if is_latency else lambda value: f"{value:.3g}",
+                words=partial(metric_text, other),
                 is_log=is_latency,
             ),
             Axis(title=metric, words=lambda value: f"{value:.3g}"),
@@ -124,9 +150,8 @@ def _plots(body: Element, study: StudyView, trials: Sequence[TrialView], front: 
     outside = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]
     if outside:
         many = f"{len(outside)} trials were" if len(outside) > 1 else "1 trial was"
-        SubElement(
-            body, "p", {"class": "fine"}
-        ).text = f"{many} out of bounds before any training, and has no point here."
+        when = "" if study.spec.external else " before any training"
+        SubElement(body, "p", {"class": "fine"}).text = f"{many} out of bounds{when}, and has no point here."
 
 
 def _axes(study: StudyView) -> tuple[str, str]:
@@ -148,7 +173,7 @@ def _marks(study: StudyView, trials: Sequence[TrialView]) -> Iterator[Mark]:
         yield Mark(
             x=trial.metrics[other],
             y=value,
-            text=f"trial {trial.number}  {trial.label}  {metric} {value:.3f}{latency}",
+            text=f"trial {trial.number}  {trial.label}  {metric} {metric_text(metric, value)}{latency}",
             shape="baseline" if is_baseline else "best" if trial.on_front else "trial",
             low=None if score is None else score.low,
             high=None if score is None else score.high,
@@ -209,12 +234,19 @@ def _tables(body: Element, study: StudyView, trials: Sequence[TrialView]) -> Non
 
 
 def _recipe(body: Element, study: StudyView) -> None:
-    SubElement(body, "h2").text = "Recipe and study"
+    SubElement(body, "h2").text = "Study" if study.spec.external else "Recipe and study"
     spec = study.spec
+    if spec.external is not None:
+        _details(body, {"The whole study": spec.canonical()})
+        return
     fidelity = f"flash fidelity {spec.flash_steps} steps, full {spec.distillation.steps} steps"
     SubElement(body, "p").text = f"Students were distilled by the recipe below: {fidelity}."
     told = spec.canonical()
-    for title, values in {"Recipe": told["distillation"], "The whole study": told}.items():
+    _details(body, {"Recipe": told["distillation"], "The whole study": told})
+
+
+def _details(body: Element, parts: dict[str, Any]) -> None:
+    for title, values in parts.items():
         place = SubElement(body, "details")
         SubElement(place, "summary").text = title
         SubElement(place, "pre").text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -16,11 +17,13 @@ from typing import Any
 
 from cli.errors import BadInputError, CliError
 from cli.home import open_home
+from cli.lines import Happened, print_event, unheard
 from cli.logs import log_to_stderr
 from cli.ports import free_port
 from cli.supervised import when_orphaned
 from cli.supervisor import ChildSpec, Supervisor
 from protocol.settings_file import CONFIG_VARIABLE, printed
+from protocol.settings_file import as_json as settings_as_json
 from service.errors import PortTakenError, ServiceError, SettingsError, StoreUnusableError
 from service.server import serve
 from service.settings import DATABASE_VARIABLE, TABLE, Settings
@@ -32,9 +35,17 @@ STOP_S = 10.0
 
 
 def run_service(
-    given: Mapping[str, Any], *, config: Path | None, with_suggester: bool, supervised: bool, print_config: bool
+    given: Mapping[str, Any],
+    *,
+    config: Path | None,
+    with_suggester: bool,
+    supervised: bool,
+    print_config: bool,
+    as_json: bool = False,
 ) -> None:
     """Serve until the process is told to end. What is `given` comes before the environment and the file `config`.
+
+    With `as_json` stdout has a line for each thing that happens; the log goes to stderr all the same.
 
     Raises:
         BadInputError: a setting or the home cannot be used, or the port is taken. CliError: the service did not start.
@@ -45,9 +56,15 @@ def run_service(
     except SettingsError as error:
         raise BadInputError(str(error)) from error
     if print_config:
-        print(printed(TABLE, found))
+        print(json.dumps(settings_as_json(found), indent=2) if as_json else printed(TABLE, found))
         return
     log_to_stderr()
+    happened = print_event if as_json else unheard
+
+    def announce(address: str) -> None:
+        _announce(address)
+        happened("listening", {"address": address})
+
     signal.signal(signal.SIGTERM, _end)
     if supervised:
         when_orphaned(lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -58,23 +75,30 @@ def run_service(
         if not supervised:
             open_home(settings.home)
         if with_suggester:
-            with _suggester(settings, config):
-                serve(settings, _announce)
+            with _suggester(settings, config, happened):
+                serve(settings, announce)
         else:
-            serve(settings, _announce)
+            serve(settings, announce)
     except (SettingsError, PortTakenError, StoreUnusableError) as error:
         raise BadInputError(str(error)) from error
     except ServiceError as error:
         raise CliError(str(error)) from error
+    finally:
+        happened("ended", {})
 
 
 @contextmanager
-def _suggester(settings: Settings, config: Path | None) -> Iterator[None]:
+def _suggester(settings: Settings, config: Path | None, happened: Happened) -> Iterator[None]:
     """A suggester for as long as the block runs."""
     environment = {DATABASE_VARIABLE: settings.database_url}  # not on the command line: it may hold a password
     if config is not None:
         environment[CONFIG_VARIABLE] = str(config.expanduser().absolute())
-    supervisor = Supervisor()
+
+    def tell(line: str) -> None:
+        log.warning(line)
+        happened("note", {"message": line})
+
+    supervisor = Supervisor(on_event=tell)
     # -P: a folder in the working directory must not stand in for one of our packages.
     command = [sys.executable, "-P", "-m", "cli.main", "suggest", "--home", str(settings.home), "--supervised"]
     log_file = settings.home / "logs" / "suggest.log"

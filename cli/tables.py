@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
+from optimization.values import Direction
 from protocol.jobs import Score
 from protocol.metrics import METRICS, metric_info
 from protocol.quantity import format_count, format_duration, format_seconds
@@ -34,7 +35,12 @@ def studies_table(studies: Iterable[StudyView]) -> Table:
 
 
 def front_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
-    """The front by latency, best quality last: what was seen on the selection split at flash fidelity."""
+    """The front by latency, best quality last: what was seen on the selection split at flash fidelity.
+
+    Of an external study by what it judges, as it was told.
+    """
+    if study.spec.external is not None:
+        return _told_table(study, [trial for trial in trials if trial.on_front], title="Front")
     metric, quantile = quality_name(study), latency_name(study)
     table = new_table(
         "Front (flash fidelity, selection split)",
@@ -121,11 +127,14 @@ def baselines_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
 
 def trials_table(study: StudyView, trials: Sequence[TrialView], *, last: int | None = None) -> Table:
     """The trials by number, or the last few of them."""
+    shown = trials if last is None else trials[-last:]
+    if study.spec.external is not None:
+        return _told_table(study, shown, by_number=True)
     metric, quantile = quality_name(study), latency_name(study)
     table = new_table(
         "", "trial", "architecture", "state", str(metric), f"latency {quantile}", "parameters", *other_names(study), ""
     )
-    for trial in trials if last is None else trials[-last:]:
+    for trial in shown:
         value = trial.metrics.get(metric)
         table.add_row(
             str(trial.number),
@@ -137,6 +146,19 @@ def trials_table(study: StudyView, trials: Sequence[TrialView], *, last: int | N
             *_others(study, trial),
             "front" if trial.on_front else trial.reason or trial.origin,
         )
+    return table
+
+
+def _told_table(study: StudyView, trials: Sequence[TrialView], *, title: str = "", by_number: bool = False) -> Table:
+    """Trials of an external study: nothing but what somebody told, by the names of the study."""
+    names = dict.fromkeys((*study.spec.judged_metrics, "parameters"))
+    main = quality_name(study)
+    table = new_table(title, "trial", "architecture", *(["state"] if by_number else []), *names, "")
+    for trial in trials if by_number else sorted(trials, key=lambda trial: trial.metrics.get(main, 0.0)):
+        values = [metric_text(name, trial.metrics[name]) if name in trial.metrics else NONE for name in names]
+        state = [str(trial.state)] if by_number else []
+        note = "front" if by_number and trial.on_front else trial.reason or trial.origin
+        table.add_row(str(trial.number), trial.label, *state, *values, note)
     return table
 
 
@@ -202,10 +224,11 @@ def metric_text(name: str, value: float) -> str:
 
 
 def quality_name(study: StudyView) -> str:
-    """The metric of the task; of a study that somebody else evaluates, the first of its objectives."""
+    """The metric of the task; of a study that somebody else evaluates, the first objective that is to be large."""
     names = [objective.metric for objective in study.spec.objectives]
+    large = [one.metric for one in study.spec.objectives if one.direction is Direction.MAXIMIZE]
     metric = str(study.spec.task.metric)
-    return metric if metric in names else names[0]
+    return metric if metric in names else [*large, *names][0]
 
 
 def other_names(study: StudyView) -> list[str]:

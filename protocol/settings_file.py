@@ -131,6 +131,20 @@ def printed(table: str, found: Mapping[str, Found]) -> str:
     return "\n".join(lines)
 
 
+def as_json(found: Mapping[str, Found]) -> dict[str, Any]:
+    """All settings with their sources, for programs; secrets are masked."""
+    return {name: {"value": _plain(each), "source": each.source} for name, each in found.items()}
+
+
+def _plain(found: Found) -> Any:
+    value = found.value
+    if value is None or isinstance(value, int | float):
+        return value
+    if found.secret:
+        return "***" if value else None
+    return [masked(str(each)) for each in value] if isinstance(value, tuple) else masked(str(value))
+
+
 def _found(
     setting: Setting,
     given: Mapping[str, Any],

@@ -47,11 +47,13 @@ class Loop:
         work: Path,
         shutdown: Shutdown,
         tell: Callable[[str], None],
+        happened: Callable[[str, Mapping[str, object]], None] | None = None,
         wait_s: float = WAIT_S,
     ) -> None:
         """`targets` tells what can be measured here, `watch` how the machine drifts; `tell` reaches people with the
-        little that they must do something about.
+        little that they must do something about; `happened` gets each event of a job, for programs.
         """
+        self._happened = happened
         self._jobs, self._runners, self._upload = jobs, runners, upload
         self._work, self._shutdown = work, shutdown
         self._room = Room(tell, shutdown.pause)
@@ -114,12 +116,19 @@ class Loop:
         tenure = Tenure(
             grant, runner, self._jobs, checkpoints, shutdown=self._shutdown, room=self._room, work=self._work
         )
+        self._say("job", grant)
         try:
             ending = tenure.hold()
         finally:
             shutil.rmtree(outbox, ignore_errors=True)
         log.info("job %d: %s", grant.job, ending)
+        self._say("job_ended", grant, ending=str(ending))
         return ending
+
+    def _say(self, event: str, grant: Grant, **more: object) -> None:
+        if self._happened is not None:
+            told = {"job": grant.job, "attempt": grant.attempt, "kind": str(grant.work.kind)}
+            self._happened(event, {**told, "study": grant.study, "trial": grant.trial, **more})
 
     def _give_back(self, grant: Grant) -> Ending:
         """A job that was granted while the worker was asked to end."""

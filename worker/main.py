@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from transformers.utils import logging as transformers_logging
@@ -32,15 +32,26 @@ PATIENCE_S = 60.0
 MEASURING = (JobKind.CALIBRATE, JobKind.MEASURE)
 
 
-def work(settings: WorkerSettings, shutdown: Shutdown, tell: Callable[[str], None]) -> None:
+def work(
+    settings: WorkerSettings,
+    shutdown: Shutdown,
+    tell: Callable[[str], None],
+    happened: Callable[[str, Mapping[str, object]], None],
+) -> None:
     """Serve jobs until `shutdown`; the process may have to end with a job's thread still running, and then does.
 
-    `tell` gets the little that people must do something about: it is in the log, too.
+    `tell` gets the little that people must do something about: it is in the log, too. `happened` gets each event and
+    what there is to say of it, for programs.
 
     Raises:
         WorkerSetupError: it may only measure, and cannot; or its home cannot be used.
         ProblemError: the service refuses this worker.
     """
+
+    def told(line: str) -> None:
+        tell(line)
+        happened("note", {"message": line})
+
     threads = settings.threads or len(available_cores())
     torch.set_num_threads(threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -71,12 +82,16 @@ def work(settings: WorkerSettings, shutdown: Shutdown, tell: Callable[[str], Non
                 upload=client.artefacts.upload_folder,
                 work=workplace.work,
                 shutdown=shutdown,
-                tell=tell,
+                tell=told,
+                happened=happened,
             )
             measured = tuple(target.label for target in found)
             log.info("worker %s at %s: %s; measures %s", settings.name, settings.url, _words(kinds), _words(measured))
+            started = {"worker": settings.name, "url": settings.url, "kinds": list(kinds), "targets": list(measured)}
+            happened("started", started)
             ending = loop.run()
     log.info("worker %s ends", settings.name)
+    happened("ended", {"worker": settings.name})
     if ending is Ending.GIVEN_UP:
         logging.shutdown()
         sys.stdout.flush()

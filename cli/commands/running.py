@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from cli.options import (
     Config,
     Database,
     Home,
+    JsonLines,
     PrintConfig,
     StudyFile,
     Supervised,
@@ -33,6 +35,7 @@ def run(
         bool | None, typer.Option("--hold/--no-hold", help="Keep the page up at the end; on a terminal by default.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Start a new study if the name is taken.")] = False,
+    as_json: JsonLines = False,
 ) -> None:
     """Run a study on this machine from its file to its checkpoints; the same command continues it."""
     home = home.expanduser().absolute()
@@ -42,12 +45,12 @@ def run(
         from cli.run import RunOptions
         from cli.run import run as run_study
 
-        console = make_console()
-        hold = console.is_terminal if hold is None else hold
-        options = RunOptions(study_file=study_file, home=home, port=port, hold=hold, again=again)
+        console = make_console(stderr=as_json)
+        hold = console.is_terminal and not as_json if hold is None else hold
+        options = RunOptions(study_file=study_file, home=home, port=port, hold=hold, again=again, as_json=as_json)
         raise typer.Exit(run_study(options, console, interrupts))
     except KeyboardInterrupt:
-        print(stopped(study_file, home, again=again))
+        print(stopped(study_file, home, again=again), file=sys.stderr if as_json else sys.stdout)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     finally:
         interrupts.ignore()
@@ -64,6 +67,7 @@ def serve(
     config: Config = None,
     print_config: PrintConfig = False,
     suggester: Annotated[bool, typer.Option("--suggester/--no-suggester", help="Suggest trials, too.")] = True,
+    as_json: JsonLines = False,
     supervised: Supervised = False,
 ) -> None:
     """Run the service: API, dashboard and suggester."""
@@ -75,6 +79,7 @@ def serve(
         with_suggester=suggester,
         supervised=supervised,
         print_config=print_config,
+        as_json=as_json,
     )
 
 
@@ -107,6 +112,7 @@ def worker(
     ] = 4.0,
     config: Config = None,
     print_config: PrintConfig = False,
+    as_json: JsonLines = False,
     supervised: Supervised = False,
 ) -> None:
     """Run a worker: it does the jobs of the service at URL, which lets it in by the token in STILLHOUSE_TOKEN."""
@@ -121,4 +127,5 @@ def worker(
         threads=threads,
         cache_gb=cache_gb,
     )
-    raise typer.Exit(run_worker(settings, config=config, supervised=supervised, print_config=print_config))
+    code = run_worker(settings, config=config, supervised=supervised, print_config=print_config, as_json=as_json)
+    raise typer.Exit(code)

@@ -12,6 +12,12 @@ from cli.main import app
 
 SHAPES = {
     "doctor": "`{versions, machine, devices, runtimes, extras, home, service, ok, problems}`",
+    "run": "lines `{event, at, ...}`: `started {study, address}`, `study {study: StudyView}` and"
+    " `trial {trial: TrialView}` at each change, `note {message}`, `completed {study, folders: {TRIAL: PATH}}`",
+    "serve": "lines `{event, at, ...}`: `listening {address}`, `note {message}`, `ended`",
+    "worker": "lines `{event, at, ...}`: `started {worker, url, kinds, targets}`,"
+    " `job {job, attempt, kind, study, trial}`, `job_ended {the same, ending}`, `note {message}`, `ended {worker}`",
+    "serve, worker --print-config": "`{SETTING: {value, source}}`",
     "study create": "StudyView",
     "study list": "array of StudyView, the newest first",
     "study show": "`{study: StudyView, trials: [TrialView]}`",
@@ -41,9 +47,9 @@ HEAD = """\
 # The command `stillhouse`
 
 Written by `python -m cli.reference` from the command itself. `stillhouse COMMAND --help` says the same in a terminal.
-What is printed with `--json` goes to stdout as one JSON document; its keys are those
-of the API's views and stay; what people may want to know beside it goes to stderr. Completion of commands and options:
-`stillhouse --install-completion`.
+What is printed with `--json` goes to stdout as one JSON document, by commands that run for long as one a line; its keys
+are those of the API's views and stay; what people may want to know beside it goes to stderr. Completion of commands and
+options: `stillhouse --install-completion`.
 """
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from protocol.changes import ExtendStudy
 from protocol.study import StudySpec
-from protocol.views import CreateStudy, FrontView, PreviewView, StudyView
+from protocol.views import CreateStudy, FrontView, PreviewView, StudyState, StudyView
 from service.api.dependencies import PartsOf, ReadUnit
 from service.api.documentation import refusals
 from service.api.lists import LINK, Cursor, Limit, sent
@@ -44,6 +44,18 @@ Metrics = Annotated[
 ]
 
 
+Part = Annotated[
+    str,
+    Query(
+        alias="name",
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Only studies with this text in their name, small or capital.",
+    ),
+]
+States = Annotated[list[StudyState], Query(description="Only studies in these states.")]
+
+
 @router.post(
     "/studies",
     status_code=201,
@@ -64,10 +76,16 @@ def create(message: CreateStudy, parts: PartsOf, key: Key = None) -> Response:
 
 @router.get("/studies", responses={200: {"headers": LINK}})
 def list_studies(
-    uow: ReadUnit, request: Request, response: Response, limit: Limit = MOST, cursor: Cursor = None
+    uow: ReadUnit,
+    request: Request,
+    response: Response,
+    part: Part = "",
+    state: States = [],  # noqa: B006 (never changed)
+    limit: Limit = MOST,
+    cursor: Cursor = None,
 ) -> tuple[StudyView, ...]:
     """Studies, the newest first."""
-    return sent(views.study_page(uow, limit, cursor), request, response)
+    return sent(views.study_page(uow, limit, cursor, part, state), request, response)
 
 
 @router.get("/studies/{name}")

@@ -10,18 +10,24 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from protocol.metrics import METRICS
-from protocol.views import StudyView
+from protocol.tokens import Scope
+from protocol.views import StudyState, StudyView
 from service.dashboard.assets import HERE, modules_of, plotly_address
 from service.dashboard.wording import (
     device_time,
     hypervolume_text,
     is_over,
     metric_text,
+    metric_title,
     remaining_time,
+    shown_metrics,
+    subject,
     time_taken,
+    wanted,
 )
 from service.errors import NotFoundError
-from service.operations.views import study_view, study_views
+from service.operations.views import study_page as page_of_studies
+from service.operations.views import study_view
 from service.principal import PRESENT
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -39,6 +45,16 @@ _HEADERS = {
 _METRICS = json.dumps({name: {"unit": info.unit, "better": info.better} for name, info in METRICS.items()})
 """How the scripts write a metric, and which way it is better."""
 
+FIRST = 50
+"""Studies on one page of the overview, as `static/studies.js` has it."""
+
+
+def may_change() -> bool:
+    """Whether whoever asks may do more than read, so that pages offer it; the routes themselves refuse it otherwise."""
+    who = PRESENT.get()
+    return who is None or who.scope is not Scope.READ_ONLY
+
+
 _templates = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
@@ -46,21 +62,25 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals["principal"] = PRESENT.get
+_templates.globals |= {"principal": PRESENT.get, "may_change": may_change, "known_metrics": _METRICS}
 _templates.filters |= {
     "cost": device_time,
     "over": is_over,
     "remaining": remaining_time,
+    "shown": shown_metrics,
+    "subject": subject,
     "taken": time_taken,
+    "title_of": metric_title,
     "volume": hypervolume_text,
     "metric": metric_text,
+    "wanted": wanted,
 }
 
 
 @router.get("/")
 def all_studies(request: Request) -> HTMLResponse:
     with request.app.state.parts.store.read() as uow:
-        return studies_page(study_views(uow))
+        return studies_page(page_of_studies(uow, FIRST).items)
 
 
 @router.get("/studies/{name}")
@@ -79,11 +99,11 @@ def login() -> HTMLResponse:
 
 
 def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:
-    return _page("studies.html", studies=studies, modules=modules_of("studies.js"))
+    return _page("studies.html", studies=studies, states=list(StudyState), modules=modules_of("studies.js"))
 
 
 def study_page(study: StudyView) -> HTMLResponse:
-    return _page("study.html", study=study, plotly=plotly_address(), metrics=_METRICS, modules=modules_of("study.js"))
+    return _page("study.html", study=study, plotly=plotly_address(), modules=modules_of("study.js"))
 
 
 def missing_page(name: str) -> HTMLResponse:

@@ -34,19 +34,22 @@ from service.store.tables import Evaluation, Finalist, Job, MeasurementRole, Mea
 from service.store.unit_of_work import UnitOfWork
 
 
-def study_views(uow: UnitOfWork) -> tuple[StudyView, ...]:
-    """Every study, the newest first."""
-    return tuple(_study_view(uow, study) for study in uow.studies.all())
+def study_page(
+    uow: UnitOfWork, limit: int, cursor: str | None = None, name: str = "", states: Sequence[StudyState] = ()
+) -> Page[StudyView]:
+    """Some studies, the newest first: those with this text in their name and in one of these states, where such are
+    given.
 
-
-def study_page(uow: UnitOfWork, limit: int, cursor: str | None) -> Page[StudyView]:
-    """Some studies, the newest first. Raises: InvalidError: a cursor of another list."""
+    Raises:
+        InvalidError: a cursor of another list.
+    """
     after = decode(cursor, str, int)
     try:
         place = None if after is None else (datetime.fromisoformat(str(after[0])), int(after[1] or 0))
     except ValueError as error:
         raise InvalidError("cursor: is of a list in another order; begin without one") from error
-    rows = page(uow.studies.page(place, limit + 1), limit, lambda study: (study.created_at.isoformat(), study.id))
+    found = uow.studies.page(place, limit + 1, name, states)
+    rows = page(found, limit, lambda study: (study.created_at.isoformat(), study.id))
     return Page(tuple(_study_view(uow, study) for study in rows.items), rows.cursor)
 
 

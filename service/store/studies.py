@@ -83,9 +83,18 @@ class StudyRepository:
         """Every study, the newest first."""
         return self._session.scalars(select(Study).order_by(Study.created_at.desc(), Study.id.desc())).all()
 
-    def page(self, after: tuple[datetime, int] | None, limit: int) -> Sequence[Study]:
-        """The newest studies; those that follow on the one with this (created_at, id)."""
+    def page(
+        self, after: tuple[datetime, int] | None, limit: int, name: str = "", states: Sequence[StudyState] = ()
+    ) -> Sequence[Study]:
+        """The newest studies; those that follow on the one with this (created_at, id).
+
+        Only those with this text in their name, and in one of these states, where such are given.
+        """
         statement = select(Study).order_by(Study.created_at.desc(), Study.id.desc()).limit(limit)
+        if name:
+            statement = statement.where(Study.name.contains(name.lower(), autoescape=True))
+        if states:
+            statement = statement.where(Study.state.in_(states))
         if after is not None:
             created_at, identity = after
             same = and_(Study.created_at == created_at, Study.id < identity)

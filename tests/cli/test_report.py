@@ -7,6 +7,7 @@ import pytest
 
 from cli.report import report_html
 from optimization.values import Objective
+from protocol.study import StudySpec
 from protocol.views import FrontPoint, FrontView, StudyState, TrialState
 
 FRONT = FrontView(
@@ -148,3 +149,27 @@ def test_a_report_is_written_where_it_may_be(stillhouse, tmp_path):
     code, _, err = stillhouse("study", "report", "demo", "--to", tmp_path / "nowhere" / "demo.html")
     assert code == 2
     assert "name a file, such as demo.html, in a folder that is there" in err
+
+
+def test_an_external_study_is_told_in_its_own_words(page, trial):
+    spec = StudySpec.model_validate(
+        {
+            "name": "on-the-chip",
+            "external": True,
+            "search_space": {"layers": [2, 4], "hidden_size": 96, "heads": 3, "ffn_size": 384},
+            "objectives": {"energy_mj": "minimize", "f1_dev": "maximize"},
+            "constraints": ["size_kb <= 900"],
+        }
+    )
+    known = {"evaluation": None, "latency": None}
+    trials = [
+        trial(number).model_copy(
+            update={**known, "metrics": {"energy_mj": 3.0 * number, "f1_dev": 0.9, "size_kb": 5.0}}
+        )
+        for number in (1, 2)
+    ]
+    found = page(trials, spec=spec, prepared=None, references={}, front_size=1)
+    for words in ("f1_dev over energy_mj", "objectives energy_mj: minimize, f1_dev: maximize", "size_kb <= 900"):
+        assert found.has(words)
+    shown = " ".join(text for text in found.text if ":root" not in text).partition("The whole study")[0]
+    assert not re.search("accuracy|teacher|flash|recipe|docstrings|classification", shown)

@@ -9,11 +9,13 @@ import pytest
 from rich.console import Console
 
 from cli.assistants import assistants_tables
+from cli.progress import Events
 from cli.summary import best_within, closing_lines, print_summary
 from cli.tables import difference_text, front_table, latency_text, speed_up, trials_table
 from distillation.assistants.tradeoff import Assistance, Point, Round
 from distillation.values import Estimate
 from protocol.calibration import PredictedLatency
+from protocol.study import StudySpec
 from protocol.study_file import parse_study
 from search_space import Architecture
 
@@ -168,3 +170,33 @@ def test_candidates_for_assistant_say_who_was_chosen_and_assistants_how_good_the
     exhaustive = text(Round(points=(taught,), chosen=0), Round(points=(taught,), chosen=0))
     assert exhaustive.count("its student") == 1
     assert exhaustive.count("0.600 [0.700") == 2
+
+
+EXTERNAL = StudySpec.model_validate(
+    {
+        "name": "on-the-chip",
+        "external": True,
+        "search_space": {"layers": [2, 4], "hidden_size": 96, "heads": 3, "ffn_size": 384},
+        "objectives": {"energy_mj": "minimize", "f1_dev": "maximize"},
+        "constraints": ["size_kb <= 900"],
+    }
+)
+
+
+@pytest.mark.parametrize("made", [front_table, trials_table])
+def test_external_trials_are_shown_by_what_their_study_judges(study, trial, made):
+    told = {"energy_mj": 1234.5678, "f1_dev": 0.91, "size_kb": 512.0, "parameters": 2.5e6}
+    known = {"metrics": told, "evaluation": None, "latency": None}
+    one = trial(1).model_copy(update=known)
+    shown = text_of(made(study(spec=EXTERNAL, prepared=None), [one]))
+    assert [word for word in ("energy_mj", "f1_dev", "size_kb", "parameters") if word not in shown] == []
+    assert [word for word in ("1234.57", "0.91", "512", "2.5M") if word not in shown] == []
+    assert not re.search("accuracy|latency|teacher|flash|speed", shown)
+
+
+def test_news_of_an_external_trial_name_its_own_metrics(study, trial):
+    one = trial(1).model_copy(update={"metrics": {"energy_mj": 3.2, "f1_dev": 0.91, "size_kb": 5.0}, "latency": None})
+    (line,) = [
+        line for line in Events().look(study(spec=EXTERNAL, prepared=None, references={}), [one]) if "trial 1" in line
+    ]
+    assert line.endswith("completed energy_mj 3.2 f1_dev 0.91 size_kb 5")

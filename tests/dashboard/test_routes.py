@@ -1,11 +1,17 @@
 """The pages as the real application serves them, over a real store."""
 
+from contextlib import closing
+
 import pytest
 from fastapi.testclient import TestClient
 
 from protocol.study import StudySpec
+from protocol.tokens import CreateToken, Scope
 from service.app import create_app
+from service.operations.tokens import create_token
 from service.settings import Settings, sqlite_url
+from service.store.migrate import upgrade
+from service.store.unit_of_work import Store
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +73,30 @@ def test_pages_are_the_same_for_everybody_and_run_no_script_of_others(client):
         assert "script-src 'self';" in policy
         assert "frame-ancestors 'none'" in policy
         assert "Set-Cookie" not in client.get(path).headers
+
+
+@pytest.fixture
+def seen_by(tmp_path):
+    """What a page says to the holder of a token of this scope, at a service of its own that asks for one."""
+    upgrade(sqlite_url(tmp_path))
+    with closing(Store(sqlite_url(tmp_path))) as store, store.write() as uow:
+        tokens = {scope: create_token(uow, CreateToken(name=str(scope), scope=scope)).token for scope in Scope}
+    settings = Settings(home=tmp_path, database_url=sqlite_url(tmp_path), hosts=("testserver",))
+    with TestClient(create_app(settings)) as client:
+        yield lambda scope, path: client.get(path, headers={"Authorization": f"Bearer {tokens[scope]}"}).text
+
+
+def test_who_may_only_read_is_offered_nothing_else(seen_by):
+    for scope in (Scope.ADMIN, Scope.USER):
+        assert 'href="/new"' in seen_by(scope, "/")
+        assert "Start the study" in seen_by(scope, "/new")
+        assert "data-only-reads" not in seen_by(scope, "/")
+    assert 'href="/new"' not in seen_by(Scope.READ_ONLY, "/")
+    assert "Start the study" not in seen_by(Scope.READ_ONLY, "/new")
+    assert "data-only-reads" in seen_by(Scope.READ_ONLY, "/"), "the scripts leave their buttons out"
+
+
+def test_somebody_without_a_token_is_led_nowhere_else(seen_by, tmp_path):
+    settings = Settings(home=tmp_path, database_url=sqlite_url(tmp_path), hosts=("testserver",))
+    with TestClient(create_app(settings)) as client:
+        assert "<nav" not in client.get("/login").text

@@ -176,3 +176,22 @@ def test_studies_come_in_pages_the_newest_first(http, worker, clock):
     assert [len(page) for page in pages] == [3, 1]
     assert [StudyView.model_validate(one).name for page in pages for one in page] == ["d", "c", "b", "a"]
     assert http.get("/v1/studies?cursor=eA").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", ["night-2", "night-1", "day", "100"]),
+        ("?name=night", ["night-2", "night-1"]),
+        ("?name=NIGHT&limit=1", ["night-2", "night-1"]),
+        ("?state=stopped&state=failed", ["night-1"]),
+        ("?name=-&state=preparing&limit=1", ["night-2"]),
+        ("?name=_", []),
+        ("?name=100", ["100"]),
+    ],
+)
+def test_studies_are_filtered_over_all_pages(worker, http, query, names):
+    for name in ("100", "day", "night-1", "night-2"):
+        worker.create(name=name)
+    assert http.post("/v1/studies/night-1:stop").status_code == 200
+    assert [study["name"] for page in paged(http, f"/v1/studies{query}") for study in page] == names

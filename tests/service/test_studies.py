@@ -13,7 +13,7 @@ from service.operations.failures import fail_study
 from service.operations.preview import preview
 from service.operations.studies import parse_spec
 from service.operations.trials import add_trial
-from service.operations.views import front_view, study_view, study_views, trial_view
+from service.operations.views import front_view, study_page, study_view, trial_view
 
 FLASH_STEPS = 50  # the least for classification, and 5 % of the full 1,000
 
@@ -488,7 +488,7 @@ def test_studies_are_listed_newest_first(worker):
     worker.create(name="first")
     worker.create(name="second")
     with worker.store.read() as uow:
-        assert [study.name for study in study_views(uow)] == ["second", "first"]
+        assert [study.name for study in study_page(uow, 10).items] == ["second", "first"]
 
 
 RANDOM = {"initialisation": "random"}

@@ -16,4 +16,4 @@ def test_a_worker_that_may_only_measure_where_nothing_can_be_measured_refuses_to
     shutdown = Shutdown()
     shutdown.ask()
     with pytest.raises(WorkerSetupError, match="measure, calibrate: this system cannot fork"):
-        main.work(settings, shutdown, print)
+        main.work(settings, shutdown, print, lambda event, told: None)

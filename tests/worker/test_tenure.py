@@ -325,9 +325,12 @@ def test_an_outcome_does_not_wait_for_a_checkpoint_on_its_way(hold, tmp_path):
     end.set()
 
 
-def test_a_lost_lease_stops_the_job_and_says_nothing_more(hold):
+@pytest.mark.parametrize(("code", "status"), [("lease_lost", 409), ("not_found", 404)])
+def test_a_job_that_is_no_longer_its_own_stops_and_says_nothing_more(hold, code, status):
+    """Somebody else has it, or it went with its study."""
+
     def lost(renewal):
-        raise refusal("lease_lost")
+        raise refusal(code, status)
 
     api = Api(on_renew=lost)
     assert hold(api, until_stopped) is Ending.LOST
@@ -481,7 +484,7 @@ def test_a_job_that_ends_although_the_worker_shall_end_is_reported(hold, shutdow
 
 @pytest.fixture
 def loop(tmp_path, shutdown, told):
-    def make(api, body=lambda reporter: OUTCOME, targets=lambda: (TARGET,), watch=None):
+    def make(api, body=lambda reporter: OUTCOME, targets=lambda: (TARGET,), watch=None, happened=None):
         return Loop(
             "w",
             api,
@@ -492,10 +495,19 @@ def loop(tmp_path, shutdown, told):
             work=tmp_path,
             shutdown=shutdown,
             tell=told.append,
+            happened=happened,
             wait_s=0.0,
         )
 
     return make
+
+
+def test_who_follows_hears_of_each_job_and_how_it_ended(loop, shutdown):
+    heard = []
+    api = Api([grant(job=1), grant(job=2)], when_idle=shutdown.ask)
+    loop(api, happened=lambda event, told: heard.append((event, told["job"], told.get("ending")))).run()
+    ends = [("job", 1, None), ("job_ended", 1, "reported"), ("job", 2, None), ("job_ended", 2, "reported")]
+    assert heard == ends
 
 
 def test_the_loop_asks_for_what_it_can_do_and_takes_job_after_job(loop, shutdown):

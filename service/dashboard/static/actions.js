@@ -11,6 +11,9 @@ const TOTALS = { trials: "Trials in all", finalists: "Finalists in all", device_
 const OVER = ["completed", "failed"];
 const EACH_MS = 4000;
 
+/** Whether whoever looks may do nothing but read. */
+const ONLY_READS = "onlyReads" in document.body.dataset;
+
 const latest = new WeakMap();
 
 for (const place of document.querySelectorAll("[data-actions]")) keep(place);
@@ -49,11 +52,11 @@ function show(place, state, refresh) {
     return element("button", { type: "button", class: name === "delete" ? "button danger" : "button", "data-action": name, onclick: done }, title);
   };
   const buttons = [
-    over || stopped ? null : button("Stop", "stop", stop),
-    stopped ? button("Resume", "resume", (study) => act(study, "resume")) : null,
-    state === "failed" ? null : button("Extend", "extend", extend),
+    ONLY_READS || over || stopped ? null : button("Stop", "stop", stop),
+    !ONLY_READS && stopped ? button("Resume", "resume", (study) => act(study, "resume")) : null,
+    ONLY_READS || state === "failed" ? null : button("Extend", "extend", extend),
     downloads(place.dataset.actions),
-    over || stopped ? button("Delete", "delete", remove) : null,
+    !ONLY_READS && (over || stopped) ? button("Delete", "delete", remove) : null,
     said,
   ];
   const focused = place.contains(document.activeElement) ? document.activeElement.dataset.action : null;

@@ -4,8 +4,20 @@ export class Refused extends Error {}
 
 /** The JSON at this path below /v1. Throws `Refused` with the problem's detail when the service says no. */
 export async function read(path) {
+  return (await answered(path)).json();
+}
+
+/** {items, next}: a page of the list at this path, and the cursor of the page that follows, null behind the last one. */
+export async function readPage(path) {
+  const response = await answered(path);
+  const link = /<([^>]*)>; *rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
+  const next = link === undefined ? null : new URL(link, location.origin).searchParams.get("cursor");
+  return { items: await response.json(), next };
+}
+
+async function answered(path) {
   const response = await fetch(`/v1${path}`, { headers: { Accept: "application/json" }, cache: "no-cache" });
-  if (response.ok) return response.json();
+  if (response.ok) return response;
   if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   const problem = await response.json().catch(() => null);
   throw new Refused(problem?.detail ?? `the service answered ${response.status}`);

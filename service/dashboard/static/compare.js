@@ -7,6 +7,7 @@ import { curveFigure } from "./curve_figure.js";
 import { element } from "./dom.js";
 import { intervalsFigure } from "./intervals_figure.js";
 import { live } from "./live.js";
+import { learn } from "./metrics.js";
 import { fill, part, write } from "./parts.js";
 
 /** Without an event. */
@@ -36,6 +37,7 @@ async function refresh() {
 }
 
 function show(study, trials) {
+  learn(study.spec);
   const enough = trials.length >= FEWEST;
   const teacher = study.prepared?.architecture;
   fill("shapes", ...(enough ? trials.map((trial, place) => shape(trial, place, teacher, trials)) : []));

@@ -3,6 +3,7 @@
 import { element } from "./dom.js";
 import { NONE, count, heading, interval, latency, lessIsBetter, moment, quality, ratio } from "./format.js";
 import { speedUp } from "./latency.js";
+import { judged, metricOf, written } from "./metrics.js";
 
 const NAMES = {
   layers: "layers", hidden_size: "hidden size", heads: "heads", head_size: "head size", ffn_size: "feed-forward", ffn_stacks: "stacks of it",
@@ -49,15 +50,23 @@ function rowOf({ name, text, value, more }, trials) {
 /** What only few spaces vary is a row only where a trial has it. */
 function shapeRows(trials) {
   const known = Object.keys(NAMES).filter((key) => trials.some(({ architecture }) => key in architecture && architecture[key] !== USUAL[key]));
-  return known.map((key) => ({ name: NAMES[key], text: (trial) => written(trial.architecture[key]) }));
+  return known.map((key) => ({ name: NAMES[key], text: (trial) => plain(trial.architecture[key]) }));
 }
 
-function written(value) {
+function plain(value) {
   if (value === undefined) return null;
   return Array.isArray(value) ? value.join(", ") : String(value);
 }
 
+/** Of a study that somebody else evaluates: what it judges by, as it was told. */
+function toldRows(spec) {
+  return judged(spec).filter((name) => name !== "parameters").map((name) => ({
+    name: metricOf(name).title, more: metricOf(name).better === "maximize", value: (trial) => trial.metrics[name], text: (trial) => written(name, trial.metrics[name]),
+  }));
+}
+
 function qualityRows(study) {
+  if (study.spec.external) return toldRows(study.spec);
   const metric = study.spec.task.metric;
   const more = !lessIsBetter(study.spec);
   const score = (name, of) => [

@@ -1,6 +1,6 @@
 // The front as a scatter: what dominates, what does not, and what is still being found out.
 
-import { heading, interval, points as inPoints, quality } from "./format.js";
+import { against, interval, quality } from "./format.js";
 import { DASHES } from "./front_legend.js";
 import { baselines, bounds, everyPoint } from "./front_points.js";
 import { axisTitle, metricOf, written } from "./metrics.js";
@@ -286,7 +286,7 @@ function trialText({ place, more }, { columns, study, view }) {
   for (const name of shown) {
     const value = columns.value(name, place);
     const margin = columns.margin(name, place);
-    if (value !== null) lines.push(`${name} ${written(name, value)}${margin === null ? "" : ` ± ${written(name, margin)}`}`);
+    if (value !== null) lines.push(`${metricOf(name).title} ${written(name, value)}${margin === null ? "" : ` ± ${written(name, margin)}`}`);
   }
   if (more) lines.push(`and ${more} more here`);
   return lines.map(plain).join("<br>");
@@ -299,12 +299,12 @@ function finalistText({ trial }, study) {
     trial.label,
     `${study.spec.task.metric} ${quality(report.value)} (report, 95 % ${interval(report)})`,
   ];
-  if (study.prepared) lines.push(`${inPoints(report.value - study.prepared.teacher_report.value)} points against the teacher`);
+  if (study.prepared) lines.push(`${against(report.value, study.prepared.teacher_report.value, study.spec)} against the teacher`);
   if (trial.finalist.latency) lines.push(`p50 ${written("latency_p50", trial.finalist.latency.p50_s)}`);
   return lines.map(plain).join("<br>");
 }
 
 function teacherText({ x, y, split }, view) {
-  const at = (name, value) => `${heading(name)} ${written(name, value / metricOf(name).scale)}`;
+  const at = (name, value) => `${metricOf(name).title} ${written(name, value / metricOf(name).scale)}`;
   return [`teacher (${split} split)`, at(view.y, y), at(view.x, x)].map(plain).join("<br>");
 }

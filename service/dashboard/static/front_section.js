@@ -69,7 +69,8 @@ export class FrontSection {
     const { columns, choices } = this;
     const { trials } = columns.study;
     const [completed, failed] = [trials.completed ?? 0, trials.failed ?? 0];
-    setText("front-caption", `${axisTitle(choices.y)} against ${axisTitle(choices.x)}. Every trial is a flash distillation scored on the selection split; choose a point to see its trial.`);
+    const kind = columns.study.spec.external ? "Every trial stands where it was told to be" : "Every trial is a flash distillation scored on the selection split";
+    setText("front-caption", `${axisTitle(choices.y)} against ${axisTitle(choices.x)}. ${kind}; choose a point to see its trial.`);
     const best = columns.where((place) => columns.onFront[place]).length;
     const none = failed ? `No trial was completed; ${failed} failed. The table of trials says why.` : "";
     setText("front-summary", completed ? `${best} of ${completed} completed trials are on the front.` : none);

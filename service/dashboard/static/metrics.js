@@ -8,10 +8,17 @@ const SUFFIXES = { seconds: " ms", share: "", count: "", number: "" };
 const FACTORS = { k: 1e3, m: 1e6, g: 1e9, ms: 1e-3, us: 1e-6, "µs": 1e-6, s: 1 };
 let known = null;
 
-/** Metrics that only this study knows: which way each is better, its objectives say. */
+/** Metrics that only this study knows: which way each is better, its objectives say, or else its constraints. */
 export function learn(spec) {
-  const own = spec.objectives.filter(({ metric }) => !Object.hasOwn(metrics(), metric));
-  for (const { metric, direction } of own) known[metric] = { ...UNKNOWN, better: direction };
+  const bounded = spec.constraints.map(({ metric, at_least: atLeast }) => ({ metric, direction: atLeast ? "maximize" : "minimize" }));
+  for (const { metric, direction } of [...spec.objectives, ...bounded]) {
+    if (!Object.hasOwn(metrics(), metric)) known[metric] = { ...UNKNOWN, better: direction, title: metric };
+  }
+}
+
+/** The metrics that the study judges its trials by, each once: those of its objectives, then those of its constraints. */
+export function judged(spec) {
+  return [...new Set([...spec.objectives, ...spec.constraints].map(({ metric }) => metric))];
 }
 
 /** What the search is about beside its cost: the task's metric, or the first objective that is to be large. */
@@ -23,8 +30,8 @@ export function mainMetric(spec) {
 
 /** {name, title, unit, better, scale, suffix}; on screen a value is multiplied by `scale` and followed by `suffix`. */
 export function metricOf(name) {
-  const { unit, better } = Object.hasOwn(metrics(), name) ? known[name] : UNKNOWN;
-  return { name, unit, better, title: titleOf(name), scale: SCALES[unit] ?? 1, suffix: SUFFIXES[unit] ?? "" };
+  const { unit, better, title } = Object.hasOwn(metrics(), name) ? known[name] : UNKNOWN;
+  return { name, unit, better, title: title ?? titleOf(name), scale: SCALES[unit] ?? 1, suffix: SUFFIXES[unit] ?? "" };
 }
 
 /** A value with its unit: "4.21 ms", "0.871", "11.2M". */
@@ -56,7 +63,7 @@ export function parsed(name, text) {
 }
 
 function metrics() {
-  known ??= JSON.parse(document.getElementById("study").dataset.metrics);
+  known ??= JSON.parse(document.querySelector("article[data-metrics]").dataset.metrics);
   return known;
 }
 

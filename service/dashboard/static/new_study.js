@@ -125,6 +125,6 @@ form.addEventListener("input", (event) => {
   if (event.target.dataset.key === "task.kind") offerMetrics();
   changed();
 });
-form.addEventListener("submit", start);
+form.addEventListener("submit", part("start") ? start : (event) => event.preventDefault());
 offerMetrics();
 changed();

@@ -4,7 +4,7 @@ import { read } from "./api.js";
 import { written } from "./metrics.js";
 
 const AT_ONCE = 4;
-const TOLD_BY_SERVICE = ["failed", "stopped"];
+const TOLD_BY_SERVICE = ["infeasible", "failed", "stopped"];
 
 export class Reasons {
   /** `onRead()` is called when some that were asked for are there. */
@@ -18,7 +18,8 @@ export class Reasons {
   /** The reason of the trial at this place; null where there is none, or none yet. */
   of(columns, place) {
     const state = columns.states[place];
-    if (state === "infeasible") return broken(columns, place);
+    const breaks = state === "infeasible" ? broken(columns, place) : null;
+    if (breaks) return breaks;
     if (!TOLD_BY_SERVICE.includes(state)) return null;
     const number = columns.numbers[place];
     const key = `${number} ${state}`;

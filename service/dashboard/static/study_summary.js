@@ -23,6 +23,12 @@ export function stageProgress(study) {
   return study.state === "failed" ? study.spent_trials / study.spec.budget.trials : null;
 }
 
+/** What it is about: teacher and data, or, of a study that somebody else evaluates, what it searches for. */
+export function aboutText(spec) {
+  if (spec.external) return `evaluated elsewhere: ${spec.objectives.map(({ metric }) => metric).join(", ")}`;
+  return `${spec.teacher.model} → ${spec.task.dataset.source}`;
+}
+
 /** An estimate, or an honest word where there is none. */
 export function remaining(study) {
   if (isOver(study) || study.state === "stopped") return NONE;
@@ -44,6 +50,7 @@ export function doing(study) {
   const leased = study.jobs.filter((job) => job.state === "leased");
   if (leased.length) return leased.map(jobText).join(" · ");
   if (isOver(study) || study.state === "stopped") return "";
+  if (study.spec.external) return study.jobs.length ? "waiting for somebody who asks for a trial" : "waiting for the next trial";
   return study.jobs.length ? "waiting for a worker" : "waiting for the next job";
 }
 
@@ -78,6 +85,7 @@ function showStages(study) {
   const present = STAGES.indexOf(study.stopped_from ?? study.state);
   for (const [index, stage] of STAGES.entries()) {
     const item = document.getElementById(`stage-${stage}`);
+    if (!item) continue; // of a study that somebody else evaluates
     const step = study.state === "completed" || index < present ? "done" : index === present ? "current" : "ahead";
     item.dataset.step = step;
     if (step === "current") item.setAttribute("aria-current", "step");

@@ -9,6 +9,7 @@ import { NONE, count, heading, interval, latency, quality, ratio } from "./forma
 import { quantileOf, seconds, speedUp } from "./latency.js";
 import { latencySection } from "./latency_section.js";
 import { live } from "./live.js";
+import { judged, learn, metricOf, written } from "./metrics.js";
 import { fill, part, write } from "./parts.js";
 import { recipeList } from "./recipe.js";
 import { earlyStop, finalist, loading, predicted } from "./trial_sections.js";
@@ -26,6 +27,7 @@ async function refresh() {
   const news = JSON.stringify([trial, study.prepared, study.references]);
   if (news !== known) {
     known = news;
+    learn(study.spec);
     await show(study, trial);
   }
   return settled(study, trial) ? null : QUIET_MS;
@@ -45,7 +47,7 @@ async function show(study, trial) {
   fill("early-stop", earlyStop(trial.early_stop, study));
   fill("finalist", finalist(trial, study));
   fill("load", loading(trial, study));
-  part("recipe").replaceChildren(recipeList(study));
+  if (!study.spec.external) part("recipe").replaceChildren(recipeList(study));
   const [curves, measured] = await Promise.all([known_of(`${path}/curves`), known_of(`${path}/measurements?samples=true`)]);
   fill("curve", ...drawCurves(study, trial, curves));
   fill("latency", ...latencySection(study, trial, measured));
@@ -69,6 +71,7 @@ function showState(trial) {
 }
 
 function facts(study, trial) {
+  if (study.spec.external) return told(study, trial);
   const metric = study.spec.task.metric;
   const times = speedUp(trial.latency, study);
   const full = trial.finalist?.evaluation?.report;
@@ -76,10 +79,16 @@ function facts(study, trial) {
   return [
     fact(`${heading(metric)}, flash`, quality(trial.metrics[metric]), trial.evaluation && `95 % ${interval(trial.evaluation.selection)}, selection`),
     full && fact(`${heading(metric)}, full`, quality(full.value), `95 % ${interval(full)}, report`),
-    fact(`Latency ${quantileOf(study.spec)}`, latency(seconds(found, study.spec)), found && `${found.source}, ${found.verdict}`),
+    fact(`${quantileOf(study.spec)} latency`, latency(seconds(found, study.spec)), found && `${found.source}, ${found.verdict}`),
     fact("Parameters", count(trial.metrics.parameters)),
     fact("Speed-up", ratio(times), times === null ? null : "against the teacher"),
   ].filter(Boolean);
+}
+
+/** What whoever evaluated the trial told of it, by the names that the study has. */
+function told(study, trial) {
+  const names = [...new Set([...judged(study.spec), "parameters"])];
+  return names.map((name) => fact(metricOf(name).title, written(name, trial.metrics[name]), null));
 }
 
 function fact(term, value, aside) {

@@ -3,9 +3,11 @@
 import { definitions, drawing, element } from "./dom.js";
 import { count, duration, interval, latency, moment, quality, ratio } from "./format.js";
 import { speedUp } from "./latency.js";
+import { judged, metricOf, written } from "./metrics.js";
 
 export function trialDetail(trial, study) {
   const parts = [trialPart(trial), architecturePart(trial), ...predictedParts(trial)];
+  if (study.spec.external) parts.push(toldPart(trial, study));
   if (trial.latency) parts.push(latencyPart(trial.latency, study, "Latency"));
   if (trial.evaluation) parts.push(evaluationPart(trial.evaluation, study, "Flash distillation"));
   if (trial.early_stop) parts.push(earlyStopPart(trial.early_stop, study));
@@ -32,6 +34,12 @@ function architecturePart(trial) {
     ["FFN size", shape.ffn_size],
     ["parameters", trial.metrics.parameters === undefined ? null : count(trial.metrics.parameters)],
   ]);
+}
+
+/** The metrics of a trial that somebody else evaluated, those first that the study judges by. */
+function toldPart(trial, study) {
+  const names = new Set([...judged(study.spec), ...Object.keys(trial.metrics)]);
+  return part("As told", [...names].filter((name) => name in trial.metrics).map((name) => [metricOf(name).title, written(name, trial.metrics[name])]));
 }
 
 /** What a calibration of the target said before anybody measured. */

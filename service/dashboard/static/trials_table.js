@@ -1,9 +1,10 @@
 // The table of trials, a page at a time: as fast with ten thousand of them as with ten.
 
 import { read } from "./api.js";
+import { ChosenTrials } from "./chosen_trials.js";
 import { element, setText } from "./dom.js";
-import { heading, ratio } from "./format.js";
-import { mainMetric, written } from "./metrics.js";
+import { ratio } from "./format.js";
+import { judged, mainMetric, metricOf, written } from "./metrics.js";
 import { Reasons } from "./reasons.js";
 import { trialDetail } from "./trial_detail.js";
 import { filterOf } from "./trial_filter.js";
@@ -24,6 +25,7 @@ export class TrialsTable {
     this.page = 0;
     this.open = null;
     this.built = "";
+    this.chosen = new ChosenTrials(place.querySelector("#trials-compare"));
     this.reasons = new Reasons(() => this.show());
     this.filter.addEventListener("input", () => {
       clearTimeout(this.typing);
@@ -69,7 +71,7 @@ export class TrialsTable {
   /** The columns of this study: those of its objectives, and parameters. */
   build() {
     const { spec } = this.columns.study;
-    const metrics = [...new Set([mainMetric(spec), ...spec.objectives.map(({ metric }) => metric), "parameters"])];
+    const metrics = [...new Set([mainMetric(spec), ...(spec.external ? judged(spec) : spec.objectives.map(({ metric }) => metric)), "parameters"])];
     const signature = metrics.join();
     if (this.built === signature) return;
     this.built = signature;
@@ -80,11 +82,11 @@ export class TrialsTable {
       { key: "origin", title: "Origin", kind: "wide quiet" },
       { key: "state", title: "State", kind: "wide", value: (place) => this.columns.states[place] },
       ...metrics.map((name) => ({
-        key: name, title: name.startsWith("latency_") ? `Latency ${name.slice("latency_".length)}` : heading(name),
+        key: name, title: name.startsWith("latency_") ? `Latency ${name.slice("latency_".length)}` : metricOf(name).title,
         kind: `number ${name === mainMetric(spec) ? "quality" : ""} ${name === "parameters" ? "wide" : ""}`,
         value: (place) => this.columns.value(name, place), text: (place) => written(name, this.columns.value(name, place)),
       })),
-      { key: "speed-up", title: "Speed-up", kind: "number wide", value: (place) => speedUpOf(this.columns, place), text: (place) => ratio(speedUpOf(this.columns, place)) },
+      ...(spec.external ? [] : [{ key: "speed-up", title: "Speed-up", kind: "number wide", value: (place) => speedUpOf(this.columns, place), text: (place) => ratio(speedUpOf(this.columns, place)) }]),
     ];
     this.heads = new Map(this.kinds.map((column) => [column.key, this.head(column)]));
     this.body = element("tbody");
@@ -144,7 +146,9 @@ export class TrialsTable {
     const before = this.rows;
     this.rows = new Map(shown.map((place) => [this.columns.numbers[place], before.get(this.columns.numbers[place]) ?? this.addRow(this.columns.numbers[place])]));
     for (const [number, known] of before) {
-      if (this.rows.get(number) !== known) for (const row of [known.row, known.detail]) row.remove();
+      if (this.rows.get(number) === known) continue;
+      for (const row of [known.row, known.detail]) row.remove();
+      this.chosen.forget(number);
     }
     let next = this.body.firstChild;
     for (const place of shown) {
@@ -172,10 +176,11 @@ export class TrialsTable {
 
   addRow(number) {
     const opener = element("button", { type: "button", class: "open", "aria-expanded": "false", "aria-controls": `detail-${number}` }, number);
-    const cells = this.kinds.map((column, index) => element("td", { class: column.kind }, ...(index ? [] : [opener])));
+    const box = this.chosen.box(this.columns.study.name, number);
+    const cells = this.kinds.map((column, index) => element("td", { class: column.kind }, ...(index ? [] : [box, opener])));
     const row = element("tr", { class: "trial", id: `trial-${number}`, "data-number": number }, ...cells);
     row.addEventListener("click", (event) => {
-      if (!getSelection().toString() && !event.target.closest("a")) this.toggle(number);
+      if (!getSelection().toString() && !event.target.closest("a, input")) this.toggle(number);
     });
     const detail = element("tr", { class: "detail", id: `detail-${number}`, hidden: true }, element("td", { colspan: this.kinds.length }));
     return { row, detail, opener, signature: null, told: null };

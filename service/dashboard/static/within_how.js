@@ -39,6 +39,7 @@ export class HowToHave {
   async trialPart(study, number) {
     try {
       const trial = await read(`/studies/${encodeURIComponent(study.name)}/trials/${number}`);
+      if (study.spec.external) return part(`The architecture of trial ${number}, to be trained by whoever evaluated it:`, JSON.stringify(trial.architecture, null, 2));
       return part(`Trial ${number} is no finalist: so far it is a flash distillation. This distils it in full, without the service, on a machine with Stillhouse.`, distillingLines(study, trial));
     } catch (error) {
       this.shown = null;

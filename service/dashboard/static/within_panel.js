@@ -109,7 +109,7 @@ export class WithinPanel {
       element("p", { class: "headline" }, written(wanted, columns.value(wanted, place)), element("small", {}, margin === null ? "" : ` ± ${written(wanted, margin)}`)),
       element("p", {}, `${metricOf(wanted).title} of `, element("a", { href: trialAddress(study, number) }, `trial ${number}`), `, ${columns.labels[place]}`),
       element("dl", { class: "told" }, ...facts.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text)))),
-      element("p", { class: "caption" }, `Best of ${fits.toLocaleString("en")} of ${of.toLocaleString("en")} completed trials; flash distillation, selection split.`),
+      element("p", { class: "caption" }, `Best of ${fits.toLocaleString("en")} of ${of.toLocaleString("en")} completed trials${study.spec.external ? "" : "; flash distillation, selection split"}.`),
     ];
   }
 
