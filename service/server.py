@@ -42,8 +42,8 @@ def bind(settings: Settings) -> socket.socket:
                 "choose another port"
             ) from error
         raise ServiceError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
-    # Connections inherit it. asyncio asks for it too, but not of a socket that was made without naming its protocol; and
-    # without it the body of an answer waits until its head was acknowledged, which many systems put off for 40 ms.
+    # Connections inherit it. asyncio asks for it too, but not of a socket that was made without naming its protocol.
+    # Without it the body of an answer waits until its head was acknowledged, which many systems put off for 40 ms.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
