@@ -84,7 +84,7 @@ def run(command: list[str | Path], folder: Path) -> None:
 
 
 def until_it_answers(bin_: Path, clone: Path) -> None:
-    asked = [bin_ / "stillhouse", "study", "list"]
+    asked = [str(bin_ / "stillhouse"), "study", "list"]
     for _ in range(60):
         if subprocess.run(asked, cwd=clone, env=without_this_environment(), capture_output=True).returncode == 0:
             return
