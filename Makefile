@@ -15,7 +15,7 @@ demo: .venv/ready-demo ## a whole search on this machine: teacher, distillation,
 	@$(BIN)/stillhouse run examples/demo.yaml $(if $(AGAIN),--again)
 
 test: .venv/ready-dev ## the tests (< 10 minutes)
-	@$(BIN)/python -m pytest -m "not browser and not chaos and not fuzz" --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not browser and not chaos and not fuzz and not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready-dev ## format, lint, types, import rules, migrations in sync
 	@$(BIN)/ruff format --check .
@@ -24,8 +24,8 @@ check: .venv/ready-dev ## format, lint, types, import rules, migrations in sync
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m service.store.migrate --check
 
-verify: .venv/ready-dev ## what is long: killed processes, fuzzing of the API, a real browser, the installed wheel
-	@$(BIN)/python -m pytest -m "browser or chaos or fuzz" -o addopts="--import-mode=importlib -v --strict-markers -p no:schemathesis"
+verify: .venv/ready-dev ## what is long: killed processes, fuzzing of the API, a real browser, the installed wheel, two machines
+	@$(BIN)/python -m pytest -m "browser or chaos or fuzz or slow" -o addopts="--import-mode=importlib -v --strict-markers -p no:schemathesis"
 
 reference: .venv/ready-dev ## write docs/reference anew, from the code
 	@for page in $(notdir $(wildcard docs/reference/*)); do \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
@@ -126,10 +127,13 @@ def _ends(shape: Mapping[str, Number], batch: int, length: int) -> tuple[Number,
 
 
 def _blocks(architecture: Architecture, batch: int, length: int) -> tuple[int, int, int]:
-    """As `_block`, of all together: one layer at a time, as each may have sizes of its own."""
+    """As `_block`, of all together; layers of the same sizes are counted once, however many they are."""
     shape = shape_of(architecture)
-    layers = zip(architecture.heads_by_layer, architecture.ffn_sizes_by_layer, strict=True)
-    each = [_block(shape | {"heads": heads, "ffn_size": ffn}, batch, length) for heads, ffn in layers]
+    layers = Counter(zip(architecture.heads_by_layer, architecture.ffn_sizes_by_layer, strict=True))
+    each = [
+        [count * value for value in _block(shape | {"heads": heads, "ffn_size": ffn}, batch, length)]
+        for (heads, ffn), count in layers.items()
+    ]
     parameters, macs, values = (sum(column) for column in zip(*each, strict=True))
     return parameters, macs, values
 

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,13 @@ def write_bert(folder: Path) -> None:
     BertModel(config).save_pretrained(folder)
 
 
+def write_study(path: Path, materials: Path, steps: int = 60, trials: int = 4) -> Path:
+    """The file of the small study, with these materials."""
+    teacher, dataset = materials / "bert", materials / "sentences.tsv"
+    path.write_text(STUDY.format(teacher=teacher, dataset=dataset, steps=steps, trials=trials))
+    return path
+
+
 @pytest.fixture(scope="session")
 def materials(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `sentences.tsv` and `bert/`."""
@@ -82,13 +90,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def study_file(tmp_path: Path, materials: Path) -> Callable[..., Path]:
-    def write(steps: int = 60, trials: int = 4) -> Path:
-        path = tmp_path / "small.yaml"
-        text = STUDY.format(teacher=materials / "bert", dataset=materials / "sentences.tsv", steps=steps, trials=trials)
-        path.write_text(text)
-        return path
-
-    return write
+    return partial(write_study, tmp_path / "small.yaml", materials)
 
 
 class Stillhouse:

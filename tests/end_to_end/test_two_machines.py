@@ -6,10 +6,13 @@ import signal
 import socket
 import time
 
+import pytest
+
 from client import Client, ClientError
 from protocol.jobs import JobKind
 from protocol.views import StudyState
 
+pytestmark = pytest.mark.slow  # what a worker may lease is told by tests/service/test_machines.py
 PATIENCE_S = 240.0
 TRAINING = (JobKind.PREPARE, JobKind.DISTILL, JobKind.FINALIZE)
 MEASURING = (JobKind.CALIBRATE, JobKind.MEASURE)

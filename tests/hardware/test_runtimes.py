@@ -31,15 +31,22 @@ COMPILED = (Runtime.TORCH_COMPILE, Runtime.CUDA_GRAPHS, Runtime.JAX)
 OWN_MARKS = {Device.CPU: [], Device.CUDA: [pytest.mark.gpu], Device.TPU: [pytest.mark.tpu]}
 
 
-def targets() -> Iterator[Any]:
+def targets(*, slow: tuple[Runtime, ...] = ()) -> Iterator[Any]:
     """Every pair that there is a backend for; skipped with the reason where this machine lacks what it needs."""
     for device in Device:
         for runtime in Runtime:
             profile = DeviceProfile(device=device, runtime=runtime, batch=2, length=16)
             reason = supports(profile)
             if reason is None or "there is no backend" not in reason:
-                skip = pytest.mark.skipif(reason is not None, reason=str(reason))
-                yield pytest.param(profile, id=f"{device}-{runtime}", marks=[*OWN_MARKS[device], skip])
+                marks = [*OWN_MARKS[device], pytest.mark.skipif(reason is not None, reason=str(reason))]
+                marks += [pytest.mark.slow] if runtime in slow else []
+                yield pytest.param(profile, id=f"{device}-{runtime}", marks=marks)
+
+
+compiling_is_slow = pytest.mark.parametrize(
+    "profile", list(targets(slow=(Runtime.TORCH_COMPILE,))), indirect=True, scope="module"
+)
+"""PyTorch compiles anew for each of these; that it compiles at all is told by the others."""
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +137,7 @@ class TestRuntime:
             assert 0 < told["busy_s"] < 1
             assert told["peak"] > 0
 
+    @compiling_is_slow
     def test_in_bfloat16_the_logits_are_bfloat16_and_near(
         self, profile: DeviceProfile, server: Callable[[DeviceProfile], ForkServer], scratch: Path
     ) -> None:
@@ -162,6 +170,7 @@ class TestRuntime:
         assert (round_.busy is None) == profile.device.is_accelerator
         assert (round_.device_peak_memory_bytes is None) >= (profile.device is Device.CPU)
 
+    @compiling_is_slow
     @pytest.mark.skipif(len(available_cores()) < 2, reason="needs two cores")
     def test_more_threads_than_one_give_the_same_and_a_caller_that_sleeps_is_known(
         self, profile: DeviceProfile, server: Callable[[DeviceProfile], ForkServer], scratch: Path
@@ -175,6 +184,7 @@ class TestRuntime:
         assert found["caller_computes"] == (not profile.device.is_accelerator and profile.runtime is not Runtime.JAX)
         assert alone["caller_computes"] == (not profile.device.is_accelerator)
 
+    @compiling_is_slow
     def test_an_answer_of_two_parts_has_both(
         self, profile: DeviceProfile, server: Callable[[DeviceProfile], ForkServer], scratch: Path
     ) -> None:

@@ -285,6 +285,7 @@ def test_says_nothing_and_leaves_logging_warnings_and_threads_as_they_were(study
     assert (list(warnings.filters), logging.root.manager.disable, torch.get_num_threads()) == before
 
 
+@pytest.mark.slow  # of every strategy in a small space: test_strategies.py
 def test_no_duplicates_until_a_space_of_576_ends(study):
     space = preset("autodistill")
 

@@ -120,15 +120,20 @@ def test_the_assistant_has_the_best_tradeoff(run, minidisc, target, lambda_):
 
 
 # Two stages of 8 steps; maxidisc has four.
+ONE, TWO = replace(MINIDISC, lambda_=0.0), replace(MINIDISC, lambda_=0.0, between=0, iterations=2)
+
+
 @pytest.mark.parametrize(
-    ("schedule", "pieces"),
+    ("schedule", "pieces", "keep"),
     [
-        (replace(MINIDISC, lambda_=0.0), (3, 5, 2, 1)),
-        (replace(MINIDISC, lambda_=0.0, between=0, iterations=2), (1, 6, 8)),
-        (MAXIDISC, (3, 7, 8, 4, 5)),
+        pytest.param(ONE, (3, 5, 2, 1), "last", marks=pytest.mark.slow),
+        (ONE, (3, 5, 2, 1), "best"),
+        (TWO, (1, 6, 8), "last"),
+        pytest.param(TWO, (1, 6, 8), "best", marks=pytest.mark.slow),
+        (MAXIDISC, (3, 7, 8, 4, 5), "last"),
+        pytest.param(MAXIDISC, (3, 7, 8, 4, 5), "best", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("keep", ["last", "best"])
 def test_a_schedule_stopped_in_any_stage_ends_with_the_same_bits(
     run, minidisc, recorder, tmp_path, schedule, pieces, keep
 ):
