@@ -5,7 +5,7 @@ BIN := .venv/bin
 # One setting for all: two busy processes on few cores make timings worthless.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test check verify bench clean
+.PHONY: help demo test check verify reference bench clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,6 +26,10 @@ check: .venv/ready-dev ## format, lint, types, import rules, migrations in sync
 
 verify: .venv/ready-dev ## what is long: killed processes, fuzzing of the API, a real browser, the installed wheel
 	@$(BIN)/python -m pytest -m "browser or chaos or fuzz" -o addopts="--import-mode=importlib -v --strict-markers -p no:schemathesis"
+
+reference: .venv/ready-dev ## write docs/reference anew, from the code
+	@for page in $(notdir $(wildcard docs/reference/*)); do \
+	  $(BIN)/python -m cli.reference $$page > .venv/page && mv .venv/page docs/reference/$$page || exit 1; done
 
 bench: .venv/ready-dev ## the benchmarks that need nothing but this machine, quiet; the others say what they need
 	@for script in encoder_speed distillation_speed space_columns initialisation docstrings_students latency_repeatability \

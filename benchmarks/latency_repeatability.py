@@ -8,7 +8,7 @@ ours. Then everything is measured once more under a synthetic load: on the core 
 and on another core (with memory traffic). A value that lies 10 % or more beside the quiet one must not be called
 `steady`.
 
-    python benchmarks/latency_repeatability.py [--quick]
+    python benchmarks/latency_repeatability.py [--parts quiet] [--quick]
 
 The machine must be quiet but for the load that this script makes. A run that was stopped goes on where it was, in
 --folder. --quick tries the script; its numbers mean nothing.
@@ -67,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks/latency_repeatability"))
+    parser.add_argument("--parts", default="quiet,loads", help="of quiet, loads; the second compares with the first")
     parser.add_argument("--quick", action="store_true", help="two architectures, two rounds, provisional values")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--name", help=argparse.SUPPRESS)
@@ -79,10 +80,12 @@ def main() -> None:
     if options.quick:
         plan = Plan(dict(list(everything.items())[:2]), 2, Effort.QUICK, ("same core",))
     ledger = Ledger(options.folder / ("quick.jsonl" if options.quick else "results.jsonl"))
-    measured(plan, ledger)
+    measure_quiet(plan, ledger)
     print_quiet(plan, ledger)
     print_peers(plan, ledger)
-    print_loaded(plan, ledger)
+    if "loads" in options.parts:
+        measure_loaded(plan, ledger)
+        print_loaded(plan, ledger)
 
 
 def shape(layers: int, width: int) -> Architecture:
@@ -97,13 +100,16 @@ def shape(layers: int, width: int) -> Architecture:
     )
 
 
-def measured(plan: Plan, ledger: Ledger) -> None:
+def measure_quiet(plan: Plan, ledger: Ledger) -> None:
     for round_ in range(plan.rounds):
         cells = [*itertools.product(RUNTIMES, plan.architectures), *itertools.product(PEERS, plan.architectures)]
         random.Random(round_).shuffle(cells)
         for tool, name in cells:
             row = ledger.once(key(round_, tool, name), lambda tool=tool, name=name: by(plan, tool, name))
             print(f"... round {round_ + 1}: {tool}, {name}: {row['value_s'] * 1e3:.3f} ms", flush=True)
+
+
+def measure_loaded(plan: Plan, ledger: Ledger) -> None:
     for load in plan.loads:
         cells = list(itertools.product(RUNTIMES, plan.architectures))
         random.Random(load).shuffle(cells)

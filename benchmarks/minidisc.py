@@ -6,10 +6,10 @@ step), and by MaxiDisc over the assistants of --assistants, each distilled and a
 by MiniDisc. All start from the same importance of units and see the same batches of a seed.
 
 Prints the metric on the report split with paired differences to direct distillation, the assistant that each way
-picked, training seconds, and the cost in FLOPs of the encoders' blocks: a pass forward is 1, forward and backward are
-3; the teacher's outputs are computed in every step, on every side. Then whether the goals are met, and how the
-trade-off t(s) goes with the metric of the student that the assistant of scale s taught, also drawn as an SVG beside the
-results.
+picked, training seconds by the clock and of the processor (one thread each, and other work on the machine stretches
+only the first), and the cost in FLOPs of the encoders' blocks: a pass forward is 1, forward and backward are 3; the
+teacher's outputs are computed in every step, on every side. Then whether the goals are met, and how the trade-off t(s)
+goes with the metric of the student that the assistant of scale s taught, also drawn as an SVG beside the results.
 
 Without --data on `docstrings` alone (three seeds); with it also on a task of real sentences (one seed; intervals over
 the texts of the report split), under --teacher.
@@ -146,7 +146,7 @@ class Comparison:
         for name in self.names(sparsity):
             rows = self.rows(name, sparsity)
             if any("diverged" in row for row in rows):
-                lines.append([name, "diverged", *[""] * 6])
+                lines.append([name, "diverged", *[""] * 7])
                 continue
             lines.append(
                 [
@@ -156,12 +156,22 @@ class Comparison:
                     self.compared(rows, base),
                     " / ".join(picked(row) for row in rows),
                     f"{statistics.fmean(row['seconds'] for row in rows):.0f}",
+                    mean_of([row["processor_s"] for row in rows]),
                     f"{statistics.fmean(row['flops'] for row in rows) / base[0]['flops']:.2f}",
                 ]
             )
         parameters, label = base[0]["parameters"], base[0]["architecture"]
         print(f"\n### {1 - sparsity:.0%} of the units: {label}, {parameters:,} encoder parameters\n")
-        header = ["", "selection", "report", "- direct", "assistant (sparsity)", "training s", "FLOPs / direct's"]
+        header = [
+            "",
+            "selection",
+            "report",
+            "- direct",
+            "assistant (sparsity)",
+            "training s",
+            "of the processor",
+            "FLOPs / direct's",
+        ]
         print(table(header, lines), flush=True)
 
     def compared(self, rows: Sequence[Row], base: Sequence[Row]) -> str:
@@ -272,6 +282,11 @@ class Comparison:
         ]
         path.write_text(drawn(panels, across="share of the teacher's blocks, s"), encoding="utf-8")
         print(f"drawn in {path}", flush=True)
+
+
+def mean_of(seconds: Sequence[float | None]) -> str:
+    known = [each for each in seconds if each is not None]
+    return f"{statistics.fmean(known):.0f}" if known else ""
 
 
 def picked(row: Row) -> str:

@@ -12,6 +12,8 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     UPGRADE_NEEDED = 3
     """Worker and service are of versions that do not work together: starting again changes nothing."""
+    STOPPED = 4
+    """Nothing broke: somebody stopped the study while it was followed."""
     INTERRUPTED = 130
 
     @property
@@ -29,6 +31,8 @@ class ExitCode(IntEnum):
                 return "what was asked for cannot be done; the message names the key, file or option"
             case ExitCode.UPGRADE_NEEDED:
                 return "worker and service are of versions that do not work together; the message says which is older"
+            case ExitCode.STOPPED:
+                return "somebody stopped the study that was run; the message says how to go on"
             case ExitCode.INTERRUPTED:
                 return "interrupted; the message says how to go on"
             case _:
@@ -49,6 +53,12 @@ class BadInputError(CliError):
 
 class ChildError(CliError):
     """A process that the supervisor started keeps dying; the message ends with its log."""
+
+
+class StoppedError(CliError):
+    """Somebody stopped the study; the message says how to go on."""
+
+    code = ExitCode.STOPPED
 
 
 class VersionError(CliError):

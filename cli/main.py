@@ -70,7 +70,7 @@ for _name, (_help, _commands) in GROUPS.items():
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    """Run the command and exit: 0 done, 1 failed, 2 bad input; the others are `ExitCode`."""
     # JAX only writes programs here, for which it would take an accelerator, or the lock of the TPU's library, from the
     # processes that measure. Those choose their own platform.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -13,7 +13,7 @@ def study_name(text: str) -> str:
     Raises:
         BadInputError: no study can have it.
     """
-    from protocol.study import NAME_PATTERN  # not while --help is printed
+    from protocol.shorthand import NAME_PATTERN  # not while --help is printed
 
     if re.fullmatch(NAME_PATTERN, text) is None:
         raise BadInputError(

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cli.calibrations import offer
 from cli.display import Display, say
-from cli.errors import BadInputError, CliError, ExitCode
+from cli.errors import BadInputError, CliError, ExitCode, StoppedError
 from cli.exports import download_exports
 from cli.home_lock import LOCK, home_lock
 from cli.interrupts import Interrupts
@@ -64,6 +64,7 @@ def run(options: RunOptions, console: Console, interrupts: Interrupts) -> ExitCo
 
     Raises:
         BadInputError: the study or an option cannot be used; nothing was started, or all of it is stopped again.
+        StoppedError: somebody stopped the study meanwhile.
         CliError: a process of ours, or the study, failed.
         KeyboardInterrupt: all is stopped again.
     """
@@ -110,7 +111,7 @@ class _Session:
         tokens = stack.enter_context(own_tokens(self._address, self._options.home))
         with closing(Client(self._address, token=tokens.user)) as client:
             offer(client, self._options.home, self._spec.target.key)
-            study = created(client, self._spec, self._options)
+            study = resumed(client, created(client, self._spec, self._options), self._console)
             say(self._console, f"study {study.name}: {self._address}/studies/{study.name}")
             self._options.happened("started", {"study": study.name, "address": self._address})
             if study.ended_at is None or self._options.hold:
@@ -152,7 +153,7 @@ class _Session:
             time.sleep(0.1)
 
     def _followed(self, client: Client, name: str, tokens: OwnTokens) -> StudyView:
-        """The study when it has ended."""
+        """The study when it has ended or was stopped."""
         with self._display:
             while True:
                 self._supervisor.check()
@@ -168,13 +169,15 @@ class _Session:
                 except Unreachable as error:
                     self._display.tell(str(error))
                 else:
-                    if study.ended_at is not None:
+                    if study.ended_at is not None or study.state is StudyState.STOPPED:
                         return study
                 time.sleep(POLL_S)
 
     def _conclude(self, client: Client, study: StudyView) -> None:
         if study.state is StudyState.FAILED:
             raise failure(study, self._options)
+        if study.state is StudyState.STOPPED:
+            raise stoppage(study, self._options)
         trials = client.studies.trials(study.name)
         folders = download_exports(client, study, trials, self._options.home / "exports" / study.name)
         print_summary(self._console, study, trials, folders, self._address)
@@ -221,6 +224,15 @@ def _created_beside(client: Client, spec: StudySpec) -> StudyView:
     raise AssertionError("count does not end")
 
 
+def resumed(client: Client, study: StudyView, console: Console) -> StudyView:
+    """The study; one that was stopped goes on."""
+    if study.state is not StudyState.STOPPED:
+        return study
+    study = client.studies.resume(study.name)
+    say(console, f"study {study.name} was stopped and goes on: {study.state}")
+    return study
+
+
 def _exists(client: Client, name: str) -> StudyView | None:
     try:
         return client.studies.view(name)
@@ -237,3 +249,8 @@ def failure(study: StudyView, options: RunOptions) -> CliError:
     broke = study.failure is None or study.failure.retriable
     # A study that failed before its first trial, and not because something broke, cannot be done as it was asked for.
     return CliError(message) if broke or any(study.trials.values()) else BadInputError(message)
+
+
+def stoppage(study: StudyView, options: RunOptions) -> StoppedError:
+    command = run_command(options.study_file, options.home, again=options.again)
+    return StoppedError(f"somebody stopped study {study.name}; nothing is lost. To continue:\n    {command}")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from cli.display import Display, make_console, say
 from cli.errors import BadInputError, ExitCode
 from cli.reading import PATIENCE_S
 from client import Client, Study
+from protocol.changes import ExtendStudy
+from protocol.mistakes import explained
 from protocol.views import StudyState
 
 FORMATS = ("csv", "json", "parquet")
@@ -25,6 +29,15 @@ def change(url: str, name: str, how: Callable[[Study], Study], *, as_json: bool)
         return
     budget = study.spec.budget
     say(make_console(), f"study {study.name}  {study.state}  {study.view.spent_trials} of {budget.trials} trials")
+
+
+def extend(url: str, name: str, totals: Mapping[str, float | None], *, as_json: bool) -> None:
+    """Raises: BadInputError: a total that no budget can have."""
+    try:
+        wanted = ExtendStudy.model_validate(totals)
+    except ValidationError as error:
+        raise BadInputError("\n".join(str(mistake) for mistake in explained(error.errors(), ExtendStudy))) from error
+    change(url, name, lambda study: study.extend(**wanted.totals), as_json=as_json)
 
 
 def delete(url: str, name: str, *, is_sure: Callable[[Study], bool], as_json: bool) -> None:

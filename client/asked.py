@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from client.errors import ClientError, ProblemError
 from protocol.jobs import Command, EvaluateWork, Failure, FailureReason, Grant, Release, Renewal, Tell
+from protocol.problem import LEASE_LOST, NOT_FOUND
 from protocol.views import ToldView
 from search_space import Architecture
 
@@ -35,7 +36,7 @@ class AskedTrial:
         self.metrics: tuple[str, ...] = grant.work.metrics
         """What is to be told; names beside these are kept too."""
         self.is_cancelled = False
-        """Whether nobody wants it any more: the study was stopped, or somebody else was asked."""
+        """Whether nobody wants it any more: the study was stopped or deleted, or somebody else was asked."""
         self._grant, self._studies, self._jobs = grant, studies, jobs
         self._over = threading.Event()
         weakref.finalize(self, self._over.set)
@@ -83,10 +84,9 @@ def _keep(trial: weakref.ref[AskedTrial], over: threading.Event, grant: Grant, j
         try:
             if jobs.renew(grant.job, Renewal(attempt=grant.attempt)).command is Command.CONTINUE:
                 continue
-        except ProblemError:  # the lease is lost
-            pass
-        except ClientError:
-            continue  # perhaps next time; who tells hears of it
+        except ClientError as error:
+            if not (isinstance(error, ProblemError) and error.code in (LEASE_LOST, NOT_FOUND)):
+                continue  # perhaps next time; who tells hears of it
         if (held := trial()) is not None:
             held.is_cancelled = True
         return

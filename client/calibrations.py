@@ -22,7 +22,8 @@ class Calibrations:
 
     def list(self) -> tuple[CalibrationView, ...]:
         """Every calibration, the newest first."""
-        return decoded(tuple[CalibrationView, ...], self._transport.call("GET", "/calibrations"))
+        pages = self._transport.pages("/calibrations")
+        return tuple(view for page in pages for view in decoded(tuple[CalibrationView, ...], page))
 
     def get(self, identity: str) -> CalibrationRecord:
         """One calibration with its rows and its model."""

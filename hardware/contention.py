@@ -1,7 +1,8 @@
-"""Whether something else took the cores while a round was timed."""
+"""Whether something else took the cores, or the machine around them, while a round was timed."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -12,6 +13,18 @@ LEAST_BUSY = 0.9
 
 MOST_WAITING = 0.1
 """Largest share of a round that its threads together may have waited for a core."""
+
+MOST_OTHERS = 0.1
+"""Largest share of the machine's cores that other work may have had: it takes caches, memory and clock from all cores,
+and what looks like a whole one may be half of it.
+"""
+
+_MACHINE = Path("/proc/stat")
+_IDLE = frozenset({3, 4})
+_COUNTED = 8
+"""Of the machine's times: user, nice, system, idle, waiting for disks, interrupts (2), stolen by the host. What follows
+is counted among the first two.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +37,13 @@ class Occupancy:
     `waiting` is the time that all threads together were ready to run and had no
     core / wall time: it sees a helper that was held up while the calling thread spins at the barrier. None where the
     system does not tell it.
+    `others` is the CPU time of everything else on the machine, what its host takes away included / wall time of all its
+    cores. None where nobody asked, or the system does not tell it.
     """
 
     busy: float | None
     waiting: float | None
+    others: float | None = None
 
     @property
     def undisturbed(self) -> float:
@@ -35,9 +51,19 @@ class Occupancy:
         return max(min(1.0 if self.busy is None else self.busy, 1 - (self.waiting or 0.0)), 0.01)
 
     @property
-    def contended(self) -> bool:
+    def shared(self) -> bool:
+        """Whether other work took the process's own cores."""
         rested = self.busy is not None and self.busy < LEAST_BUSY
         return rested or (self.waiting is not None and self.waiting > MOST_WAITING)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether other work was busy beside it."""
+        return self.others is not None and self.others > MOST_OTHERS
+
+    @property
+    def contended(self) -> bool:
+        return self.shared or self.crowded
 
 
 class OccupancyMeter:
@@ -45,10 +71,12 @@ class OccupancyMeter:
 
     Args:
         caller_computes: whether that thread takes part in all that is computed; else it may sleep meanwhile.
+        machine: whether to ask what else the machine does; its clock ticks are as coarse as 10 ms.
     """
 
-    def __init__(self, *, caller_computes: bool = True) -> None:
+    def __init__(self, *, caller_computes: bool = True, machine: bool = False) -> None:
         self._caller_computes = caller_computes
+        self._others_s = _others_s() if machine else None
         self._waited_ns = _waited_ns()
         self._running_s = time.thread_time()
         self._wall_s = time.perf_counter()
@@ -56,11 +84,20 @@ class OccupancyMeter:
     def read(self) -> Occupancy:
         wall_s = max(time.perf_counter() - self._wall_s, 1e-9)
         busy = (time.thread_time() - self._running_s) / wall_s if self._caller_computes else None
+        return Occupancy(busy=busy, waiting=self._waiting(wall_s), others=self._others(wall_s))
+
+    def _waiting(self, wall_s: float) -> float | None:
         waited_ns = _waited_ns()
         if waited_ns is None or self._waited_ns is None:
-            return Occupancy(busy=busy, waiting=None)
+            return None
         waited = sum(total - self._waited_ns.get(thread, 0) for thread, total in waited_ns.items())
-        return Occupancy(busy=busy, waiting=waited / 1e9 / wall_s)
+        return waited / 1e9 / wall_s
+
+    def _others(self, wall_s: float) -> float | None:
+        others_s = None if self._others_s is None else _others_s()
+        if others_s is None or self._others_s is None:
+            return None
+        return max(others_s - self._others_s, 0.0) / wall_s / (os.cpu_count() or 1)
 
 
 def _waited_ns() -> dict[str, int] | None:
@@ -74,3 +111,13 @@ def _waited_ns() -> dict[str, int] | None:
         except (OSError, IndexError):  # the thread has just ended
             continue
     return waited
+
+
+def _others_s() -> float | None:
+    """CPU time of all of the machine's cores since its start, less this process's."""
+    try:
+        ticks = [int(text) for text in _MACHINE.read_text().splitlines()[0].split()[1:][:_COUNTED]]
+    except (OSError, IndexError, ValueError):
+        return None
+    busy = sum(each for index, each in enumerate(ticks) if index not in _IDLE)
+    return busy / os.sysconf("SC_CLK_TCK") - time.process_time()

@@ -87,10 +87,13 @@ def _advice(event_share: float | None, runtime: Runtime) -> Iterator[str]:
 def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: Rules) -> Iterator[str]:
     """What speaks against calling the attempt steady; `asked` has the processes' own quantiles."""
     rounds = attempt.rounds
-    contended = [round_ for round_ in rounds if round_.contended]
-    if contended:
-        least = min(round_.occupancy.undisturbed for round_ in contended)
-        yield f"{len(contended)} of {len(rounds)} processes shared their cores, one ran {least:.0%} of the time"
+    shared = [round_.occupancy for round_ in rounds if round_.occupancy.shared]
+    if shared:
+        least = min(occupancy.undisturbed for occupancy in shared)
+        yield f"{len(shared)} of {len(rounds)} processes shared their cores, one ran {least:.0%} of the time"
+    crowded = [round_.others for round_ in rounds if round_.others is not None and round_.occupancy.crowded]
+    if crowded:
+        yield f"other work took up to {max(crowded):.0%} of the machine's cores meanwhile"
     slowed = [round_.slowed for round_ in rounds if round_.slowed]
     if slowed:
         yield f"{len(slowed)} of {len(rounds)} processes were slowed down: {slowed[0]}"
@@ -119,10 +122,13 @@ def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: 
 def _disturbance(attempt: Attempt) -> float:
     """Logarithm of the factor by which the machine may have moved the value.
 
-    A process that ran for a share of the time takes up to 1 / share as long; a moved reference shows its factor.
+    A process that ran for a share of the time takes up to 1 / share as long; beside work that takes a share of the
+    machine, 1 + share is assumed; a moved reference shows its factor.
     """
-    shared = [-math.log(round_.occupancy.undisturbed) for round_ in attempt.rounds if round_.contended]
-    return max([0.0, *shared, abs(attempt.shift) if attempt.moved and attempt.shift is not None else 0.0])
+    contended = [round_ for round_ in attempt.rounds if round_.contended]
+    shared = [-math.log(round_.occupancy.undisturbed) for round_ in contended]
+    beside = [math.log1p(round_.others or 0.0) for round_ in contended]
+    return max([0.0, *shared, *beside, abs(attempt.shift) if attempt.moved and attempt.shift is not None else 0.0])
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -83,6 +83,7 @@ class Round:
     busy: float | None
     waiting: float | None
     peak_memory_bytes: int
+    others: float | None = None
     slowed: str = ""
     copy_s: float | None = None
     event_share: float | None = None
@@ -91,7 +92,7 @@ class Round:
 
     @property
     def occupancy(self) -> Occupancy:
-        return Occupancy(busy=self.busy, waiting=self.waiting)
+        return Occupancy(busy=self.busy, waiting=self.waiting, others=self.others)
 
     @property
     def contended(self) -> bool:
@@ -150,7 +151,10 @@ def timed(
     try:
         with gpu() if profile.device is Device.CUDA else nullcontext() as told:
             warm = warm_up(prepared, rules)
-            meter, watched = OccupancyMeter(caller_computes=prepared.caller_computes), watch(told, profile.device)
+            # A provisional value asks nothing of the machine, and an accelerator shares little with other cores.
+            machine = rules.tolerance is not None and not profile.device.is_accelerator
+            meter = OccupancyMeter(caller_computes=prepared.caller_computes, machine=machine)
+            watched = watch(told, profile.device)
             samples_s = sample(prepared, rules, watched.look)
             occupancy, energy_j = meter.read(), watched.energy_j()
             slowed = watched.slowed()
@@ -166,6 +170,7 @@ def timed(
         warm=warm,
         busy=occupancy.busy,
         waiting=occupancy.waiting,
+        others=occupancy.others,
         slowed=slowed or "",
         peak_memory_bytes=peak_memory_bytes(),
         event_share=event_share,

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from distillation.recipe import Initialisation, Recipe
 from protocol.baseline import ShapeSpec, half_depth, read_by_head
-from protocol.study import Name, RecipeSpec, Seed, Shape, Strict, TaskSpec, TeacherSpec, check_schedule, tuples
+from protocol.shorthand import Name, RecipeSpec, Seed, Shape, TaskSpec, TeacherSpec, tuples
+from protocol.study import Strict, check_schedule
 from search_space import Architecture
 
 

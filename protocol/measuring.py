@@ -9,7 +9,8 @@ from pydantic import model_validator
 
 from hardware.values import DeviceProfile
 from protocol.baseline import ShapeSpec
-from protocol.study import Strict, tuples
+from protocol.shorthand import tuples
+from protocol.study import Strict
 from search_space import KNOWN, Architecture, Pooler
 
 DEFAULT = replace(KNOWN["bert-base"], pooler=Pooler.NONE)

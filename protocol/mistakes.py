@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from protocol.study import NAME_PATTERN, TAGS
+from protocol.shorthand import NAME_PATTERN, TAGS
 
 Location = tuple[int | str, ...]
 

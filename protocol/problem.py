@@ -6,6 +6,9 @@ from pydantic import BaseModel
 
 MEDIA_TYPE = "application/problem+json"
 
+NOT_FOUND = "not_found"
+"""Code of the problem that answers who names what is not there, or not any more: a job goes with its study."""
+
 LEASE_LOST = "lease_lost"
 """Code of the problem that answers a worker whose job is no longer its own."""
 

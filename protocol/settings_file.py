@@ -41,11 +41,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A setting that a program knows. Its variable is STILLHOUSE_ and the name in capitals."""
+    """A setting that a program knows. Its variable is STILLHOUSE_ and the name in capitals; `meaning` is one line."""
 
     name: str
     kind: Kind = Kind.TEXT
     secret: bool = False
+    meaning: str = ""
 
     @property
     def variable(self) -> str:

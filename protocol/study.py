@@ -6,23 +6,31 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from typing import Annotated, Any, assert_never
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from distillation.presets import recipe
-from distillation.recipe import Knowledge, Recipe, flash_floor, flash_steps
+from distillation.recipe import Recipe, flash_floor, flash_steps
 from distillation.schedule import ScheduleKind
-from distillation.values import METRICS_OF, Dataset, Task, Teacher
-from encoders.values import HeadKind
+from distillation.values import Dataset, Task, Teacher
 from hardware.values import DeviceProfile, Effort, QuantileName
 from optimization.values import Constraint, Direction, Objective, StrategyName
-from protocol.baseline import ShapeSpec
-from protocol.metrics import METRIC_PATTERN, METRICS, info_of, metric_info
-from protocol.quantity import parse_quantity
-from search_space import Category, Choice, Dimension, IntegerRange, SearchSpace, SearchSpaceError, preset
+from protocol import shorthand
+from protocol.metrics import METRIC_PATTERN, METRICS, metric_info
+from protocol.shorthand import (
+    OUTSIDE,
+    DimensionSpec,
+    Name,
+    OptionSpec,
+    RecipeSpec,
+    Seed,
+    Shape,
+    TaskSpec,
+    TeacherSpec,
+    tuples,
+)
+from search_space import Dimension, SearchSpace, SearchSpaceError, preset
 from search_space.expression import Expression
 from search_space.grid import COSTS, FIELDS
 from search_space.space import FIXED, SEARCHABLE
@@ -33,219 +41,7 @@ OF_VOCABULARY = ("parameters", "weight_bytes")
 FEWEST_CALIBRATED, MOST_CALIBRATED = 16, 1_000
 """Architectures of a calibration."""
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 _BEGINNING = re.compile(r"(?P<condition>the condition of )?(?P<name>\w+):? ")
-_CONSTRAINT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*(.+?)\s*")
-
-
-def tuples(value: object) -> object:
-    """Lists as tuples all the way down: where types are strict, only these become the tuples of values."""
-    if isinstance(value, dict):
-        return {key: tuples(item) for key, item in value.items()}
-    return tuple(tuples(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _dataset(value: object) -> object:
-    return {"source": value} if isinstance(value, str) else value
-
-
-def _columns(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _teacher(value: object) -> object:
-    return {"model": value} if isinstance(value, str) else value
-
-
-def _shape(value: object) -> object:
-    return {"model": value} if isinstance(value, str) else value
-
-
-def _task(value: object) -> object:
-    if not isinstance(value, dict):
-        return value
-    shorthand = {"dataset": _dataset, "transfer": _dataset, "text": _columns}
-    return {key: shorthand.get(key, lambda item: item)(item) for key, item in value.items()}
-
-
-def _recipe(value: object) -> object:
-    """A preset's name, or settings, perhaps on top of a preset; `terms` are those of the only stage."""
-    if isinstance(value, str):
-        value = {"preset": value}
-    if not isinstance(value, dict):
-        return value
-    settings = dict(value)
-    own = [key for key in ("preset", "stages", "terms") if key in settings]
-    if "stages" in own and "terms" in own:
-        raise ValueError("give either `stages`, or the `terms` of the only stage")
-    if "preset" in own:
-        if len(own) > 1:
-            raise ValueError(f"a preset says itself what is taught; leave out `{own[1]}` or `preset`")
-        preset_name = settings.pop("preset")
-        settings = asdict(recipe(preset_name)) | settings
-    if "terms" in settings:
-        settings["stages"] = ({"terms": settings.pop("terms")},)
-    if isinstance(settings.get("stages"), list | tuple):
-        settings["stages"] = tuple(map(_stage, settings["stages"]))
-    if "schedule" in settings:
-        settings["schedule"] = _schedule(settings["schedule"])
-    return settings
-
-
-def _schedule(value: object) -> object:
-    """A kind, or settings; `lambda` is no name in Python."""
-    if isinstance(value, str):
-        return {"kind": value}
-    return (
-        {"lambda_" if key == "lambda" else key: item for key, item in value.items()}
-        if isinstance(value, dict)
-        else value
-    )
-
-
-def _stage(value: object) -> object:
-    if not isinstance(value, dict) or not isinstance(value.get("terms"), dict):
-        return value
-    return value | {"terms": tuple(_term(*item) for item in value["terms"].items())}
-
-
-def _term(knowledge: str, value: object) -> object:
-    """A weight, or the other settings of a term."""
-    if knowledge not in list(Knowledge):
-        near = get_close_matches(str(knowledge), list(Knowledge), n=1)
-        meant = f"did you mean {str(near[0])!r}?" if near else f"there are {', '.join(Knowledge)}"
-        raise ValueError(f"terms: no knowledge is named {knowledge!r:.60}; {meant}")
-    if isinstance(value, dict) and not value.keys() <= {"start", "end"}:
-        return value | {"knowledge": knowledge}
-    return {"knowledge": knowledge, "weight": value}
-
-
-def _objectives(value: object) -> object:
-    if isinstance(value, dict):
-        return tuple({"metric": metric, "direction": direction} for metric, direction in value.items())
-    if isinstance(value, list | tuple):
-        return tuple(
-            {"metric": each, "direction": metric_info(each).better} if isinstance(each, str) else each for each in value
-        )
-    return value
-
-
-def _metric(task: object) -> str:
-    """The task's metric, as far as it can be told: the task says itself what is wrong with it."""
-    if isinstance(task, Task):
-        return task.metric
-    given: dict[str, object] = task if isinstance(task, dict) else {}
-    if isinstance(metric := given.get("metric"), str):
-        return metric
-    kind = str(given.get("kind"))
-    return METRICS_OF[HeadKind(kind) if kind in set(HeadKind) else HeadKind.CLASSIFICATION][0]
-
-
-def _constraint(value: object) -> object:
-    if isinstance(value, dict | Constraint):
-        return value
-    match = _CONSTRAINT.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"{value!r:.60} is not a constraint; write `metric <= bound` or `metric >= bound`")
-    metric, relation, bound = match.groups()
-    return {
-        "metric": metric,
-        "bound": parse_quantity(bound, metric_info(metric).unit),
-        "at_least": relation == ">=",
-    }
-
-
-def read_constraint(text: str) -> Constraint:
-    """The constraint that a study file would write like this: `latency_p50 <= 4 ms`.
-
-    Raises:
-        ValueError, ProtocolError: it is none; the message says why.
-    """
-    found: Any = _constraint(text)
-    return Constraint(**found)
-
-
-def _dimension(value: object) -> object:
-    if isinstance(value, dict):
-        if "values" in value and value.keys() & {"low", "high", "step"}:
-            raise ValueError("give either `values`, or `low`, `high` and `step`")
-        return value
-    if isinstance(value, list | tuple):
-        return {"values": tuple(value)}
-    if isinstance(value, int) and not isinstance(value, bool):
-        return {"values": (value,)}
-    if isinstance(value, IntegerRange | Choice):
-        return value
-    raise ValueError(
-        f"must be a number, a list of numbers, or {{low, high, step}}, got {json.dumps(value, default=repr):.60}"
-    )
-
-
-def _options(value: object) -> object:
-    if isinstance(value, dict | Category):
-        return value
-    return {"values": tuple(value) if isinstance(value, list | tuple) else (value,)}
-
-
-def _dimension_kind(value: object) -> str:
-    chosen = isinstance(value, Choice) or (isinstance(value, dict) and "values" in value)
-    return "choice" if chosen else "range"
-
-
-def _space_kind(value: object) -> str:
-    return "preset" if isinstance(value, str) else "dimensions"
-
-
-DimensionSpec = Annotated[
-    Annotated[IntegerRange, Tag("range")] | Annotated[Choice, Tag("choice")],
-    Discriminator(_dimension_kind),
-    BeforeValidator(_dimension),
-]
-OptionSpec = Annotated[Category, BeforeValidator(_options)]
-OUTSIDE = "external"
-"""Stands for teacher and task of an external study."""
-
-
-def _external(value: object) -> object:
-    """`true` for all defaults."""
-    if isinstance(value, bool):
-        return {} if value else None
-    return value
-
-
-def _outside(values: dict[str, Any]) -> dict[str, Any]:
-    """An external study with what every study has. Raises: ValueError: it does not say what it is about."""
-    objectives = values.get("objectives")
-    for given in objectives if isinstance(objectives, list | tuple) else ():
-        if isinstance(given, str) and given not in METRICS:
-            raise ValueError(f"objectives: say which direction of {given:.60} is better: {{{given:.60}: maximize}}")
-    if not objectives:
-        raise ValueError("objectives: an external study names its own: {accuracy: maximize, energy: minimize}")
-    constraints = values.get("constraints")
-    if isinstance(constraints, list | tuple):
-        values = values | {"constraints": tuple(map(_free_constraint, constraints))}
-    return {"teacher": {"model": OUTSIDE}, "task": {"dataset": {"source": OUTSIDE}}, **values}
-
-
-def _free_constraint(value: object) -> object:
-    """On a metric that only this study knows."""
-    match = _CONSTRAINT.fullmatch(value) if isinstance(value, str) else None
-    if match is None or match[1] in METRICS:
-        return value
-    metric, relation, bound = match.groups()
-    return {"metric": metric, "bound": parse_quantity(bound, info_of(metric).unit), "at_least": relation == ">="}
-
-
-TAGS = frozenset({"range", "choice", "preset", "dimensions", "float", "Ramp"})
-"""What pydantic puts into the location of an error, and no user wrote."""
-
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-TeacherSpec = Annotated[Teacher, BeforeValidator(_teacher)]
-TaskSpec = Annotated[Task, BeforeValidator(_task)]
-RecipeSpec = Annotated[Recipe, BeforeValidator(_recipe)]
-Shape = Annotated[ShapeSpec, BeforeValidator(_shape)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Strict(BaseModel):
@@ -331,10 +127,10 @@ class StudySpec(Strict):
     teacher: TeacherSpec
     task: TaskSpec
     search_space: Annotated[
-        Annotated[SpaceSpec, Tag("dimensions")] | Annotated[str, Tag("preset")], Discriminator(_space_kind)
+        Annotated[SpaceSpec, Tag("dimensions")] | Annotated[str, Tag("preset")], Discriminator(shorthand.space_kind)
     ] = "bert"
-    objectives: Annotated[tuple[Objective, ...], BeforeValidator(_objectives)] = ()
-    constraints: tuple[Annotated[Constraint, BeforeValidator(_constraint)], ...] = ()
+    objectives: Annotated[tuple[Objective, ...], BeforeValidator(shorthand.objectives)] = ()
+    constraints: tuple[Annotated[Constraint, BeforeValidator(shorthand.constraint)], ...] = ()
     target: DeviceProfile = DeviceProfile()
     distillation: RecipeSpec = Recipe()
     budget: Budget = Budget()
@@ -342,7 +138,7 @@ class StudySpec(Strict):
     strategy: StrategyName = StrategyName.AX
     sources: tuple[Name, ...] = ()
     early_stopping: bool = False
-    external: Annotated[ExternalSpec | None, BeforeValidator(_external)] = None
+    external: Annotated[ExternalSpec | None, BeforeValidator(shorthand.external)] = None
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     seed: Seed = 0
 
@@ -350,10 +146,10 @@ class StudySpec(Strict):
     @classmethod
     def _fill_objectives(cls, values: Any) -> Any:
         values = tuples(values)
-        if isinstance(values, dict) and _external(values.get("external")) is not None:
-            return _outside(values)
+        if isinstance(values, dict) and shorthand.external(values.get("external")) is not None:
+            return shorthand.outside(values)
         if isinstance(values, dict) and values.get("objectives") in (None, (), {}):
-            metric = _metric(values.get("task"))
+            metric = shorthand.task_metric(values.get("task"))
             better = METRICS[metric].better if metric in METRICS else Direction.MAXIMIZE
             values = values | {"objectives": {metric: better, "latency_p50": Direction.MINIMIZE}}
         return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from protocol.problem import INVALID, LEASE_LOST, STORAGE_FULL, STUDY_DIFFERS, UPGRADE_NEEDED
+from protocol.problem import INVALID, LEASE_LOST, NOT_FOUND, STORAGE_FULL, STUDY_DIFFERS, UPGRADE_NEEDED
 
 
 class ServiceError(Exception):
@@ -49,7 +49,7 @@ class RequestError(ServiceError):
         self.errors = list(errors)
 
 
-class NotFoundError(RequestError, status=404, code="not_found"):
+class NotFoundError(RequestError, status=404, code=NOT_FOUND):
     """There is nothing of this name or number."""
 
 

@@ -32,21 +32,31 @@ TABLE = "service"
 """Of `stillhouse.toml`."""
 
 SETTINGS = (
-    Setting(name="home", kind=Kind.PATH),
-    Setting(name="database_url"),
-    Setting(name="host"),
-    Setting(name="port", kind=Kind.WHOLE),
-    Setting(name="hosts", kind=Kind.WORDS),
-    Setting(name="proxies", kind=Kind.WORDS),
-    Setting(name="tls_certificate", kind=Kind.PATH),
-    Setting(name="tls_key", kind=Kind.PATH),
-    Setting(name="largest_message_bytes", kind=Kind.WHOLE),
-    Setting(name="largest_artefact_bytes", kind=Kind.WHOLE),
-    Setting(name="lease_s", kind=Kind.NUMBER),
-    Setting(name="max_attempts", kind=Kind.WHOLE),
-    Setting(name="drain_s", kind=Kind.NUMBER),
-    Setting(name="artefact_grace_s", kind=Kind.NUMBER),
-    Setting(name="artefact_quota_gb", kind=Kind.NUMBER),
+    Setting(name="home", kind=Kind.PATH, meaning="folder of artefacts, and of the database if that is SQLite"),
+    Setting(name="database_url", meaning="`sqlite:////PATH` or `postgresql://USER:PASSWORD@HOST/NAME`"),
+    Setting(name="host", meaning="address to listen on; other than loopback only with an administrator's token"),
+    Setting(name="port", kind=Kind.WHOLE, meaning="to listen on; 0 for any free one"),
+    Setting(
+        name="hosts", kind=Kind.WORDS, meaning="names by which requests may ask for an open service, besides loopback's"
+    ),
+    Setting(name="proxies", kind=Kind.WORDS, meaning="addresses and networks whose word is taken on whom they ask for"),
+    Setting(name="tls_certificate", kind=Kind.PATH, meaning="PEM file; with `tls_key` the service speaks https"),
+    Setting(name="tls_key", kind=Kind.PATH, meaning="PEM file"),
+    Setting(name="largest_message_bytes", kind=Kind.WHOLE, meaning="larger messages are refused"),
+    Setting(name="largest_artefact_bytes", kind=Kind.WHOLE, meaning="larger artefacts are refused"),
+    Setting(
+        name="lease_s", kind=Kind.NUMBER, meaning="seconds after which a worker that was not heard of has lost its job"
+    ),
+    Setting(name="max_attempts", kind=Kind.WHOLE, meaning="how often a job is given out that fails or is lost"),
+    Setting(name="drain_s", kind=Kind.NUMBER, meaning="seconds for which a replica that was told to end still answers"),
+    Setting(
+        name="artefact_grace_s", kind=Kind.NUMBER, meaning="seconds for which artefacts are kept that nothing refers to"
+    ),
+    Setting(
+        name="artefact_quota_gb",
+        kind=Kind.NUMBER,
+        meaning="uploads beyond it are refused; 0 is no limit but the disk's",
+    ),
 )
 """What may stand in the environment and in the file; each is a field of `Settings`."""
 

@@ -146,8 +146,10 @@ class Suggester:
 
     def _end(self, identity: int, attempt: int, supply: Supply) -> None:
         """Ends the search; choosing finalists takes seconds, so it is done before the transaction that begins them."""
-        with self._guard():
-            selection = select_finalists(supply)
+        selection = None
+        if supply.finalists:
+            with self._guard():
+                selection = select_finalists(supply)
         with self._store.write() as uow:
             end_search(uow, identity, attempt, supply.budget, selection)
 

@@ -8,18 +8,8 @@ import tomllib
 
 import pytest
 
-ROOMS = (
-    "search_space",
-    "encoders",
-    "distillation",
-    "hardware",
-    "optimization",
-    "protocol",
-    "service",
-    "client",
-    "worker",
-    "cli",
-)
+from tests.rooms import ROOMS
+
 HEAVY = ("torch", "transformers", "jax", "ax", "botorch", "sqlalchemy", "fastapi", "sklearn", "pandas")
 
 

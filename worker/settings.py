@@ -31,13 +31,17 @@ TABLE = "worker"
 """Of `stillhouse.toml`."""
 
 SETTINGS = (
-    Setting(name="url"),
-    Setting(name="home", kind=Kind.PATH),
-    Setting(name="token", secret=True),
-    Setting(name="name"),
-    Setting(name="kinds", kind=Kind.WORDS),
-    Setting(name="threads", kind=Kind.WHOLE),
-    Setting(name="cache_gb", kind=Kind.NUMBER),
+    Setting(name="url", meaning="the service's address"),
+    Setting(name="home", kind=Kind.PATH, meaning="folder of what the worker keeps on its machine"),
+    Setting(name="token", secret=True, meaning="what the service lets the worker in by"),
+    Setting(name="name", meaning="tells this worker from every other one"),
+    Setting(name="kinds", kind=Kind.WORDS, meaning="kinds of jobs to take"),
+    Setting(name="threads", kind=Kind.WHOLE, meaning="of training; 0 for every core"),
+    Setting(
+        name="cache_gb",
+        kind=Kind.NUMBER,
+        meaning="gigabytes of teachers' outputs to keep for the next distillation; 0 for none",
+    ),
 )
 """What may stand in the environment and in the file."""
 

@@ -28,7 +28,7 @@ from protocol.jobs import (
     Report,
     Stopped,
 )
-from protocol.problem import LEASE_LOST
+from protocol.problem import LEASE_LOST, NOT_FOUND
 from worker.checkpoints import Checkpoints
 from worker.errors import Interrupted
 from worker.failures import failure_of
@@ -70,7 +70,7 @@ class Ending(StrEnum):
     REPORTED = "reported"
     RELEASED = "released"
     LOST = "lost"
-    """The service gave the job to somebody else, or cancelled it: nothing more is said about it."""
+    """The service gave the job to somebody else, cancelled or deleted it: nothing more is said about it."""
     GIVEN_UP = "given up"
     """Released while it was still running: the process must end."""
     NO_ROOM = "released for want of room"
@@ -196,6 +196,8 @@ class Tenure:
         except ProblemError as error:
             if error.code == LEASE_LOST:
                 self._abandon("its lease is lost")
+            elif error.code == NOT_FOUND:
+                self._abandon("it is no longer there, its study was deleted")
             else:
                 log.warning("job %d: the lease was not renewed: %s", self._grant.job, error)
         except ClientError as error:

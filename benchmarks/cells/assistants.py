@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -66,7 +67,7 @@ class Scheduled:
 
 def scheduled(cell: Scheduled) -> Row:
     """Quality on both splits, what it predicts of the report split, cost and the assistants; one that diverged has
-    none of it. A cell that was stopped goes on at its stage and step.
+    none of it. A cell that was stopped goes on at its stage and step; its processor seconds are then not known.
     """
     data, teacher = opened(cell.folder)
     if cell.texts:
@@ -74,10 +75,12 @@ def scheduled(cell: Scheduled) -> Row:
     importance = _importance(cell.folder, cell.recipe)
     target = slice_at(whole_of(teacher), importance, cell.recipe, cell.sparsity)
     scratch = cell.folder.with_suffix(".running") / cell.key
+    is_whole, begin_s = not scratch.exists(), time.process_time()
     try:
         model, row = _student(cell, data, teacher, importance, target, scratch)
     except DivergedError as error:
         return {"diverged": str(error)}
+    row["processor_s"] = time.process_time() - begin_s if is_whole else None
     held_out = read_report(cell.folder / DATA)
     texts = Encoded(held_out.report, held_out.tokenizer, max_length=cell.recipe.max_length, kind=data.task.kind)
     predictions = predict(model, texts, CPU)

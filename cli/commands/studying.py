@@ -88,12 +88,9 @@ def study_extend(
     """Give a study a larger budget; one that was completed searches on."""
     if trials is None and finalists is None and device_hours is None:
         raise typer.BadParameter("name the new totals with --trials, --finalists or --device-hours")
-    from cli.steering import change
+    from cli.steering import extend
 
-    def extended(study: Study) -> Study:
-        return study.extend(trials=trials, finalists=finalists, device_hours=device_hours)
-
-    change(url, name, extended, as_json=as_json)
+    extend(url, name, {"trials": trials, "finalists": finalists, "device_hours": device_hours}, as_json=as_json)
 
 
 def study_delete(

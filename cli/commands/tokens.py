@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.options import DEFAULT_HOME, Config, Database, Home, Json, given
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 
 def create(
@@ -22,8 +26,7 @@ def create(
     """Make a token and print it, this once. From the first one on, every request needs one."""
     from cli import tokens
 
-    settings = given(context, home=home.expanduser().absolute(), database_url=database_url)
-    tokens.create(tokens.settings_of(settings, config), name, scope, days, as_json=as_json)
+    tokens.create(_settings(context, home, database_url, config), name, scope, days, as_json=as_json)
 
 
 def list_all(
@@ -36,8 +39,7 @@ def list_all(
     """List the tokens, without what is secret."""
     from cli import tokens
 
-    settings = given(context, home=home.expanduser().absolute(), database_url=database_url)
-    tokens.list_all(tokens.settings_of(settings, config), as_json=as_json)
+    tokens.list_all(_settings(context, home, database_url, config), as_json=as_json)
 
 
 def revoke(
@@ -51,5 +53,11 @@ def revoke(
     """Revoke a token and the sessions opened with it; it is refused within a second."""
     from cli import tokens
 
-    settings = given(context, home=home.expanduser().absolute(), database_url=database_url)
-    tokens.revoke(tokens.settings_of(settings, config), token, as_json=as_json)
+    tokens.revoke(_settings(context, home, database_url, config), token, as_json=as_json)
+
+
+def _settings(context: typer.Context, home: Path, database_url: str | None, config: Path | None) -> Settings:
+    """What says where the tokens are kept."""
+    from cli.tokens import settings_of
+
+    return settings_of(given(context, home=home.expanduser().absolute(), database_url=database_url), config)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from protocol.calibration import CalibrationRecord, CalibrationView, view_of
 from service.api.dependencies import PartsOf, ReadUnit
+from service.api.lists import LINK, Cursor, Limit, sent
 from service.operations import calibrations
+from service.operations.paging import MOST
 
 router = APIRouter(tags=["calibrations"])
 
@@ -28,10 +30,12 @@ def create(message: CalibrationRecord, parts: PartsOf, response: Response) -> Ca
     return view_of(message, identity)
 
 
-@router.get("/calibrations")
-def list_calibrations(uow: ReadUnit) -> tuple[CalibrationView, ...]:
-    """Every calibration, the newest first, without rows and models."""
-    return calibrations.calibration_views(uow)
+@router.get("/calibrations", responses={200: {"headers": LINK}})
+def list_calibrations(
+    uow: ReadUnit, request: Request, response: Response, limit: Limit = MOST, cursor: Cursor = None
+) -> tuple[CalibrationView, ...]:
+    """Calibrations, the newest first, without rows and models."""
+    return sent(calibrations.calibration_page(uow, limit, cursor), request, response)
 
 
 @router.get("/calibrations/{identity}")

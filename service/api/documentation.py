@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +13,10 @@ from fastapi.routing import APIRoute
 
 from protocol.events import EventData
 from protocol.problem import MEDIA_TYPE, Problem
+from protocol.tokens import Scope
+from service.api.access import ACCESS, ADMIN
 from service.api.examples import EXAMPLES
+from service.api.guard import COOKIE
 
 PROBLEM = "#/components/schemas/Problem"
 
@@ -25,12 +29,30 @@ EVERYWHERE = {
 }
 OF_PATHS = {404: "There is nothing of this name or number."}
 OF_BODIES = {415: "The body is not sent as application/json."}
+OF_CHANGES = {415: "The body is not sent as application/json, which a browser with a session must do."}
 OF_WRITES = {507: "There is no room left."}
+
+TOKEN, SESSION = "token", "session"
+SCHEMES = {
+    TOKEN: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token, from `stillhouse token create`. `x-scopes` of an operation are those of the "
+        "tokens that it takes. A service on loopback that never had a token is open: it asks for none.",
+    },
+    SESSION: {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "What `POST /v1/session` gives a browser for a token: the token's scope, for twelve hours.",
+    },
+}
 
 DESCRIPTION = """
 Studies are searched by workers, that lease jobs; see the guides of the repository.
 
-Every refusal is a problem (RFC 9457) whose `code` is stable and meant for programs. Instants are in UTC, latencies in
+A token, or in a browser a session, says who asks; an operation without `security` is anybody's. Every refusal is a
+problem (RFC 9457) whose `code` is stable and meant for programs. Instants are in UTC, latencies in
 seconds. Lists come in pages: where more follows, the header `Link` names the next page.
 """
 
@@ -61,15 +83,17 @@ def document(app: FastAPI) -> None:
 
 
 def completed(made: Document) -> Document:
-    """The document with summaries, every refusal as a problem, and examples."""
+    """The document with summaries, who may ask, every refusal as a problem, and examples."""
     for path, method, operation in _operations(made):
         operation["summary"] = _first_sentence(str(operation.get("description", operation["operationId"])))
+        operation |= _security(path, method)
         for status, words in _statuses(path, method, operation).items():
             operation["responses"].setdefault(str(status), {"description": words})
         for status, response in operation["responses"].items():
             if int(status) >= HTTPStatus.BAD_REQUEST:
                 _make_problem(int(status), response)
-    schemas = made.setdefault("components", {}).setdefault("schemas", {})
+    made.setdefault("components", {})["securitySchemes"] = SCHEMES
+    schemas = made["components"].setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for model in (Problem, EventData):
@@ -87,14 +111,23 @@ def _operations(made: Document) -> Iterator[tuple[str, str, Document]]:
             yield path, method, operation
 
 
+def _security(path: str, method: str) -> Document:
+    scopes = ACCESS.get(f"{method.upper()} {path}", ADMIN)
+    if scopes is None:
+        return {"security": []}
+    return {"security": [{TOKEN: []}, {SESSION: []}], "x-scopes": [str(scope) for scope in Scope if scope in scopes]}
+
+
 def _statuses(path: str, method: str, operation: Document) -> Mapping[int, str]:
     found = dict(EVERYWHERE)
     if "{" in path:
         found |= OF_PATHS
+    if method in ("post", "put", "delete"):
+        found |= OF_WRITES | OF_CHANGES
+    if method == "head":  # it notes who asked for the artefact
+        found |= OF_WRITES
     if "application/json" in operation.get("requestBody", {}).get("content", {}):
         found |= OF_BODIES
-    if method in ("post", "put", "delete"):
-        found |= OF_WRITES
     return dict(sorted(found.items()))
 
 
@@ -106,7 +139,7 @@ def _make_problem(status: int, response: Document) -> None:
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": response["description"],
-        "code": _CODES.get(status, HTTPStatus(status).phrase.lower().replace(" ", "_")),
+        "code": _code(status, response["description"]),
         "errors": [],
     }
     response["content"] = {MEDIA_TYPE: {"schema": {"$ref": PROBLEM}, "example": example}}
@@ -114,7 +147,6 @@ def _make_problem(status: int, response: Document) -> None:
 
 _CODES = {
     404: "not_found",
-    409: "lease_lost",
     415: "unsupported_media_type",
     421: "unknown_host",
     422: "invalid",
@@ -122,6 +154,12 @@ _CODES = {
     503: "store_unavailable",
     507: "storage_full",
 }
+
+
+def _code(status: int, description: str) -> str:
+    """The first that the description names, else what stands for the status."""
+    named = re.match("`([a-z_]+)`", description)
+    return named[1] if named else _CODES.get(status, HTTPStatus(status).phrase.lower().replace(" ", "_"))
 
 
 def _first_sentence(description: str) -> str:

@@ -13,9 +13,11 @@ from protocol.log_fields import learned
 from protocol.views import JobView, WorkerView
 from service.api.dependencies import Parts, PartsOf, ReadUnit
 from service.api.documentation import refusals
+from service.api.lists import LINK, Cursor, Limit, sent
 from service.errors import DrainingError, UpgradeNeededError
 from service.operations import jobs, views
 from service.operations.audit import audited, job_view
+from service.operations.paging import MOST
 
 router = APIRouter(tags=["jobs"])
 
@@ -101,10 +103,12 @@ def get_job(job: JobId, uow: ReadUnit) -> JobView:
     return job_view(uow, job)
 
 
-@router.get("/workers")
-def workers(uow: ReadUnit) -> tuple[WorkerView, ...]:
-    """Every worker that ever asked for a job."""
-    return views.worker_views(uow)
+@router.get("/workers", responses={200: {"headers": LINK}})
+def workers(
+    uow: ReadUnit, request: Request, response: Response, limit: Limit = MOST, cursor: Cursor = None
+) -> tuple[WorkerView, ...]:
+    """Workers that ever asked for a job, by name."""
+    return sent(views.worker_page(uow, limit, cursor), request, response)
 
 
 def _lease(parts: Parts, message: LeaseRequest) -> Grant | None:

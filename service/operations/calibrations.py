@@ -17,6 +17,7 @@ from search_space.design import design, space_key
 from search_space.latency_features import Floats
 from search_space.latency_model import LatencyModel
 from service.errors import InvalidError, NotFoundError
+from service.operations.paging import Page, decode_instant, page
 from service.operations.preview import latency_previews, serves
 from service.operations.queue import prepared
 from service.store.tables import CalibrationRow, Study
@@ -57,9 +58,12 @@ def store_calibration(uow: UnitOfWork, record: CalibrationRecord) -> tuple[str, 
     return row.id, uow.calibrations.add(row)
 
 
-def calibration_views(uow: UnitOfWork) -> tuple[CalibrationView, ...]:
-    """Every calibration, the newest first."""
-    return tuple(view_of(row.record, row.id) for row in uow.calibrations.all())
+def calibration_page(uow: UnitOfWork, limit: int, cursor: str | None) -> Page[CalibrationView]:
+    """Some calibrations, the newest first. Raises: InvalidError: a cursor of another list."""
+    after = decode_instant(cursor, str)
+    place = None if after is None else (after[0], str(after[1]))
+    rows = page(uow.calibrations.page(place, limit + 1), limit, lambda row: (row.measured_at.isoformat(), row.id))
+    return Page(tuple(view_of(row.record, row.id) for row in rows.items), rows.cursor)
 
 
 def get_calibration(uow: UnitOfWork, identity: str) -> CalibrationRecord:

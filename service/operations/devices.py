@@ -8,13 +8,19 @@ from protocol.calibration import view_of
 from protocol.devices import DeviceView
 from protocol.targets import Target
 from service.operations.machines import alive_workers
+from service.operations.paging import Page, decode, page
 from service.operations.readings import drifts_of
 from service.store.tables import CalibrationRow, Worker
 from service.store.unit_of_work import UnitOfWork
 
 
-def device_views(uow: UnitOfWork) -> tuple[DeviceView, ...]:
-    """Every hardware key that a worker, a calibration or a study names, in its order."""
+def device_page(uow: UnitOfWork, limit: int, cursor: str | None) -> Page[DeviceView]:
+    """Some of the hardware keys that a worker, a calibration or a study names, in their order.
+
+    Raises:
+        InvalidError: a cursor of another list.
+    """
+    after = decode(cursor, str)
     workers, calibrations = uow.workers.all(), uow.calibrations.all()
     studies = uow.studies.hardware()
     alive = {worker.name for worker in alive_workers(uow)}
@@ -22,7 +28,9 @@ def device_views(uow: UnitOfWork) -> tuple[DeviceView, ...]:
     drifts = {(drift.hardware_key, drift.target): drift for drift in found}
     keys = {key for worker in workers for key, _ in _targets(worker)}
     keys |= {row.hardware_key for row in calibrations} | {key for key, _ in studies}
-    return tuple(
+    following = sorted(key for key in keys if after is None or key > str(after[0]))
+    some = page(following, limit, lambda key: (key,))
+    devices = tuple(
         DeviceView(
             hardware_key=key,
             environment=_environment(uow, key, [row for row in calibrations if row.hardware_key == key]),
@@ -33,8 +41,9 @@ def device_views(uow: UnitOfWork) -> tuple[DeviceView, ...]:
             drifts=tuple(drift for (its, _), drift in drifts.items() if its == key),
             studies=tuple(name for its, name in studies if its == key),
         )
-        for key in sorted(keys)
+        for key in some.items
     )
+    return Page(devices, some.cursor)
 
 
 def _targets(worker: Worker) -> Iterator[tuple[str, Target]]:

@@ -7,6 +7,8 @@ accepted before is lost: trials keep what is known of them, and jobs their check
 
 from __future__ import annotations
 
+import math
+
 from pydantic import ValidationError
 
 from protocol.changes import ExtendStudy
@@ -15,6 +17,7 @@ from protocol.mistakes import explained
 from protocol.study import Budget
 from protocol.views import FinalistState, StudyState, TrialState
 from service.errors import InvalidError, StudyEndedError, StudyRunningError
+from service.operations.cost import device_s
 from service.operations.failures import requeue
 from service.operations.studies import get_study
 from service.store.tables import Job, Study
@@ -61,12 +64,17 @@ def extend_study(uow: UnitOfWork, name: str, wanted: ExtendStudy) -> None:
     """Raises the totals of the study's budget. A study that is past its search goes back to it; its finalists stay.
 
     Raises:
-        NotFoundError; StudyEndedError: it failed; InvalidError: a total that is not larger than before.
+        NotFoundError; StudyEndedError: it failed; InvalidError: a total that is not larger than before or
+            means nothing here, or hours that are spent already.
     """
     study = _locked(uow, name)
     if study.state is StudyState.FAILED:
         raise StudyEndedError(f"study {name!r} failed and cannot be extended: start it again under a new name")
+    if study.spec.external is not None and wanted.finalists is not None:
+        raise InvalidError("finalists: an external study has none, its front is what it is for")
     study.spec = study.spec.model_copy(update={"budget": _larger(study.spec.budget, wanted)})
+    if wanted.trials is not None or wanted.device_hours is not None:  # finalists come on top of the hours
+        _check_hours(study.spec.budget, device_s(uow, study) / 3600)
     if study.state in (StudyState.FINALIZING, StudyState.COMPLETED):
         study.state, study.ended_at = StudyState.SEARCHING, None
     if study.stopped_from is StudyState.FINALIZING:
@@ -102,6 +110,13 @@ def _is_wanted(uow: UnitOfWork, job: Job) -> bool:
     if job.is_of_finalist:
         return uow.trials.finalist(job.trial_id).state is FinalistState.FINALIZING
     return not uow.trials.get(job.trial_id).state.ended
+
+
+def _check_hours(budget: Budget, spent_hours: float) -> None:
+    """Where no hours are left, the study would end again at once, without a trial and without a word."""
+    if budget.device_hours is not None and spent_hours >= budget.device_hours:
+        spent = math.ceil(100 * spent_hours) / 100
+        raise InvalidError(f"device_hours: {spent:g} of {budget.device_hours:g} are spent already, name a larger total")
 
 
 def _larger(budget: Budget, wanted: ExtendStudy) -> Budget:

@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from service.errors import InvalidError
@@ -18,6 +19,8 @@ Place = tuple[str | int | float | None, ...]
 """What items are ordered by: unique, and kept by an item for good."""
 
 Item = TypeVar("Item")
+
+_ANOTHER = "cursor: is of a list in another order; begin without one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,5 +60,23 @@ def decode(cursor: str | None, *kinds: type | tuple[type, ...]) -> Place | None:
         for part, kind in zip(given, kinds, strict=False)
     ]
     if len(given) != len(kinds) or not all(fits):
-        raise InvalidError("cursor: is of a list in another order; begin without one")
+        raise InvalidError(_ANOTHER)
     return tuple(given)
+
+
+def decode_instant(cursor: str | None, kind: type) -> tuple[datetime, str | int | float | None] | None:
+    """As `decode`, of a list that is ordered by an instant and by this.
+
+    Raises:
+        InvalidError: no list that is ordered like this one gave it.
+    """
+    place = decode(cursor, str, kind)
+    if place is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(str(place[0]))
+    except ValueError as error:
+        raise InvalidError(_ANOTHER) from error
+    if instant.tzinfo is None:
+        raise InvalidError(_ANOTHER)
+    return instant, place[1]

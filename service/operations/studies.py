@@ -8,7 +8,8 @@ from typing import Any
 
 from protocol.admission import StudyRefusedError, admit
 from protocol.mistakes import cut
-from protocol.study import NAME_PATTERN, StudySpec, differences
+from protocol.shorthand import NAME_PATTERN
+from protocol.study import StudySpec, differences
 from protocol.views import StudyState
 from service.errors import InvalidError, NotFoundError, StudyDiffersError
 from service.operations.sources import resolve_sources

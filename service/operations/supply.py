@@ -33,6 +33,7 @@ class Supply:
     Args:
         trials: those in the space, by number.
         ids: of all trials, as `all_trials` has them, also of those outside the space (baselines may be).
+        finalists: how many are to be distilled in full; none of an external study, whose front is what it was for.
         budget: as it was when this was read; a study may be extended meanwhile.
     """
 
@@ -42,6 +43,7 @@ class Supply:
     ids: tuple[int, ...]
     count: int
     ended: bool
+    finalists: int
     budget: Budget
 
 
@@ -82,6 +84,7 @@ def read_supply(uow: UnitOfWork, study: Study, space: SearchSpace, known: Known 
         ids=tuple(row.id for row in rows),
         count=min(untried, wanted_now(spec.budget, counts, spent_s)),
         ended=open_trials(counts) == 0 and (untried == 0 or still_to_suggest(spec.budget, counts, spent_s) == 0),
+        finalists=0 if spec.external is not None else spec.budget.finalists,
         budget=spec.budget,
     )
 
@@ -109,7 +112,7 @@ def select_finalists(supply: Supply) -> Selection:
     """The finalists of an ended search: those that the posterior of all trials expects most of; see
     `optimization.finalists`. Takes seconds.
     """
-    chosen = finalists(supply.study, supply.all_trials, supply.budget.finalists)
+    chosen = finalists(supply.study, supply.all_trials, supply.finalists)
     note = f"finalists were chosen by their evaluations alone: {chosen.without_model}" if chosen.without_model else None
     return Selection(trials=tuple(supply.ids[place] for place in chosen.places), note=note)
 

@@ -11,7 +11,7 @@ from typing import Any
 from optimization.values import Constraint
 from protocol.errors import ProtocolError
 from protocol.metrics import METRICS, metric_info
-from protocol.study import read_constraint
+from protocol.shorthand import read_constraint
 from protocol.views import TrialState, TrialView
 from service.errors import InvalidError
 from service.operations.front import moved_front

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from distillation.values import Fidelity
@@ -22,11 +22,10 @@ from protocol.views import (
     WorkerJob,
     WorkerView,
 )
-from service.errors import InvalidError
 from service.operations.cost import Cost, cost_of
 from service.operations.front import present_front, view_front
 from service.operations.machines import ALIVE_S, alive_workers, machine_notes
-from service.operations.paging import Page, decode, page
+from service.operations.paging import Page, decode, decode_instant, page
 from service.operations.readings import drift_note, drifts_of
 from service.operations.remaining import remaining_s
 from service.operations.studies import get_study, get_trial
@@ -43,11 +42,8 @@ def study_page(
     Raises:
         InvalidError: a cursor of another list.
     """
-    after = decode(cursor, str, int)
-    try:
-        place = None if after is None else (datetime.fromisoformat(str(after[0])), int(after[1] or 0))
-    except ValueError as error:
-        raise InvalidError("cursor: is of a list in another order; begin without one") from error
+    after = decode_instant(cursor, int)
+    place = None if after is None else (after[0], int(after[1] or 0))
     found = uow.studies.page(place, limit + 1, name, states)
     rows = page(found, limit, lambda study: (study.created_at.isoformat(), study.id))
     return Page(tuple(_study_view(uow, study) for study in rows.items), rows.cursor)
@@ -86,8 +82,12 @@ def front_view(uow: UnitOfWork, name: str) -> FrontView:
     return view_front(uow, get_study(uow, name))
 
 
-def worker_views(uow: UnitOfWork) -> tuple[WorkerView, ...]:
-    return tuple(_worker_view(uow, worker) for worker in uow.workers.all())
+def worker_page(uow: UnitOfWork, limit: int, cursor: str | None) -> Page[WorkerView]:
+    """Some workers, by name. Raises: InvalidError: a cursor of another list."""
+    after = decode(cursor, str)
+    place = None if after is None else str(after[0])
+    rows = page(uow.workers.page(place, limit + 1), limit, lambda worker: (worker.name,))
+    return Page(tuple(_worker_view(uow, worker) for worker in rows.items), rows.cursor)
 
 
 def _worker_view(uow: UnitOfWork, worker: Worker) -> WorkerView:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, undefer
 
@@ -36,6 +37,20 @@ class CalibrationRepository:
             .options(undefer(CalibrationRow.record))
             .order_by(CalibrationRow.measured_at.desc(), CalibrationRow.id)
         ).all()
+
+    def page(self, after: tuple[datetime, str] | None, limit: int) -> Sequence[CalibrationRow]:
+        """The newest; those that follow on the one with this (measured_at, id)."""
+        statement = (
+            select(CalibrationRow)
+            .options(undefer(CalibrationRow.record))
+            .order_by(CalibrationRow.measured_at.desc(), CalibrationRow.id)
+            .limit(limit)
+        )
+        if after is not None:
+            measured_at, identity = after
+            same = and_(CalibrationRow.measured_at == measured_at, CalibrationRow.id > identity)
+            statement = statement.where(or_(CalibrationRow.measured_at < measured_at, same))
+        return self._session.scalars(statement).all()
 
     def of(self, profile_key: str, hardware_key: str | None = None) -> Sequence[CalibrationRow]:
         """Those of a device profile, the newest first; of one machine, or of all. Their records are read when they

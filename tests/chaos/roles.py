@@ -17,8 +17,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from client import Client
-from encoders.values import Head
-from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+from hardware.values import DeviceProfile, Effort, Measurement
 from protocol.jobs import (
     Calibrated,
     CalibrateWork,
@@ -33,7 +32,6 @@ from protocol.jobs import (
     Measured,
     MeasureWork,
     Outcome,
-    Prepared,
     PrepareWork,
     Release,
     Renewal,
@@ -42,10 +40,11 @@ from protocol.jobs import (
     Score,
 )
 from protocol.targets import Target
-from search_space import Architecture, parameter_count
+from search_space import Architecture
 from service.server import serve
 from service.settings import Settings
 from service.suggester import run_suggester
+from tests.outcomes import latency_s, measurement, prepared
 from worker.errors import Interrupted
 from worker.loop import Loop
 from worker.runner import Reporter
@@ -56,7 +55,6 @@ MOST_ATTEMPTS = 10_000
 """Nobody here is a poison: what fails is the surroundings."""
 
 LINKS = 24
-TEACHER = Architecture(vocabulary_size=100, layers=4, hidden_size=64, heads=4, head_size=16, ffn_size=256)
 
 
 def settings(home: Path, database_url: str, port: int = 0) -> Settings:
@@ -132,16 +130,16 @@ class QuickRunner:
         match work:
             case PrepareWork():
                 data, teacher = (self._sent(folder / name, name.encode()) for name in ("data", "teacher"))
-                return prepared(data, teacher)
+                return prepared(data=data, teacher=teacher)
             case CalibrateWork():
                 return Calibrated(
                     measurements={
-                        name: measurement(one.architecture, work.profile, one.effort)
+                        name: measured(one.architecture, work.profile, one.effort)
                         for name, one in work.references.items()
                     }
                 )
             case MeasureWork():
-                return Measured(measurement=measurement(work.architecture, work.profile, work.effort))
+                return Measured(measurement=measured(work.architecture, work.profile, work.effort))
             case DistillWork():
                 digest = self._chain(work, folder, reporter)
                 return Distilled(
@@ -160,7 +158,7 @@ class QuickRunner:
                     curve=(),
                     steps=work.steps,
                     seconds=0.1,
-                    measurement=None if profile is None else measurement(work.architecture, profile, work.effort),
+                    measurement=None if profile is None else measured(work.architecture, profile, work.effort),
                     export=self._sent(folder / "export", digest),
                 )
 
@@ -211,51 +209,8 @@ def score(digest: bytes) -> Score:
     return Score(value=value, low=value - 0.01, high=value + 0.01)
 
 
-def latency_s(architecture: Architecture) -> float:
-    return 1e-3 + 2e-8 * parameter_count(architecture)
-
-
-def measurement(architecture: Architecture, profile: DeviceProfile, effort: Effort) -> Measurement:
-    p50_s = latency_s(architecture)
-
-    def quantile(value_s: float) -> Quantile:
-        return Quantile(value_s=value_s, low_s=0.98 * value_s, high_s=1.02 * value_s)
-
-    return Measurement(
-        profile=profile,
-        effort=effort,
-        source=Source.MEASURED,
-        verdict=Verdict.STEADY,
-        p50=quantile(p50_s),
-        p90=quantile(1.1 * p50_s),
-        p99=quantile(1.3 * p50_s),
-        throughput_per_s=1 / p50_s,
-        load_s=0.1,
-        first_call_s=0.2,
-        compile_s=0.0,
-        peak_memory_bytes=10_000_000,
-        log_variance=1e-4,
-        hardware_key="k",
-        environment={"cpu": "none: these latencies are computed"},
-        samples_s=[[p50_s] * 5],
-        measured_at="2026-03-01T12:00:00+00:00",
-    )
-
-
-def prepared(data: str, teacher: str) -> Prepared:
-    one = Score(value=0.85, low=0.84, high=0.86)
-    return Prepared(
-        data=data,
-        teacher=teacher,
-        architecture=TEACHER,
-        head=Head(classes=2),
-        classes=("yes", "no"),
-        splits={"train": 800, "selection": 100, "report": 100},
-        teacher_selection=one,
-        teacher_report=one,
-        baselines={},
-        seconds=0.1,
-    )
+def measured(architecture: Architecture, profile: DeviceProfile, effort: Effort) -> Measurement:
+    return measurement(latency_s(architecture), profile, effort)
 
 
 def limit_files(pid: int, size_bytes: int) -> None:

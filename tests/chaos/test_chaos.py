@@ -26,6 +26,7 @@ from service.store.artefact_files import ArtefactFiles
 from service.store.engine import open_engine, reading
 from tests.chaos import roles
 from tests.chaos.proxy import FaultyProxy
+from tests.outcomes import SEARCH_SPACE
 
 pytestmark = pytest.mark.chaos
 
@@ -39,13 +40,7 @@ TRIALS = 6
 SPEC = {
     "teacher": "built-in",
     "task": {"dataset": "docstrings"},
-    "search_space": {
-        "layers": {"low": 1, "high": 4},
-        "hidden_size": [16, 32, 64],
-        "heads": [1, 2, 4],
-        "head_size": 16,
-        "ffn_size": [32, 64, 128],
-    },
+    "search_space": SEARCH_SPACE,
     "target": {"batch": 1, "length": 32, "threads": 1},
     "distillation": {"steps": 1000},
     "budget": {"trials": TRIALS, "finalists": 1, "measuring": "quick", "final_measuring": "quick"},

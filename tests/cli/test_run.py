@@ -1,42 +1,30 @@
 """Which study a run starts or continues, and how it calls a failure; against the real service."""
 
 import re
-import threading
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
-import uvicorn
+from rich.console import Console
 
-from cli.errors import BadInputError, CliError, ExitCode
-from cli.run import RunOptions, _Session, created, failure
+from cli.display import Display
+from cli.errors import BadInputError, CliError, ExitCode, StoppedError
+from cli.own_tokens import OwnTokens
+from cli.run import RunOptions, _Session, created, failure, resumed
 from cli.supervisor import Supervisor
 from client import Client
 from optimization.values import Constraint
 from protocol.jobs import PROTOCOL_VERSION, Failure, FailureReason, JobKind, LeaseRequest, Report
 from protocol.study_file import parse_study
 from protocol.views import StudyState
-from service.app import create_app
-from service.server import bind
-from service.settings import Settings
-
-
-class Server(uvicorn.Server):
-    def install_signal_handlers(self):
-        """Not in a thread."""
+from tests.serving import served
 
 
 @pytest.fixture
 def client(tmp_path):
-    settings = Settings.from_environment({}, home=tmp_path, port=0)
-    with bind(settings) as listening:
-        server = Server(uvicorn.Config(create_app(settings), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        with Client(f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
-            yield client
-        server.should_exit = True
-        thread.join()
+    with served(tmp_path) as address, Client(address) as client:
+        yield client
 
 
 @pytest.fixture
@@ -52,6 +40,11 @@ def start(client, study, *, again):
 def spec(seed=0):
     text = f"name: demo\nteacher: built-in\ntask: {{dataset: docstrings}}\nseed: {seed}\n"
     return parse_study(text, origin="test", default_name="demo")
+
+
+@pytest.fixture
+def console():
+    return Console(file=StringIO(), width=200)
 
 
 class Ill:
@@ -91,6 +84,37 @@ def test_again_starts_a_study_beside_the_first_and_continues_it_until_it_ends(cl
     assert start(client, spec(seed=3), again=True).created_at == beside.created_at
     assert [end(client), end(client)] == ["demo", "demo-2"]
     assert start(client, spec(seed=3), again=True).name == "demo-3"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_same_command_resumes_a_study_that_was_stopped(client, console, again):
+    client.studies.create(spec())
+    name = start(client, spec(seed=3 if again else 0), again=again).name
+    client.studies.stop(name)
+    study = resumed(client, start(client, spec(seed=3 if again else 0), again=again), console)
+    assert (study.name, study.state, client.studies.view(name).state) == (name, "preparing", "preparing")
+    assert console.file.getvalue() == f"study {name} was stopped and goes on: preparing\n"
+
+
+def test_a_study_that_was_not_stopped_is_left_alone(client, console):
+    study = start(client, spec(), again=False)
+    assert resumed(client, study, console) is study
+    assert console.file.getvalue() == ""
+
+
+def test_a_study_that_somebody_stops_meanwhile_ends_its_run_and_tells_how_to_go_on(client, options, console):
+    study = start(client, spec(), again=False)
+    client.studies.stop(study.name)
+    session = _Session(options, spec(), 0, Supervisor(), Display(console), console)
+    followed = session._followed(client, study.name, OwnTokens())
+    assert followed.state is StudyState.STOPPED
+    with pytest.raises(StoppedError) as caught:
+        session._conclude(client, followed)
+    assert caught.value.code is ExitCode.STOPPED
+    assert str(caught.value) == (
+        "somebody stopped study demo; nothing is lost. To continue:\n"
+        "    stillhouse run demo.yaml --home '/home/me/my home'"
+    )
 
 
 def test_again_with_a_free_name_takes_it(client):

@@ -58,7 +58,7 @@ def test_the_completion_of_each_shell_can_be_had(stillhouse, monkeypatch, shell)
 
 
 def test_every_exit_code_says_what_it_means(stillhouse):
-    assert {code.value for code in ExitCode} == {0, 1, 2, 3, 130}
+    assert {code.value for code in ExitCode} == {0, 1, 2, 3, 4, 130}
     for code in ExitCode:
         assert re.search(r"\w", code.meaning)
 
@@ -80,4 +80,9 @@ def test_the_reference_has_every_command_and_code():
 def test_every_command_that_prints_json_has_its_shape_in_the_reference():
     sections = re.split(r"\n## stillhouse ", reference())[1:]
     with_json = {section.split("\n")[0] for section in sections if "`--json`" in section}
-    assert with_json == set(SHAPES)
+    of_options = {name: name.rpartition(" ") for name in SHAPES if " --" in name}
+    assert with_json == SHAPES.keys() - of_options.keys()
+    for commands, _, option in of_options.values():
+        for command in commands.split(", "):
+            (section,) = [section for section in sections if section.startswith(f"{command}\n")]
+            assert f"`{option}`" in section

@@ -1,34 +1,18 @@
 """A real service on a real socket, and a client of it."""
 
-import threading
-
 import pytest
-import uvicorn
 
 from client import Client
 from protocol.study_file import parse_study
-from service.app import create_app
-from service.server import bind
-from service.settings import Settings
+from tests.serving import served
 
 STUDY = "teacher: built-in\ntask: {dataset: docstrings}\nbudget: {trials: 4}\n"
 
 
-class Server(uvicorn.Server):
-    def install_signal_handlers(self):
-        """Not in a thread."""
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    settings = Settings.from_environment({}, home=tmp_path_factory.mktemp("home"), port=0)
-    with bind(settings) as listening:
-        server = Server(uvicorn.Config(create_app(settings), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with served(tmp_path_factory.mktemp("home")) as address:
+        yield address
 
 
 @pytest.fixture

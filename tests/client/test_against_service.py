@@ -7,7 +7,7 @@ import pytest
 from client import ProblemError
 from encoders.values import Head
 from hardware.calibration import calibrate
-from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+from hardware.values import DeviceProfile, Effort
 from protocol.calibration import CalibrationRecord
 from protocol.jobs import (
     PROTOCOL_VERSION,
@@ -23,6 +23,7 @@ from protocol.jobs import (
 )
 from protocol.views import StudyState
 from search_space import Architecture
+from tests.outcomes import measurement
 
 
 def lease(client, kinds=(JobKind.PREPARE,)):
@@ -121,26 +122,7 @@ def calibration():
     profile = DeviceProfile(length=32)
 
     def measure(architecture):
-        quantile = Quantile(value_s=1e-3 * architecture.layers, low_s=None, high_s=None)
-        return Measurement(
-            profile=profile,
-            effort=Effort.QUICK,
-            source=Source.MEASURED,
-            verdict=Verdict.STEADY,
-            p50=quantile,
-            p90=quantile,
-            p99=quantile,
-            throughput_per_s=1.0,
-            load_s=0.1,
-            first_call_s=0.1,
-            compile_s=0.0,
-            peak_memory_bytes=1,
-            log_variance=1e-4,
-            hardware_key="k",
-            environment={},
-            samples_s=[[1e-3]],
-            measured_at="2030-01-01T00:00:00+00:00",
-        )
+        return measurement(1e-3 * architecture.layers, profile, Effort.QUICK)
 
     architectures = [replace(shape, layers=layers) for layers in range(1, 9)]
     found = calibrate(architectures, profile, Head(classes=2), measure, effort=Effort.QUICK)

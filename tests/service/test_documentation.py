@@ -5,8 +5,11 @@ import pytest
 from pydantic import BaseModel
 
 from protocol.problem import MEDIA_TYPE, Problem
+from protocol.tokens import Scope
+from service.api.access import ACCESS
 from service.api.documentation import PROBLEM
 from service.api.examples import EXAMPLES
+from service.api.guard import COOKIE
 from service.app import create_app
 from service.settings import Settings, sqlite_url
 
@@ -62,6 +65,32 @@ def test_every_refusal_is_a_problem_with_an_example(operations):
                 assert kind == MEDIA_TYPE
                 assert response["content"][kind]["schema"] == {"$ref": PROBLEM}
                 assert Problem.model_validate(response["content"][kind]["example"]).status == int(status)
+
+
+def test_a_conflict_is_shown_with_its_own_code(operations):
+    def codes(name):
+        return operations[name]["responses"]["409"]["content"][MEDIA_TYPE]["example"]["code"]
+
+    assert codes("POST /v1/jobs/{job}:renew") == "lease_lost"
+    assert codes("POST /v1/jobs:lease") == "upgrade_needed"
+    assert codes("POST /v1/studies") == "study_differs"
+    assert codes("DELETE /v1/studies/{name}") == "study_running"
+
+
+def test_every_operation_says_who_may_ask_and_how(made, operations):
+    schemes = made["components"]["securitySchemes"]
+    assert {(each["type"], each.get("scheme", each.get("name"))) for each in schemes.values()} == {
+        ("http", "bearer"),
+        ("apiKey", COOKIE),
+    }
+    for name, operation in operations.items():
+        scopes = ACCESS[name]
+        if scopes is None:
+            assert operation["security"] == [], name
+            continue
+        assert operation["security"] == [{each: []} for each in schemes], name
+        assert {Scope(each) for each in operation["x-scopes"]} == scopes, name
+        assert {"401", "403", "429"} <= operation["responses"].keys(), name
 
 
 def test_every_answer_has_a_schema(operations):

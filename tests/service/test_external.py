@@ -1,17 +1,19 @@
 """External trials: asked for, and told."""
 
 import math
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from client import Client, ProblemError
+from protocol.changes import ExtendStudy
 from protocol.jobs import Ask, FailureReason, JobKind, Tell
 from protocol.views import StudyState, TrialState
 from service.errors import InvalidError, LeaseLostError, NotExternalError, NotFoundError
 from service.operations import external
+from service.operations.lifecycle import extend_study
 from service.operations.studies import create_study, parse_spec
 from service.suggester import Suggester
 
@@ -185,6 +187,36 @@ def test_study_ends_with_its_budget_and_its_front_is_what_it_was_for(mine, worke
     assert study.ended_at is not None
     asked = mine.ask()
     assert (asked.state, asked.trials) == (StudyState.COMPLETED, ())
+
+
+def test_nothing_is_computed_for_finalists_that_it_has_not(mine, worker):
+    guarded = []
+
+    @contextmanager
+    def guard():
+        guarded.append(1)
+        yield
+
+    mine.create(budget={"trials": 2, "parallel": 2})
+    for grant in mine.ask(count=2).trials:
+        mine.tell(grant, metrics=GOOD)
+    assert Suggester(worker.store, guard).step()
+    assert worker.study("mine").state is StudyState.COMPLETED
+    assert guarded == []
+
+
+def test_extended_study_searches_on_and_is_given_no_finalists(mine, worker):
+    mine.create(budget={"trials": 1})
+    mine.tell(mine.ask().trials[0], metrics=GOOD)
+    mine.supply()
+    with worker.store.write() as uow:
+        extend_study(uow, "mine", ExtendStudy(trials=2))
+    mine.supply()
+    mine.tell(mine.ask().trials[0], metrics=GOOD)
+    mine.supply()
+    assert worker.study("mine").trials == {"completed": 2}
+    with worker.store.write() as uow, pytest.raises(InvalidError, match=r"^finalists: an external study has none"):
+        extend_study(uow, "mine", ExtendStudy(finalists=9))
 
 
 def test_study_of_our_own_has_no_trials_to_ask_for(worker):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from protocol.changes import ExtendStudy
-from protocol.jobs import Command, CurvePoint, FailureReason, JobKind, Progress
+from protocol.jobs import Command, CurvePoint, FailureReason, JobKind, Progress, Report
 from protocol.study import StudySpec
 from protocol.views import StudyState, TrialState
 from service.errors import InvalidError, LeaseLostError, NotFoundError, StudyEndedError, StudyRunningError
@@ -216,6 +216,62 @@ def test_totals_that_are_not_larger_are_refused_by_name(worker, totals):
     with pytest.raises(InvalidError, match=f"^{name}: must be above"):
         change(worker, "extend", ExtendStudy(**totals))
     assert worker.study().spec.budget.trials == 6
+
+
+def spend(worker, clock, hours):
+    """A study of at most an hour of devices, completed after so many."""
+    searching(worker, budget={"trials": 6, "finalists": 1, "device_hours": 1})
+    grant = worker.lease()
+    clock.advance(3600 * hours)
+    worker.report(grant)
+    worker.finish({})
+    assert worker.study().state is StudyState.COMPLETED
+    return len(worker.trials())
+
+
+def test_study_whose_device_hours_are_used_up_goes_on_with_more(worker, clock):
+    before = spend(worker, clock, hours=1.5)
+    assert before < 6
+    change(worker, "extend", ExtendStudy(device_hours=2))
+    study = worker.study()
+    assert (study.state, study.spec.budget.device_hours) == (StudyState.SEARCHING, 2)
+    worker.finish({})
+    study = worker.study()
+    assert (study.state, len(worker.trials())) == (StudyState.COMPLETED, 6)
+
+
+@pytest.mark.parametrize("totals", [{"device_hours": 1.25}, {"trials": 8}, {"trials": 8, "finalists": 2}])
+def test_more_trials_without_hours_for_them_are_refused(worker, clock, totals):
+    before = spend(worker, clock, hours=1.5)
+    with pytest.raises(InvalidError, match=r"^device_hours: 1.5 of 1(\.25)? are spent already, name a larger total$"):
+        change(worker, "extend", ExtendStudy(**totals))
+    assert (worker.study().state, len(worker.trials())) == (StudyState.COMPLETED, before)
+    change(worker, "extend", ExtendStudy(finalists=2))
+    worker.finish({})
+    assert worker.study().state is StudyState.COMPLETED
+
+
+def test_device_hours_that_the_study_does_not_bound_are_refused(worker):
+    searching(worker)
+    with pytest.raises(InvalidError, match=r"^device_hours: the study's budget has no such limit$"):
+        change(worker, "extend", ExtendStudy(device_hours=2))
+
+
+def test_device_hours_are_extended_over_http(http, http_worker, spec, clock):
+    spec["budget"]["device_hours"] = 1
+    assert http.post("/v1/studies", json={"spec": spec}).is_success
+    grant = http_worker.lease()
+    clock.advance(3600)
+    report = Report(attempt=grant.attempt, result=http_worker.answers.to(grant.work))
+    assert http_worker.post(grant, "report", report).is_success
+    refused = http.post("/v1/studies/demo:extend", json={"device_hours": 1})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        422,
+        "device_hours: must be above the 1 that the study has already, got 1",
+    )
+    extended = http.post("/v1/studies/demo:extend", json={"device_hours": 1.5})
+    assert extended.json()["spec"]["budget"]["device_hours"] == 1.5
+    assert http_worker.work() > 0
 
 
 def test_failed_study_is_not_extended(worker):

@@ -6,7 +6,9 @@ import pytest
 from optimization.front import front, hypervolume, infer_reference
 from optimization.values import Objective
 from protocol.jobs import JobKind
+from protocol.targets import Target
 from protocol.views import FrontView, StudyView, TrialView
+from service.operations.paging import encode
 from service.operations.trials import add_trial
 
 SIZES = (40, 48, 56, 72, 80, 88)
@@ -195,3 +197,30 @@ def test_studies_are_filtered_over_all_pages(worker, http, query, names):
         worker.create(name=name)
     assert http.post("/v1/studies/night-1:stop").status_code == 200
     assert [study["name"] for page in paged(http, f"/v1/studies{query}") for study in page] == names
+
+
+ELSEWHERE = {"another": (1,), "longer": ("x", "y", "z"), "no instant": ("soon", "a"), "no zone": ("2026-03-01", "a")}
+
+
+@pytest.mark.parametrize("path", ["/v1/workers", "/v1/calibrations", "/v1/devices"])
+def test_a_cursor_of_another_list_is_refused(http, path):
+    assert http.get(path).json() == []
+    for name, place in ELSEWHERE.items():
+        refused = http.get(path, params={"cursor": encode(place)})
+        assert refused.status_code == 422, name
+        assert "of a list in another order" in refused.json()["detail"]
+    assert http.get(f"{path}?limit=1001").status_code == 422
+
+
+def test_workers_and_devices_come_in_pages_by_name_and_key(http, worker):
+    targets = {f"w{place}": (Target(device="cpu", runtime="torch", hardware_key=f"k{place}"),) for place in range(5)}
+    for name in ("w3", "w1", "w4", "w0", "w2"):
+        worker.lease(name, targets=targets[name])
+    for path, key, known in (("/v1/workers", "name", "w"), ("/v1/devices", "hardware_key", "k")):
+        pages = paged(http, f"{path}?limit=2")
+        assert [[one[key] for one in page] for page in pages] == [
+            [f"{known}0", f"{known}1"],
+            [f"{known}2", f"{known}3"],
+            [f"{known}4"],
+        ]
+        assert paged(http, path) == [list(itertools.chain(*pages))]

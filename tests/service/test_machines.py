@@ -9,7 +9,8 @@ from protocol.jobs import FailureReason, JobKind, JobState, Reading
 from protocol.targets import Need, Target
 from protocol.views import FinalistState, StudyState, TrialState
 from service.operations.finalists import start_finalizing
-from service.operations.views import worker_views
+from service.operations.paging import MOST
+from service.operations.views import worker_page
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -210,7 +211,7 @@ def reading(p50_ms, key="k", disturbed=False, name="cpu/torch/float32"):
 
 def drifts(worker, name):
     with worker.store.read() as uow:
-        return next(view for view in worker_views(uow) if view.name == name)
+        return next(view for view in worker_page(uow, MOST, None).items if view.name == name)
 
 
 def test_a_drift_is_told_against_earlier_readings_of_equal_hardware(worker):

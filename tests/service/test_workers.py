@@ -3,12 +3,13 @@
 from protocol.jobs import JobKind, Progress, Renewal
 from service.operations import jobs
 from service.operations.machines import ALIVE_S
-from service.operations.views import worker_views
+from service.operations.paging import MOST
+from service.operations.views import worker_page
 
 
 def told(worker):
     with worker.store.read() as uow:
-        return {view.name: view for view in worker_views(uow)}
+        return {view.name: view for view in worker_page(uow, MOST, None).items}
 
 
 def test_worker_is_busy_with_what_it_leased_until_it_reports(worker, clock):

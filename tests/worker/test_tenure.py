@@ -325,9 +325,12 @@ def test_an_outcome_does_not_wait_for_a_checkpoint_on_its_way(hold, tmp_path):
     end.set()
 
 
-def test_a_lost_lease_stops_the_job_and_says_nothing_more(hold):
+@pytest.mark.parametrize(("code", "status"), [("lease_lost", 409), ("not_found", 404)])
+def test_a_job_that_is_no_longer_its_own_stops_and_says_nothing_more(hold, code, status):
+    """Somebody else has it, or it went with its study."""
+
     def lost(renewal):
-        raise refusal("lease_lost")
+        raise refusal(code, status)
 
     api = Api(on_renew=lost)
     assert hold(api, until_stopped) is Ending.LOST

@@ -2,11 +2,14 @@
 
 import threading
 from contextlib import nullcontext
+from datetime import UTC, datetime
 
 import pytest
 
 from client import ProblemError
-from protocol.jobs import Release
+from client.asked import AskedTrial
+from protocol.jobs import Command, Release, Renewed
+from protocol.problem import Problem
 from protocol.views import StudyState, TrialState
 from service.suggester import Suggester
 
@@ -93,6 +96,40 @@ def test_a_trial_that_nobody_wants_any_more_says_so(outside, monkeypatch):
     trial._jobs.release(trial._grant.job, Release(attempt=trial._grant.attempt))  # somebody else has it
     keeping.join(10)
     assert trial.is_cancelled
+
+
+class Refusing:
+    """Jobs of a service that refuses the first renewal."""
+
+    def __init__(self, code, status):
+        self.error = ProblemError(Problem(title="", status=status, detail=code, code=code))
+        self.renewed = threading.Semaphore(0)
+
+    def renew(self, job, renewal):
+        self.keeping = threading.current_thread()
+        self.renewed.release()
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        return Renewed(expires_at=datetime.now(UTC), command=Command.CONTINUE)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "gone"), [("lease_lost", 409, True), ("not_found", 404, True), ("store_unavailable", 503, False)]
+)
+def test_only_a_trial_that_is_gone_is_not_wanted_any_more(outside, monkeypatch, code, status, gone):
+    study, _ = outside
+    asked = study.ask()
+    asked._over.set()
+    monkeypatch.setattr("client.asked.RENEWALS", 1e4)  # at once
+    jobs = Refusing(code, status)
+    trial = AskedTrial(asked._grant, study._studies, jobs)
+    assert jobs.renewed.acquire(timeout=10)
+    if gone:
+        jobs.keeping.join(10)
+    else:
+        assert jobs.renewed.acquire(timeout=10)
+    assert trial.is_cancelled is gone
 
 
 def test_a_study_that_is_not_external_has_nothing_to_ask_for(client, spec):

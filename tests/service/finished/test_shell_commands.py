@@ -108,11 +108,27 @@ def test_a_study_is_stopped_resumed_extended_and_deleted(shell, client, spec):
     assert json.loads(shell("study", "list", "--json")[1]) == []
 
 
+def test_a_study_is_given_more_device_hours(shell, client, spec):
+    spec["budget"]["device_hours"] = 1
+    client.studies.create(spec)
+    extended = json.loads(shell("study", "extend", "demo", "--device-hours", "1.5", "--json")[1])
+    assert extended["spec"]["budget"]["device_hours"] == 1.5
+    code, out, err = shell("study", "extend", "demo", "--device-hours", "1.5")
+    assert (code, out) == (2, "")
+    assert err == "stillhouse: device_hours: must be above the 1.5 that the study has already, got 1.5\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("extend", "demo"), "name the new totals with --trials, --finalists or --device-hours"),
         (("extend", "demo", "--trials", "0"), "--trials"),
+        (("extend", "demo", "--trials", "100001"), "trials: "),
+        (("extend", "demo", "--finalists", "1001"), "finalists: "),
+        (("extend", "demo", "--device-hours", "0"), "device_hours: "),
+        (("extend", "demo", "--device-hours", "nan"), "--device-hours"),
+        (("extend", "demo", "--device-hours", "inf"), "device_hours: "),
+        (("extend", "demo", "--device-hours", "2"), "device_hours: the study's budget has no such limit"),
         (("export", "demo", "--format", "xlsx"), "--format is one of csv, json, parquet, got 'xlsx'"),
         (("export", "demo", "--to", "trials.doc"), "--format is one of csv, json, parquet, got 'doc'"),
         (("stop", "nobody"), "there is no study 'nobody'"),

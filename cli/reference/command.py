@@ -1,4 +1,4 @@
-"""The command's reference, from the command itself: `python -m cli.reference > docs/reference/cli.md`."""
+"""The command's reference, from the command itself."""
 
 from __future__ import annotations
 
@@ -117,7 +117,3 @@ def _default(param: Any) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-if __name__ == "__main__":
-    print(reference(), end="")
