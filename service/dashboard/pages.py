@@ -48,6 +48,9 @@ _METRICS = json.dumps({name: {"unit": info.unit, "better": info.better} for name
 FIRST = 50
 """Studies on one page of the overview, as `static/studies.js` has it."""
 
+FEW = 6
+"""With so many studies there is nothing to look for."""
+
 
 def may_change() -> bool:
     """Whether whoever asks may do more than read, so that pages offer it; the routes themselves refuse it otherwise."""
@@ -99,7 +102,7 @@ def login() -> HTMLResponse:
 
 
 def studies_page(studies: Sequence[StudyView]) -> HTMLResponse:
-    return _page("studies.html", studies=studies, states=list(StudyState), modules=modules_of("studies.js"))
+    return _page("studies.html", studies=studies, states=list(StudyState), few=FEW, modules=modules_of("studies.js"))
 
 
 def study_page(study: StudyView) -> HTMLResponse:

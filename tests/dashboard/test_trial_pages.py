@@ -35,7 +35,7 @@ def client(tmp_path_factory, prepared):
 def test_trial_says_why_it_was_suggested(client):
     page = client.get("/studies/demo/trials/1")
     assert page.status_code == 200
-    assert "Chosen by <strong>pareto</strong> when 0 trials had ended" in page.text
+    assert "Chosen by <strong>pareto</strong> before any trial had ended." in page.text
     assert "4.20\u00a0ms" in page.text
     assert "0.710" in page.text
     assert 'href="/studies/demo/trials/2" rel="next"' in page.text

@@ -4,6 +4,7 @@
 import { Refused, read } from "./api.js";
 import { confirmed } from "./dialog.js";
 import { element } from "./dom.js";
+import { goOn, rest } from "./live.js";
 import { send } from "./send.js";
 
 const FORMATS = { csv: "CSV", json: "JSON", parquet: "Parquet" };
@@ -14,6 +15,8 @@ const EACH_MS = 4000;
 /** Whether whoever looks may do nothing but read. */
 const ONLY_READS = "onlyReads" in document.body.dataset;
 
+/** Whether the study is being deleted. */
+let isGoing = false;
 const latest = new WeakMap();
 
 for (const place of document.querySelectorAll("[data-actions]")) keep(place);
@@ -33,7 +36,7 @@ async function keep(place) {
     }
   };
   document.addEventListener("study-changed", refresh);
-  setInterval(() => document.hidden || refresh(), EACH_MS);
+  setInterval(() => document.hidden || isGoing || refresh(), EACH_MS);
   await refresh();
 }
 
@@ -90,7 +93,15 @@ function extend(study) {
 function remove(study) {
   const text = [`The study, its ${Object.values(study.trials).reduce((sum, many) => sum + many, 0)} trials and all that is known of them are deleted. This cannot be undone.`];
   const gone = async () => {
-    await send("DELETE", pathOf(study.name));
+    isGoing = true;
+    await rest(); // or the page would ask for what is gone
+    try {
+      await send("DELETE", pathOf(study.name));
+    } catch (error) {
+      isGoing = false;
+      goOn();
+      throw error;
+    }
     location.assign("/");
   };
   return confirmed({ title: `Delete ${study.name}?`, text, verb: "Delete for good", danger: true, act: gone });

@@ -16,7 +16,9 @@ export async function readPage(path) {
 }
 
 async function answered(path) {
-  const response = await fetch(`/v1${path}`, { headers: { Accept: "application/json" }, cache: "no-cache" });
+  const begun = window.early?.answers.get(`/v1${path}`);
+  window.early?.answers.delete(`/v1${path}`); // of that moment: whoever asks again wants to know how it is by now
+  const response = await (begun ?? fetch(`/v1${path}`, { headers: { Accept: "application/json" }, cache: "no-cache" }));
   if (response.ok) return response;
   if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   const problem = await response.json().catch(() => null);

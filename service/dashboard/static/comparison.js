@@ -15,7 +15,7 @@ const USUAL = { ffn_stacks: 1, bottleneck_size: 0, attention_input: "input", emb
 
 export function comparisonTable(study, trials) {
   const head = element("tr", {}, element("td"), ...trials.map((trial, place) => headOf(study, trial, place)));
-  const groups = [["Architecture", shapeRows(trials)], ["Quality", qualityRows(study)], ["Cost", costRows(study)], ["Story", storyRows()]];
+  const groups = [["Architecture", shapeRows(trials)], [study.spec.external ? "As told" : "Quality", qualityRows(study)], ["Cost", costRows(study)], ["Story", storyRows()]];
   const bodies = groups.map(([title, rows]) => body(title, rows, trials));
   return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Comparison" }, element("table", { class: "comparison" }, element("thead", {}, head), ...bodies));
 }

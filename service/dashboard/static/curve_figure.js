@@ -5,6 +5,9 @@ import { drawing, element } from "./dom.js";
 import { count, quality } from "./format.js";
 
 const HEIGHT = 260;
+/** What a curve's name takes, in pixels. */
+const NAME_WIDE = 56;
+const NAME_HIGH = 14;
 
 /** The trial's curves; `curves` is what the service says of them, null where it only tells with the trial. */
 export function drawCurves(study, trial, curves) {
@@ -29,6 +32,7 @@ export function curveFigure(series, teacher, metric) {
     const made = chart({ width, height: HEIGHT, x, y, name, margin: { right: 64 } });
     if (teacher !== null) drawTeacher(made, teacher);
     for (const each of series) drawSeries(made, each);
+    nameSeries(made, series);
     return made.svg;
   });
   return place;
@@ -36,19 +40,29 @@ export function curveFigure(series, teacher, metric) {
 
 function drawSeries({ inside, x, y }, { name, kind, points }) {
   const at = points.map((point) => [x(point.step), y(point.value)]);
-  const last = points[points.length - 1];
   if (points.length > 1) inside.append(line(at, { class: `curve-line ${kind}` }));
   for (const [index, point] of points.entries()) {
     const dot = drawing("circle", { class: `curve-dot ${kind}`, cx: at[index][0], cy: at[index][1], r: 3 });
     inside.append(told(dot, `${name}: ${quality(point.value)} after ${point.step} steps`));
   }
-  inside.append(words(name, { class: `curve-name ${kind}`, x: x(last.step) + 8, y: y(last.value) + 4 }));
+}
+
+/** Names at the ends of the curves; those that end beside each other stand under each other. */
+function nameSeries({ inside, x, y }, series) {
+  const ends = series.map(({ name, kind, points }) => ({ name, kind, x: x(points.at(-1).step) + 8, y: y(points.at(-1).value) + 4 }));
+  const placed = [];
+  for (const end of ends.sort((a, b) => a.y - b.y)) {
+    const beside = placed.filter((other) => Math.abs(other.x - end.x) < NAME_WIDE);
+    end.y = Math.max(end.y, ...beside.map((other) => other.y + NAME_HIGH));
+    placed.push(end);
+    inside.append(words(end.name, { class: `curve-name ${end.kind}`, x: end.x, y: end.y }));
+  }
 }
 
 function drawTeacher({ inside, left, right, y }, value) {
   inside.append(
     drawing("line", { class: "teacher-line", x1: left, x2: right, y1: y(value), y2: y(value) }),
-    words(`teacher ${quality(value)}`, { class: "teacher-name", x: left + 6, y: y(value) - 6 }),
+    words(`teacher ${quality(value)}`, { class: "teacher-name", x: right - 6, y: y(value) - 6, "text-anchor": "end" }),
   );
 }
 

@@ -28,6 +28,7 @@ export class FrontSection {
     Object.assign(this, { columns, finalists, choices });
     this.offer(columns.metricNames);
     const marks = marksOf(columns, choices, finalists);
+    this.legend.hidden = !columns.size; // bounds alone are no figure
     showLegend(this.legend, { columns, marks, view: choices });
     this.caption();
     await drawFront(this.figure, { columns, marks, view: choices, ...this.pointed(), open: this.open });
@@ -62,7 +63,7 @@ export class FrontSection {
       select.value = this.choices[field];
     }
     for (const name of SWITCHES) this.form.elements[name].checked = this.choices[name];
-    this.form.hidden = !names.length;
+    this.form.hidden = !names.length || !this.columns.size;
   }
 
   caption() {

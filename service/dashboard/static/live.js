@@ -17,9 +17,29 @@ const KINDS = ["study", "trial", "worker"];
  */
 export function live(path, refresh, link) {
   const follower = new Follower(path, refresh, link);
+  followers.push(follower);
   follower.open();
   follower.turn();
   return follower;
+}
+
+const followers = [];
+let resting = false;
+
+/** Nothing is asked from now on, and what was asked is answered: what is followed is about to be gone. */
+export async function rest() {
+  resting = true;
+  for (const follower of followers) follower.close();
+  await Promise.all(followers.map(({ working }) => working));
+}
+
+/** It is still there after all. */
+export function goOn() {
+  resting = false;
+  for (const follower of followers) {
+    follower.open();
+    follower.turn();
+  }
 }
 
 class Follower {
@@ -32,6 +52,7 @@ class Follower {
     this.busy = false;
     this.asked = false;
     this.rest_ms = 0;
+    this.working = null;
     document.addEventListener("visibilitychange", () => document.hidden || this.turn());
     for (const name of ["online", "offline"]) addEventListener(name, () => this.turn());
     addEventListener("pagehide", () => this.close());
@@ -67,13 +88,14 @@ class Follower {
 
   /** One call of `refresh`; what is asked for meanwhile is one more, after it. */
   async turn() {
-    if (document.hidden) return;
+    if (document.hidden || resting) return;
     this.asked = true;
     if (this.busy) return;
     this.busy = true;
     clearTimeout(this.timer);
     this.asked = false;
-    const [started, pause_ms] = [performance.now(), await this.once()];
+    this.working = this.once();
+    const [started, pause_ms] = [performance.now(), await this.working];
     this.rest_ms = Math.min(GAP_MS.most, Math.max(GAP_MS.least, performance.now() - started));
     await new Promise((resolve) => setTimeout(resolve, this.rest_ms));
     this.busy = false;

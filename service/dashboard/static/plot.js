@@ -4,17 +4,22 @@ let loading = null;
 
 /** The Plotly library of the installed Python package. */
 export function plotly() {
-  loading ??= new Promise((resolve, reject) => {
+  loading ??= (window.early?.library ?? loaded()).catch((error) => {
+    loading = null;
+    if (window.early) window.early.library = null;
+    throw error;
+  });
+  return loading;
+}
+
+function loaded() {
+  return new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = document.getElementById("study").dataset.plotly;
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => {
-      loading = null;
-      reject(new TypeError("the drawing library cannot be loaded"));
-    };
+    script.onerror = () => reject(new TypeError("the drawing library cannot be loaded"));
     document.head.append(script);
   });
-  return loading;
 }
 
 /** The style sheet's colours at this moment: they change with the scheme. */

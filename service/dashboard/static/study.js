@@ -11,7 +11,7 @@ import { showImportance } from "./importance_table.js";
 import { live } from "./live.js";
 import { learn } from "./metrics.js";
 import { ParallelCoordinates } from "./parallel.js";
-import { onSchemeChange, plotly } from "./plot.js";
+import { onSchemeChange } from "./plot.js";
 import { readChoices, writeChoices } from "./study_address.js";
 import { readFinalists } from "./study_finalists.js";
 import { isOver, jobText, showSummary } from "./study_summary.js";
@@ -80,6 +80,7 @@ async function refresh() {
   table.update(columns, seen.finalists, choices);
   finalists.update(study, seen.finalists);
   openAddressed();
+  if (first) await painted(); // the figure takes longer than all the rest
   await showFront();
   below.news();
   known = news;
@@ -90,6 +91,11 @@ async function refresh() {
 function pauseOf(study) {
   if (!isOver(study)) return IDLE_MS;
   return Date.now() - Date.parse(study.ended_at) < EXPORTING_MS ? QUICK_MS : null;
+}
+
+/** When what was changed so far can be seen. */
+function painted() {
+  return new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
 }
 
 function showFront() {
@@ -156,5 +162,4 @@ onSchemeChange(() => {
   showFront();
   for (const id of below.parts.keys()) below.now(id);
 });
-if (place("study").dataset.trials) plotly().catch(() => null); // while the trials are read; drawing says what is wrong
 live(`${path}/events`, refresh, place("link"));

@@ -17,7 +17,7 @@ async function refresh() {
   const alive = workers.filter((worker) => worker.alive);
   const gone = workers.filter((worker) => !worker.alive);
   const busy = alive.filter((worker) => worker.jobs.length).length;
-  write("summary", workers.length ? `${alive.length} alive, ${busy} of them busy.` : "Who asks this service for jobs.");
+  write("summary", alive.length ? `${alive.length} alive, ${busy ? `${busy} of them busy` : "none of them busy"}.` : "Who asks this service for jobs.");
   part("none").hidden = alive.length > 0;
   part("gone-section").hidden = !gone.length;
   write("gone-title", `${gone.length} seen earlier`);

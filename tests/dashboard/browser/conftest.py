@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from client import Client
 from encoders.values import Head
-from hardware.values import Effort, Measurement, Quantile, Source, Verdict
+from hardware.values import Effort, Measurement, Verdict
 from protocol.jobs import (
     PROTOCOL_VERSION,
     Calibrated,
@@ -35,7 +35,6 @@ from protocol.jobs import (
     Measured,
     Prepared,
     Report,
-    Score,
 )
 from protocol.study import StudySpec
 from protocol.views import TrialState
@@ -43,6 +42,8 @@ from search_space import Architecture, parameter_count
 from service.settings import Settings, sqlite_url
 from service.store.unit_of_work import Store
 from service.suggester import Suggester
+from tests.dashboard.browser import results
+from tests.dashboard.browser.results import score
 
 CHROMIUM = os.environ.get("STILLHOUSE_CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
@@ -180,39 +181,13 @@ def measurement(shape: Architecture, effort: Effort) -> Measurement:
         * (4 * shape.hidden_size * shape.heads_by_layer[0] * shape.head_size + 2 * shape.hidden_size * shape.ffn_size)
         * 6e-9
     )
-    quick = effort is Effort.QUICK
-
-    def quantile(factor: float) -> Quantile:
-        return Quantile(value_s=p50 * factor, low_s=p50 * factor * 0.98, high_s=p50 * factor * 1.03)
-
-    return Measurement(
-        profile=SPEC.target,
-        effort=effort,
-        source=Source.MEASURED,
-        verdict=Verdict.PROVISIONAL if quick else Verdict.STEADY,
-        p50=quantile(1.0),
-        p90=quantile(1.08),
-        p99=quantile(1.3),
-        throughput_per_s=8 / p50,
-        load_s=0.1,
-        first_call_s=0.01,
-        compile_s=0.0,
-        peak_memory_bytes=200_000_000,
-        log_variance=1e-4,
-        hardware_key="0" * 16,
-        environment={"cpu": "none"},
-        samples_s=[[p50] * 120],
-        measured_at="2026-01-02T03:04:05+00:00",
-    )
+    verdict = Verdict.PROVISIONAL if effort is Effort.QUICK else Verdict.STEADY
+    return results.measurement(SPEC.target, p50, effort=effort, verdict=verdict, samples=120)
 
 
 def quality(shape: Architecture) -> float:
     size = parameter_count(shape) - 2000 * shape.hidden_size
     return 0.745 - 0.16 * math.exp(-(shape.hidden_size - 20) / 45) - 0.05 * math.exp(-size / 2e5)
-
-
-def score(value: float, half: float) -> Score:
-    return Score(value=value, low=value - half, high=value + half)
 
 
 def curve(value: float, steps: int) -> tuple[CurvePoint, ...]:

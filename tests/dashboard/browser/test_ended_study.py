@@ -195,3 +195,21 @@ def test_nothing_serious_for_assistive_technology(worker, ended, address, seriou
     ended.goto(address)
     expect(ended.locator("#studies a")).to_be_visible()
     assert serious(ended) == []
+
+
+def test_trials_that_are_ticked_are_compared(worker, ended, address):
+    bar = ended.locator("#trials-compare")
+    expect(bar).to_be_hidden()
+    ended.get_by_label("Compare trial 3").check()
+    expect(bar).to_contain_text("trial 3 is chosen: choose another one")
+    expect(bar.get_by_role("link")).to_be_hidden()
+    ended.get_by_label("Filter").fill("state:completed")
+    for number in (4, 2, 6, 8):
+        ended.get_by_label(f"Compare trial {number}", exact=True).press("Space")
+    expect(bar).to_contain_text("as many as are compared")
+    expect(ended.get_by_label("Compare trial 9", exact=True)).to_be_disabled()
+    expect(ended.locator("#detail-3")).to_be_hidden()
+    ended.get_by_label("Compare trial 8", exact=True).uncheck()
+    bar.get_by_role("link", name="Compare 4 trials").click()
+    expect(ended).to_have_url(f"{address}/studies/{worker.spec.name}/compare?trials=2,3,4,6")
+    expect(ended.locator("table.comparison thead a")).to_have_text(["trial 2", "trial 3", "trial 4", "trial 6"])
