@@ -15,6 +15,18 @@ export async function readPage(path) {
   return { items: await response.json(), next };
 }
 
+/** The whole list at this path, page by page. */
+export async function readAll(path) {
+  const found = [];
+  let cursor = null;
+  do {
+    const page = await readPage(cursor === null ? path : `${path}?${new URLSearchParams({ cursor })}`);
+    found.push(...page.items);
+    cursor = page.next;
+  } while (cursor !== null);
+  return found;
+}
+
 async function answered(path) {
   const begun = window.early?.answers.get(`/v1${path}`);
   window.early?.answers.delete(`/v1${path}`); // of that moment: whoever asks again wants to know how it is by now

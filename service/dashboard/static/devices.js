@@ -1,6 +1,6 @@
 // The machines that measure: what they are, what they can, how steady they are, and what their calibrations are worth.
 
-import { read } from "./api.js";
+import { readAll } from "./api.js";
 import { calibrationPart } from "./calibration.js";
 import { definitions, element } from "./dom.js";
 import { driftText } from "./drift.js";
@@ -14,7 +14,7 @@ const QUIET_MS = 15_000;
 let shown = null;
 
 async function refresh() {
-  const devices = await read("/devices");
+  const devices = await readAll("/devices");
   part("none").hidden = devices.length > 0;
   const signature = JSON.stringify(devices);
   if (signature !== shown) {

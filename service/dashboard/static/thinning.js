@@ -1,7 +1,7 @@
 // Of many marks that lie on each other one is drawn: a browser takes seconds over ten thousand.
 
 /** About the size of a mark. */
-const CELL_PX = 4;
+const CELL_PX = 5;
 /** Fewer are all drawn. */
 const MANY = 2000;
 

@@ -1,6 +1,6 @@
 // Who works: alive or gone, busy with what and since when, and how far its machine has drifted.
 
-import { read } from "./api.js";
+import { readAll } from "./api.js";
 import { driftText } from "./drift.js";
 import { definitions, element } from "./dom.js";
 import { duration, moment } from "./format.js";
@@ -13,7 +13,7 @@ const QUIET_MS = 5_000;
 let shown = null;
 
 async function refresh() {
-  const workers = await read("/workers");
+  const workers = await readAll("/workers");
   const alive = workers.filter((worker) => worker.alive);
   const gone = workers.filter((worker) => !worker.alive);
   const busy = alive.filter((worker) => worker.jobs.length).length;
