@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.errors import BadInputError
+from cli.paths import expanded
 from distillation.values import DOCSTRINGS
 from encoders.values import HeadKind
 
@@ -61,7 +61,7 @@ def _table(source: str) -> Table:
     if source == DOCSTRINGS:
         rows = tuple(Row(f"{DOCSTRINGS}, number {at}", (text,)) for at, (text, _) in enumerate(harvest().texts))
         return Table(DOCSTRINGS, (TEXT,), rows)
-    path = Path(source).expanduser()
+    path = expanded(source)
     known = endings(HeadKind.CLASSIFICATION, is_labelled=False)
     if path.exists() or path.is_absolute() or path.suffix.lower() in known:
         return read_table(path, KEY, is_labelled=False)

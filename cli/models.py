@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import BadInputError
+from cli.paths import expanded
 from encoders.values import Head, Pooling
 from protocol.errors import StudyFileError
 from protocol.study_file import load_architecture, parse_architecture
@@ -43,11 +44,12 @@ def find_model(name: str | None, architecture: str | None) -> Model:
     assert name is not None
     if not name:
         raise BadInputError("MODEL is empty; name a folder, a hub's id or a known name")
-    if Path(name).expanduser().is_dir():
-        return _read(str(Path(name).expanduser()))
+    path = expanded(name)
+    if path.is_dir():
+        return _read(str(path))
     if name in KNOWN:
         return _random(name, KNOWN[name])
-    if Path(name).expanduser().exists():
+    if path.exists():
         raise BadInputError(f"{name} is a file; a model is a folder with config.json and model.safetensors")
     return _read(name)
 
@@ -57,7 +59,7 @@ def _shaped(text: str) -> Model:
         if text.lstrip().startswith("{"):
             shape = parse_architecture(text, origin="--architecture")
         else:
-            shape = load_architecture(Path(text).expanduser())
+            shape = load_architecture(expanded(text))
     except StudyFileError as error:
         raise BadInputError(str(error)) from error
     return _random(shape.label, shape)

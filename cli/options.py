@@ -9,6 +9,7 @@ import typer
 
 from cli.completion import study_names
 from cli.names import study_name
+from cli.paths import expanded
 
 HOME_VARIABLE = "STILLHOUSE_HOME"
 URL_VARIABLE = "STILLHOUSE_URL"
@@ -20,7 +21,7 @@ DEFAULT_HOME = Path(".stillhouse")
 def folder(text: str | Path) -> Path:
     if not str(text):
         raise typer.BadParameter("it is empty; name a folder, '.' for this one")
-    return Path(text)
+    return expanded(text)
 
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.", show_default=False)]

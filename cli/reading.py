@@ -14,6 +14,7 @@ from cli.checkpoint_export import ExportOptions, Format, export_checkpoint
 from cli.display import make_console, say
 from cli.errors import BadInputError
 from cli.exports import Owner, download_exports
+from cli.paths import expanded
 from cli.previewing import constraints_table, costs_table, latencies_table
 from cli.study_source import read_study, refused
 from cli.summary import closing_lines, shown_loading
@@ -138,7 +139,7 @@ def convert(checkpoint: Path, form: str, target: Path | None, options: ExportOpt
         raise BadInputError(unknown("format", form, map(str, Format)))
     if target is None:
         raise BadInputError("name the folder to write to with --to")
-    checkpoint, target = checkpoint.expanduser(), target.expanduser().absolute()
+    checkpoint, target = expanded(checkpoint), target.absolute()
     lines = export_checkpoint(checkpoint, Format(form), target, options)
     if as_json:
         print(json.dumps({"folder": str(target), "notes": lines}, indent=2))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cli.errors import BadInputError
+from cli.paths import expanded
 from client import ProblemError
 from distillation.values import BUILT_IN, DOCSTRINGS, Dataset
 from protocol.distillation import DistillationSpec
@@ -88,13 +89,17 @@ def refused(study_file: Path, error: ProblemError) -> BadInputError:
 
 def _located(value: str, key: str, study_file: Path) -> str:
     """The absolute path where there is such a file or folder, else the value, which then is a name on the hub."""
+    try:
+        path = expanded(value)
+    except BadInputError as error:
+        raise BadInputError(placed(study_file, f"{key}: {error}")) from error
     folders = list(dict.fromkeys([study_file.resolve().parent, Path.cwd()]))
     for folder in folders:
-        candidate = folder / Path(value).expanduser()
+        candidate = folder / path
         if candidate.exists():
             return str(candidate.resolve())
     if value.startswith(_PATH_BEGINNINGS) or value.lower().endswith(_FILE_ENDINGS):
-        where = "" if Path(value).expanduser().is_absolute() else f" in {' or '.join(map(str, folders))}"
+        where = "" if path.is_absolute() else f" in {' or '.join(map(str, folders))}"
         message = f"{key}: there is no file or folder {value!r}{where}"
         raise BadInputError(placed(study_file, message))
     return value

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from cli.errors import BadInputError
+from cli.paths import expanded
 from hardware.values import DeviceProfile
 from protocol.errors import StudyFileError
 from protocol.study_file import load_target, parse_target
@@ -19,7 +18,7 @@ def read_target(text: str) -> DeviceProfile:
         BadInputError: every problem with its key.
     """
     try:
-        path = Path(text).expanduser()
+        path = expanded(text)
         is_file = path.suffix.lower() in YAML or path.is_file()
         return load_target(path) if is_file else parse_target(text, origin="--target")
     except StudyFileError as error:

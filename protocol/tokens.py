@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 NAME_LENGTH = 100
 LONGEST_LIFE_DAYS = 3_650
@@ -32,12 +32,18 @@ class TokenState(StrEnum):
     REVOKED = "revoked"
 
 
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError(f"must be of characters that can be shown on one line, got {name[:NAME_LENGTH]!r}")
+    return name
+
+
 class CreateToken(BaseModel):
     """`days` is how long it is good for; without it, until it is revoked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH, pattern=r"\S")]
+    name: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH, pattern=r"\S"), AfterValidator(_printable)]
     scope: Scope
     days: Annotated[float, Field(gt=0, le=LONGEST_LIFE_DAYS)] | None = None
 

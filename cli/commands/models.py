@@ -12,6 +12,7 @@ from cli.errors import BadInputError, ExitCode
 from cli.interrupts import Interrupts
 from cli.names import study_name
 from cli.options import DEFAULT_HOME, DEFAULT_URL, Home, Json, Url, folder
+from cli.paths import expanded
 
 DEVICES = ("cpu", "cuda")
 
@@ -73,7 +74,7 @@ def reproduce(
         from cli.reproducing import reproduce as reproduce_checkpoint
 
         home = home.expanduser().absolute()
-        raise typer.Exit(reproduce_checkpoint(checkpoint.expanduser(), home, interrupts, as_json=as_json))
+        raise typer.Exit(reproduce_checkpoint(expanded(checkpoint), home, interrupts, as_json=as_json))
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -145,7 +146,7 @@ def measure(
             columns=tuple(columns or ()),
             buckets=buckets,
             tokenizer=tokenizer,
-            output=None if output is None else output.expanduser(),
+            output=None if output is None else expanded(output),
         )
         raise typer.Exit(measure_model(options, as_json=as_json))
     except KeyboardInterrupt:

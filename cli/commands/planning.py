@@ -11,6 +11,7 @@ import typer
 from cli.errors import ExitCode
 from cli.interrupts import Interrupts
 from cli.options import DEFAULT_HOME, Home, Json, StudyFile
+from cli.paths import expanded
 
 
 def preview(study_file: StudyFile, home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
@@ -58,7 +59,7 @@ def calibrate(
             seed=seed,
             home=home.expanduser().absolute(),
             url=url,
-            output=None if output is None else output.expanduser().absolute(),
+            output=None if output is None else expanded(output).absolute(),
         )
         raise typer.Exit(calibrate_here(options, as_json=as_json))
     except KeyboardInterrupt:

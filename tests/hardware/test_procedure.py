@@ -148,6 +148,7 @@ needs_jax = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow  # ONNX Runtime itself: test_runtimes.py; between references: PyTorch, above
 @needs_onnx
 def test_exported_model_is_measured_between_exported_references(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = PLANS[Effort.SEARCH]

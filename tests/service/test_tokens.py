@@ -101,6 +101,7 @@ def test_two_tokens_in_use_have_different_names(http, make, clock):
 @pytest.mark.parametrize(
     "body",
     [{"name": "", "scope": "user"}, {"name": " ", "scope": "user"}, {"name": "x", "scope": "root"}]
+    + [{"name": name, "scope": "user"} for name in ("a\0b", "a\nb", "a\u202eb", "\x1b[31m")]
     + [{"name": "x", "scope": "user", "days": days} for days in (0, -1, 1e9, "soon")],
 )
 def test_a_token_that_cannot_be_is_refused_by_its_key(http, make, body):
