@@ -11,6 +11,7 @@ import json
 from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
+from typing import TypeVar
 
 from protocol.jobs import (
     AttemptEnd,
@@ -48,6 +49,8 @@ from service.operations.readings import store_readings, with_drift
 from service.settings import Settings
 from service.store.tables import Attempt, Job
 from service.store.unit_of_work import UnitOfWork
+
+Found = TypeVar("Found")
 
 
 def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest, study: int | None = None) -> Grant | None:
@@ -115,9 +118,7 @@ def renew(uow: UnitOfWork, settings: Settings, identity: int, renewal: Renewal) 
     Raises:
         NotFoundError, LeaseLostError; UnknownArtefactError: the checkpoint was never uploaded.
     """
-    worker = _find(uow, identity).worker
-    if worker is not None:
-        uow.workers.renewed(worker, uow.now)  # before the job is locked: a lease locks in this order, too
+    uow.workers.renewed(identity, uow.now)  # before the job is locked: a lease locks in this order, too
     job = _lock(uow, identity)
     if _cancelled(job, renewal.attempt):
         return Renewed(expires_at=uow.now, command=Command.CANCEL)
@@ -142,11 +143,13 @@ def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) 
         UnknownArtefactError: it names an artefact that was never uploaded.
     """
     digest = _digest(message)
-    study = uow.studies.lock(_find(uow, identity).study_id)
+    study = uow.studies.lock(_known(uow.jobs.study(identity), identity))
     job = _lock(uow, identity)
     if (job.reported_attempt, job.reported_digest) == (message.attempt, digest):
         return
     _check_lease(job, message.attempt)
+    if not isinstance(message.result, Failure | Stopped):
+        _check_uploaded(uow, artefacts_of(message.result))
     job.reported_attempt, job.reported_digest = message.attempt, digest
     if isinstance(message.result, Failure):
         job_failed(uow, study, job, message.result, settings.max_attempts)
@@ -161,7 +164,6 @@ def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) 
     if mixture is not None:
         job_failed(uow, study, job, Failure(reason=FailureReason.ERROR, message=mixture), settings.max_attempts)
         return
-    _check_uploaded(uow, artefacts_of(message.result))
     job.state, job.ended_at, job.expires_at = JobState.DONE, uow.now, None
     settle(study, message.result)
     uow.attempts.end(job, AttemptEnd.DONE, uow.now)
@@ -230,18 +232,14 @@ def _fitting(uow: UnitOfWork, job: Job, request: LeaseRequest) -> Work:
     return work.model_copy(update={"profile": None})
 
 
-def _find(uow: UnitOfWork, identity: int) -> Job:
-    return _known(uow.jobs.get(identity), identity)
-
-
 def _lock(uow: UnitOfWork, identity: int) -> Job:
     return _known(uow.jobs.lock(identity), identity)
 
 
-def _known(job: Job | None, identity: int) -> Job:
-    if job is None:
+def _known(found: Found | None, identity: int) -> Found:
+    if found is None:
         raise NotFoundError(f"there is no job {identity}")
-    return job
+    return found
 
 
 def _cancelled(job: Job, attempt: int) -> bool:

@@ -10,6 +10,7 @@ from typing import assert_never
 from hardware.values import Measurement
 from protocol.jobs import Calibrated, Distilled, Evaluated, Finalized, LeaseRequest, Measured, Outcome, Prepared
 from protocol.views import DriftView
+from service.operations.machines import measurements_of
 from service.store.tables import ReadingRow
 from service.store.unit_of_work import UnitOfWork
 
@@ -44,7 +45,9 @@ def drift_note(drift: DriftView) -> str:
 
 def with_drift(uow: UnitOfWork, worker: str | None, outcome: Outcome) -> Outcome:
     """The outcome; its measurements say if the worker's machine had drifted when they were taken."""
-    drifts = [] if worker is None else [drift for drift in drifts_of(uow, worker) if drift.beyond]
+    if worker is None or not measurements_of(outcome):
+        return outcome
+    drifts = [drift for drift in drifts_of(uow, worker) if drift.beyond]
     if not drifts:
         return outcome
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from protocol.jobs import AttemptEnd, JobKind, JobState
@@ -35,7 +35,8 @@ class AttemptRepository:
 
     def begin(self, job: Job, worker: str, request: str | None, now: datetime) -> bool:
         """Whether it was begun: False where this request was granted a job by a transaction at the same time."""
-        row = Attempt(
+        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        statement = insert(Attempt).values(
             job_id=job.id,
             attempt=job.attempt,
             study_id=job.study_id,
@@ -44,12 +45,8 @@ class AttemptRepository:
             leased_at=now,
             request=request,
         )
-        try:
-            with self._session.begin_nested():
-                self._session.add(row)
-        except IntegrityError:
-            return False
-        return True
+        begun = statement.on_conflict_do_nothing(index_elements=[Attempt.request]).returning(Attempt.job_id)
+        return self._session.execute(begun).first() is not None
 
     def end(self, job: Job, reason: AttemptEnd, now: datetime, message: str | None = None) -> None:
         """Ends the job's newest attempt, unless it has ended."""
@@ -70,7 +67,8 @@ class AttemptRepository:
             _end(row, AttemptEnd.CANCELLED, now, None)
 
     def get(self, job: int, attempt: int) -> Attempt | None:
-        return self._session.get(Attempt, (job, attempt))
+        with self._session.no_autoflush:  # what was begun is there
+            return self._session.get(Attempt, (job, attempt))
 
     def requested(self, request: str) -> Attempt | None:
         """What this request was granted."""

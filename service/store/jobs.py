@@ -62,6 +62,10 @@ class JobRepository:
     def get(self, identity: int) -> Job | None:
         return self._session.get(Job, identity)
 
+    def study(self, identity: int) -> int | None:
+        """Whose job it is, without reading the job."""
+        return self._session.scalar(select(Job.study_id).where(Job.id == identity))
+
     def lock(self, identity: int) -> Job | None:
         """The job, for this transaction alone to change."""
         statement = select(Job).where(Job.id == identity).with_for_update()

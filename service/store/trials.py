@@ -47,6 +47,7 @@ MOST_NAMED = 500
 class TrialRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._kept: dict[int, Trial] = {}
 
     def add(self, trial: Trial) -> None:
         """The trial has its id from now on."""
@@ -54,7 +55,10 @@ class TrialRepository:
         self._session.flush()
 
     def get(self, identity: int) -> Trial:
-        return self._session.get_one(Trial, identity)
+        """The trial, which is read once: a session forgets what nobody holds, and needs it again to write events."""
+        with self._session.no_autoflush:  # what has a number was flushed
+            trial = self._kept[identity] = self._session.get_one(Trial, identity)
+        return trial
 
     def numbered(self, study: int, number: int) -> Trial | None:
         """The study's trial of this number."""

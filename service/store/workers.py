@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from protocol.jobs import JobKind
 from protocol.targets import Target
-from service.store.tables import ReadingRow, Worker
+from service.store.tables import Job, ReadingRow, Worker
 
 
 class WorkerRepository:
@@ -25,11 +25,11 @@ class WorkerRepository:
         statement = insert(Worker).values(name=name, **values)
         self._session.execute(statement.on_conflict_do_update(index_elements=[Worker.name], set_=values))
 
-    def renewed(self, name: str, now: datetime) -> None:
-        """Remembers that the worker is alive."""
-        worker = self._session.get(Worker, name)
-        if worker is not None:
-            worker.seen_at = now
+    def renewed(self, job: int, now: datetime) -> None:
+        """Remembers that whoever has, or had, this job is alive."""
+        name = select(Job.worker).where(Job.id == job).scalar_subquery()
+        statement = update(Worker).where(Worker.name == name).values(seen_at=now)
+        self._session.execute(statement, execution_options={"synchronize_session": False})
 
     def add_reading(self, reading: ReadingRow) -> None:
         self._session.add(reading)
