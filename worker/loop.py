@@ -19,11 +19,15 @@ from worker.room import Room, lack_of_room
 from worker.runner import Runner
 from worker.shutdown import Shutdown
 from worker.tenure import Ending, JobsPort, Tenure
+from worker.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
-WAIT_S = 2.0
-"""How long one request waits for a job: also the longest that an idle worker takes to end."""
+WAIT_S = 20.0
+"""How long one request waits for a job: a fleet that has nothing to do asks seldom."""
+
+LOOK_S = 0.5
+"""Between two looks whether the worker shall end while it waits for a job."""
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
@@ -75,7 +79,7 @@ class Loop:
             self._shutdown.beat()
             try:
                 asked = self._request.model_copy(update={"readings": self._readings, "request": name})
-                grant = self._jobs.lease(asked)
+                grant = self._leased(asked)
             except ClientError as error:
                 if isinstance(error, ProblemError) and error.problem.status < 500:
                     raise
@@ -95,6 +99,15 @@ class Loop:
             if not self._shutdown.asked:
                 self._look_at_itself()
         return ending
+
+    def _leased(self, request: LeaseRequest) -> Grant | None:
+        """As `lease`; who shall end does not wait for a job, but asks whether one was granted meanwhile."""
+        waiting = Waiting(lambda: self._jobs.lease(request))
+        while not waiting.answered(LOOK_S):
+            self._shutdown.beat()
+            if self._shutdown.asked:
+                return self._jobs.lease(request.model_copy(update={"wait_s": 0.0}))
+        return waiting.answer()
 
     def _look_at_itself(self) -> None:
         """Now and then: how long the reference architecture takes, which the next request tells.

@@ -13,7 +13,7 @@ GRACE_S = 20.0
 
 
 class Shutdown:
-    """Set once, by a signal or by the end of a supervisor; wakes the loop, which waits here and nowhere else.
+    """Set once, by a signal or by the end of a supervisor; wakes the loop, which waits here, or looks here often.
 
     A `SimpleQueue`, because its `put` is safe inside a signal handler that interrupts its own `get`; an `Event` is not.
     """

@@ -623,6 +623,28 @@ def test_a_job_that_comes_while_the_worker_ends_is_given_back(loop, shutdown):
     assert api.reports == []
 
 
+@pytest.mark.parametrize("granted", [None, grant()])
+def test_a_worker_that_waits_for_a_job_ends_without_it(loop, shutdown, granted):
+    over = threading.Event()
+
+    class Waits(Api):
+        def lease(self, request):
+            if not self.requests:
+                self.requests.append(request)
+                shutdown.ask()
+                assert over.wait(SOON_S)
+                return None
+            return super().lease(request)
+
+    api = Waits([granted] if granted else [])
+    ending = loop(api).run()
+    over.set()
+    first, last = api.requests
+    assert (last.request, last.wait_s) == (first.request, 0.0)
+    assert ending is (None if granted is None else Ending.RELEASED)
+    assert [job for job, _ in api.releases] == ([] if granted is None else [granted.job])
+
+
 def test_a_failed_job_does_not_end_the_worker(loop, shutdown):
     def fail(reporter):
         raise RuntimeError("boom")
