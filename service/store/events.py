@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, event, func, inspect, select, update
+from sqlalchemy import Integer, String, bindparam, delete, event, func, inspect, select, update
 from sqlalchemy.orm import Session
 
 from protocol.events import Event, EventData, EventKind, Topic
@@ -26,7 +26,13 @@ NOW = "stillhouse_now"
 """Where in its `info` a session has what answers the instant of its transaction."""
 
 _NOTED = "stillhouse_noted"
-_INSERT = Table.metadata.tables[EventRow.__tablename__].insert()
+_NAME = select(Study.name).where(Study.id == bindparam("identity", type_=Integer)).scalar_subquery()
+# Made once and always alike, so that it is compiled once: every transaction of a worker writes events.
+_INSERT = (
+    Table.metadata.tables[EventRow.__tablename__]
+    .insert()
+    .values(study=func.coalesce(bindparam("name", type_=String), _NAME))
+)
 _ORDER = list(EventKind)
 
 
@@ -148,10 +154,10 @@ def _write(session: Session) -> None:
         return
     now: datetime = session.info[NOW]()
     rows = [
-        {"topic": one.topic, "kind": kind, "study": _name(one.study), "trial": one.trial, "created_at": now}
+        {"topic": one.topic, "kind": kind, **_study(one.study), "trial": one.trial, "created_at": now}
         for one, kind in noted.items()
     ]
-    session.execute(_INSERT.values(rows))
+    session.execute(_INSERT, rows)
 
 
 def _kind(changed: dict[str, Any]) -> EventKind:
@@ -180,8 +186,8 @@ def _note_trial(session: Session, identity: int, kind: EventKind) -> None:
     _note(session, _Subject(Topic.TRIAL, trial.study_id, trial.number), kind)
 
 
-def _name(study: int | str | None) -> Any:
-    return select(Study.name).where(Study.id == study).scalar_subquery() if isinstance(study, int) else study
+def _study(study: int | str | None) -> dict[str, Any]:
+    return {"identity": study, "name": None} if isinstance(study, int) else {"identity": None, "name": study}
 
 
 def _event(row: EventRow) -> Event:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Subquery, func, literal, select, union_all, update
+from sqlalchemy import ColumnElement, Select, Subquery, bindparam, func, literal, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
 from protocol.jobs import JobKind, JobState
@@ -68,8 +69,8 @@ class JobRepository:
 
     def lock(self, identity: int) -> Job | None:
         """The job, for this transaction alone to change."""
-        statement = select(Job).where(Job.id == identity).with_for_update()
-        return self._session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
+        options = {"populate_existing": True}
+        return self._session.scalars(_LOCKED, {"identity": identity}, execution_options=options).one_or_none()
 
     def lanes(self, kinds: Collection[JobKind], study: int | None = None) -> list[Lane]:
         """Where jobs of these kinds wait, the one whose turn it is first; of one study, if it is named.
@@ -80,25 +81,12 @@ class JobRepository:
         """
         if not kinds:
             return []
-        heads = _heads(kinds, study)
-        head, busy = aliased(Job), _busy()
-        statement = (
-            select(head.study_id, head.kind, head.target, head.hardware_key)
-            .join(heads, heads.c.job == head.id)
-            .join(Study, Study.id == head.study_id)
-            .outerjoin(busy, busy.c.study_id == head.study_id)
-            .order_by(
-                Study.priority.desc(),
-                func.coalesce(busy.c.leased, 0),
-                Study.created_at,
-                Study.id,
-                head.failures,
-                head.id,
-            )
-        )
+        statement = _lanes(tuple(sorted(set(kinds))), of_one=study is not None)
         return [
             Lane(study=study_id, kind=kind, target=target, hardware_key=key)
-            for study_id, kind, target, key in self._session.execute(statement)
+            for study_id, kind, target, key in self._session.execute(
+                statement, {} if study is None else {"study": study}
+            )
         ]
 
     def lease(
@@ -125,30 +113,9 @@ class JobRepository:
         return None
 
     def _grant(self, lane: Lane, worker: str, now: datetime, expires_at: datetime) -> Job | None:
-        first = (
-            select(Job.id)
-            .where(Job.study_id == lane.study, Job.state == JobState.QUEUED, Job.kind == lane.kind)
-            .order_by(Job.failures, Job.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
-        statement = (
-            update(Job)
-            .where(Job.id == first, Job.state == JobState.QUEUED)
-            .values(
-                state=JobState.LEASED,
-                attempt=Job.attempt + 1,
-                worker=worker,
-                leased_at=now,
-                expires_at=expires_at,
-                progress=None,
-                renewal=0,
-            )
-            .returning(Job)
-        )
+        values = {"in_study": lane.study, "of_kind": lane.kind, "to": worker, "now": now, "until": expires_at}
         options = {"synchronize_session": False, "populate_existing": True}
-        return self._session.scalars(statement, execution_options=options).one_or_none()
+        return self._session.scalars(_GRANT, values, execution_options=options).one_or_none()
 
     def demands(self) -> list[Demand]:
         """What waits, lane by lane. What lies behind the first `MOST_COUNTED` jobs of a lane is not looked at."""
@@ -198,9 +165,58 @@ class JobRepository:
         AttemptRepository(self._session).cancel(study, now)  # behind the jobs, the order in which a release locks them
 
 
-def _heads(kinds: Collection[JobKind], study: int | None) -> Subquery:
+# Statements of every call of a worker are made once: making one takes longer than the database does to answer it.
+
+_LOCKED = select(Job).where(Job.id == bindparam("identity")).with_for_update()
+
+_FIRST = (
+    select(Job.id)
+    .where(Job.study_id == bindparam("in_study"), Job.state == JobState.QUEUED, Job.kind == bindparam("of_kind"))
+    .order_by(Job.failures, Job.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
+)
+_GRANT = (
+    update(Job)
+    .where(Job.id == _FIRST, Job.state == JobState.QUEUED)
+    .values(
+        state=JobState.LEASED,
+        attempt=Job.attempt + 1,
+        worker=bindparam("to"),
+        leased_at=bindparam("now"),
+        expires_at=bindparam("until"),
+        progress=None,
+        renewal=0,
+    )
+    .returning(Job)
+)
+
+
+@lru_cache(maxsize=64)
+def _lanes(kinds: tuple[JobKind, ...], *, of_one: bool) -> Select[tuple[int, JobKind, str | None, str | None]]:
+    """Of these kinds; `of_one` study, the parameter `study`, or of all."""
+    heads = _heads(kinds, of_one=of_one)
+    head, busy = aliased(Job), _busy()
+    return (
+        select(head.study_id, head.kind, head.target, head.hardware_key)
+        .join(heads, heads.c.job == head.id)
+        .join(Study, Study.id == head.study_id)
+        .outerjoin(busy, busy.c.study_id == head.study_id)
+        .order_by(
+            Study.priority.desc(),
+            func.coalesce(busy.c.leased, 0),
+            Study.created_at,
+            Study.id,
+            head.failures,
+            head.id,
+        )
+    )
+
+
+def _heads(kinds: tuple[JobKind, ...], *, of_one: bool) -> Subquery:
     """The first job of each lane."""
-    named = union_all(*(select(literal(str(kind)).label("kind")) for kind in sorted(kinds))).subquery()
+    named = union_all(*(select(literal(str(kind)).label("kind")) for kind in kinds)).subquery()
     first = aliased(Job)
     job = (
         select(first.id)
@@ -211,8 +227,8 @@ def _heads(kinds: Collection[JobKind], study: int | None) -> Subquery:
         .scalar_subquery()
     )
     wanted: ColumnElement[bool] = Study.state.in_(ACTIVE)
-    if study is not None:
-        wanted = wanted & (Study.id == study)
+    if of_one:
+        wanted = wanted & (Study.id == bindparam("study"))
     return select(job.label("job")).select_from(Study).join(named, literal(True)).where(wanted).subquery()
 
 
