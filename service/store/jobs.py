@@ -194,7 +194,7 @@ _GRANT = (
 
 
 @lru_cache(maxsize=64)
-def _lanes(kinds: tuple[JobKind, ...], *, of_one: bool) -> Select[tuple[int, JobKind, str | None, str | None]]:
+def _lanes(kinds: tuple[JobKind, ...], *, of_one: bool) -> Select[int, JobKind, str | None, str | None]:
     """Of these kinds; `of_one` study, the parameter `study`, or of all."""
     heads = _heads(kinds, of_one=of_one)
     head, busy = aliased(Job), _busy()
