@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from threading import Lock
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -18,7 +19,7 @@ from service.store.artefacts import ArtefactRepository
 from service.store.attempts import AttemptRepository
 from service.store.calibrations import CalibrationRepository
 from service.store.duties import DutyRepository
-from service.store.engine import database_name, first_line, open_engine, reading, writing
+from service.store.engine import BUSY_TIMEOUT_S, database_name, first_line, open_engine, reading, writing
 from service.store.events import NOW, EventRepository, RecordingSession
 from service.store.idempotency import IdempotencyRepository
 from service.store.jobs import JobRepository
@@ -100,6 +101,8 @@ class Store:
         self._engine = open_engine(database_url)
         self._reading = reading(self._engine)
         self._writing = writing(self._engine)
+        # SQLite has one writer, and whoever finds it busy sleeps before it looks again: threads take turns here.
+        self._turn = Lock() if self._engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
@@ -111,13 +114,25 @@ class Store:
     def write(self) -> Iterator[UnitOfWork]:
         """A unit of work that is committed at its end, or not at all if the block raises."""
         session = RecordingSession(self._writing, expire_on_commit=False)
-        with self._translated(), session, session.begin():
+        with self._translated(), self._in_turn(), session, session.begin():
             uow = UnitOfWork(session, self._clock, self._unanswered_at, self._memory)
             session.info[NOW] = lambda: uow.now
             yield uow
 
     def close(self) -> None:
         self._engine.dispose()
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
+            raise StoreUnavailableError("the database did not answer: too many want to write")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -1,4 +1,7 @@
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -43,6 +46,34 @@ def test_reader_neither_waits_for_a_writer_nor_sees_what_is_not_committed(store,
         uow.flush()
         assert names(store) == []
     assert names(store) == ["demo"]
+
+
+def test_writers_of_one_process_take_turns(database_url, spec, monkeypatch):
+    if not database_url.startswith("sqlite"):
+        pytest.skip("PostgreSQL has many writers")
+    monkeypatch.setattr("service.store.engine.BUSY_TIMEOUT_S", 0.001)  # SQLite itself would not wait
+    store, begun, over = Store(database_url), threading.Event(), threading.Event()
+
+    def first():
+        with store.write() as uow:
+            create_study(uow, named(spec, "first"))
+            uow.flush()
+            begun.set()
+            assert over.wait(20)
+
+    def second():
+        with store.write() as uow:
+            create_study(uow, named(spec, "second"))
+
+    with closing(store), ThreadPoolExecutor(2) as pool:
+        one = pool.submit(first)
+        assert begun.wait(20)
+        other = pool.submit(second)
+        with pytest.raises(TimeoutError):
+            other.result(0.1)
+        over.set()
+        one.result(), other.result()
+        assert sorted(names(store)) == ["first", "second"]
 
 
 def test_reader_sees_one_state_throughout(store, spec):
