@@ -177,6 +177,8 @@ def test_no_command_of_the_guide_is_left_out(guide):
         "stillhouse suggest",
         "stillhouse token create --scope worker --name NAME",
         "stillhouse worker",  # tests/end_to_end
+        "stillhouse serve --json",  # tests/cli/test_lines.py
+        "stillhouse worker --json",  # its events: tests/worker
     }
     assert inline <= done | ELSEWHERE
     fenced = re.findall(r"^```\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
