@@ -67,12 +67,12 @@ def test_a_study_is_finished_although_a_replica_and_a_suggester_are_killed(still
         assert created.returncode == 0, created.stdout
 
         until(lambda: sum(trial.state.ended for trial in client.studies.trials("small")) >= 2, "two trials")
-        assert client.studies.get("small").state is StudyState.SEARCHING
+        assert client.studies.view("small").state is StudyState.SEARCHING
         for victim in (replicas[0], suggesters[0]):
             victim.kill()
-        until(lambda: client.studies.get("small").ended_at is not None, "the study to end")
+        until(lambda: client.studies.view("small").ended_at is not None, "the study to end")
 
-        study, trials = client.studies.get("small"), client.studies.trials("small")
+        study, trials = client.studies.view("small"), client.studies.trials("small")
         logs = "\n".join(f"== {name}\n{path.read_text()[-2000:]}" for name, path in outputs.items())
         assert study.state is StudyState.COMPLETED, f"{study.error}\n{logs}"
         assert [trial.number for trial in trials] == [1, 2, 3, 4, 5, 6]
