@@ -32,6 +32,9 @@ with quiet():
 LEAST = 1e-300
 """Below it logarithms are all the same."""
 
+LEAST_VARIANCE = 1e-200
+"""Of what is known for certain: far below that of any metric, whatever its unit."""
+
 LARGEST_BLOCK = 1 << 21
 """Numbers held at once in one array of samples x candidates x boxes."""
 
@@ -120,7 +123,7 @@ def drawn_from(belief: Belief, normal: Tensor) -> Tensor:
 
 def _root(covariance: Tensor) -> Tensor:
     # Below this ratio a covariance is rounding: a metric that is known has none at all.
-    jitter = 1e-8 * covariance.diagonal().mean().clamp_min(1e-12)
+    jitter = 1e-8 * covariance.diagonal().mean().clamp_min(LEAST_VARIANCE)
     root: Tensor = psd_safe_cholesky(covariance + jitter * torch.eye(len(covariance), dtype=covariance.dtype))
     return root
 
@@ -130,12 +133,12 @@ def _conditioned(belief: Belief, judged: int, normal: Tensor) -> tuple[Tensor, T
     mean, covariance = belief.mean, belief.covariance
     variance = covariance.diagonal()[judged:]
     if not judged:
-        return normal, mean[None, :].expand(normal.shape[0], -1), variance.clamp_min(1e-20).sqrt()
+        return normal, mean[None, :].expand(normal.shape[0], -1), variance.clamp_min(LEAST_VARIANCE).sqrt()
     inner, cross = covariance[:judged, :judged], covariance[:judged, judged:]
     root = _root(inner)
     drawn = mean[:judged] + normal @ root.T
     weights = torch.linalg.solve_triangular(root, cross, upper=False)  # (judged, candidates)
-    left = (variance - weights.square().sum(dim=0)).clamp_min(1e-20)
+    left = (variance - weights.square().sum(dim=0)).clamp_min(LEAST_VARIANCE)
     return drawn, mean[judged:] + normal @ weights, left.sqrt()
 
 

@@ -19,6 +19,9 @@ with quiet():
     from torch import Tensor
     from torch.special import log_ndtr
 
+LEAST_VARIANCE = 1e-200
+"""Of what is known for certain: far below that of any metric, whatever its unit."""
+
 LABEL_VARIANCE = 0.1
 """Of a trial's being feasible (1) or not (-1), beside what its neighbours say."""
 
@@ -28,7 +31,7 @@ def log_probability(constraint: Constraint, belief: Belief, logarithmic: bool) -
     if logarithmic and constraint.bound <= 0:  # the metric is positive
         return torch.full_like(belief.mean, 0.0 if constraint.at_least else -math.inf)
     bound = math.log(constraint.bound) if logarithmic else constraint.bound
-    deviation = belief.covariance.diagonal().clamp_min(1e-20).sqrt()
+    deviation = belief.covariance.diagonal().clamp_min(LEAST_VARIANCE).sqrt()
     distance = (belief.mean - bound) if constraint.at_least else (bound - belief.mean)
     probability: Tensor = log_ndtr(distance / deviation)
     return probability

@@ -21,6 +21,9 @@ Rows = npt.NDArray[np.intp]
 FEWEST_FULL = 3
 """Values of full fidelity from which it is worth modelling both."""
 
+MOST_VARIANCE = 1e12
+"""Of a logarithm's noise: it tells nothing any more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:
@@ -74,7 +77,9 @@ def observe(study: StrategyStudy, trials: Sequence[StrategyTrial], metric: str) 
         table = table[table[:, 1] > 0]  # what is always positive was measured wrongly
     values, variances = table[:, 1], table[:, 2]
     if logarithmic:
-        variances = variances / values**2  # delta method
+        with np.errstate(over="ignore"):
+            # Delta method; neither a square of a small value nor a quotient leaves the numbers there are.
+            variances = np.minimum(np.square(np.sqrt(variances) / values), MOST_VARIANCE)
         values = np.log(values)
     return Observations(
         metric=metric,

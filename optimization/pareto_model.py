@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ from optimization.transfer import Ensemble
 with quiet():
     import torch
     from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 FEWEST_RANKED = 3
 """Observations of which an order says anything."""
@@ -119,7 +122,10 @@ class ParetoModel:
             observed = observe(self._study, trials, metric).at_flash()
             if observed.count >= FEWEST_RANKED and observed.logarithmic == logarithmic:
                 self._deadline.check()
-                models.append(GaussianProcess(self.features, observed, self._study.seed, self._deadline.left_s))
+                try:
+                    models.append(GaussianProcess(self.features, observed, self._study.seed, self._deadline.left_s))
+                except ArithmeticError as error:  # of the earlier study alone: this one goes on without it
+                    logger.warning("an earlier study tells nothing (%s)", error)
         return models
 
 

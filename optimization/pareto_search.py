@@ -50,6 +50,9 @@ SAMPLES_OF_FINALISTS = 128
 LOOK_AGAIN = 32
 """Candidates whose value is computed again at once after a choice."""
 
+LEAST_LOG = -1e300
+"""Of the probability of being feasible: what cannot be is still a candidate, after all others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
@@ -235,8 +238,11 @@ class _Candidates:
         counts = torch.ones(samples, many, dtype=torch.bool)
         share = (torch.arange(samples, dtype=torch.float64) + 0.5) / samples
         counts[:, self.completed :] = share[:, None] < feasible[self.completed : many].exp()
-        values = log_nehvi(self.objectives, beliefs, many, counts, self.base[:, :, :many]) + feasible[many:]
-        return values.numpy()
+        gained = log_nehvi(self.objectives, beliefs, many, counts, self.base[:, :, :many])
+        values: Values = (gained + feasible[many:].clamp_min(LEAST_LOG)).numpy()
+        if not np.isfinite(values).all():
+            raise ArithmeticError("the acquisition is not a finite number")
+        return values
 
 
 def _refresh(values: Values, again: Callable[[Rows], Values]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from optimization.features import Rows
 from search_space import KNOWN, SearchSpace
+from search_space.space import FIXED
 
 Booleans = npt.NDArray[np.bool_]
 
@@ -17,6 +19,9 @@ UNIFORM = 512
 
 CHILDREN = 256
 """Mutations and recombinations of the front, of each kind."""
+
+BROUGHT = (*FIXED, "activation", "norm", "pooler")
+"""They follow from the teacher where they are no dimension."""
 
 MOST_PARENTS = 24
 
@@ -84,7 +89,10 @@ def _values(space: SearchSpace, rows: npt.ArrayLike) -> npt.NDArray[np.int64]:
 
 
 def _published(space: SearchSpace) -> Rows:
-    return _rows(space, KNOWN.values())
+    """The published shapes that the space has, whatever the teacher's vocabulary and pooler are."""
+    any_of_it = space.architecture(0)
+    brought = {name: getattr(any_of_it, name) for name in BROUGHT if name not in space.dimensions}
+    return _rows(space, [replace(shape, **brought) for shape in KNOWN.values()])
 
 
 def _rows(space: SearchSpace, architectures: Iterable[object]) -> Rows:

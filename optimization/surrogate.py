@@ -15,6 +15,7 @@ import numpy.typing as npt
 from optimization.features import Features, Rows
 from optimization.observations import FEWEST_FULL, Observations, Values
 from optimization.quiet import quiet
+from optimization.values import LARGEST_VALUE
 
 with quiet():
     import torch
@@ -32,8 +33,11 @@ with quiet():
 LEAST_NOISE = 1e-5
 """Variance of the noise, of standardised values: keeps matrices positive definite."""
 
-LARGEST = 1e100
-"""Of a value's size: its square must be a number."""
+MOST_NOISE = 1e12
+"""Variance of the noise, of standardised values: one that noisy tells nothing any more."""
+
+ROUNDING = 1e-14
+"""Values that spread by a smaller share of their size are all alike."""
 
 MOST_FITTED = 200
 """Observations that hyperparameters are fitted to: a fit takes the cube of it. Predictions use all of them."""
@@ -135,13 +139,14 @@ class GaussianProcess:
         if not self._two:
             observed = observed.at_flash()
         largest = float(np.abs(observed.values).max())
-        if largest > LARGEST:
+        if largest > LARGEST_VALUE:
             raise ArithmeticError(f"a value of {observed.metric} is too large to be modelled: {largest:g}")
-        self._unit = float(np.std(observed.values)) or 1.0
+        self._unit = _unit(observed)
         self._centre = float(np.mean(observed.values[~observed.full] if (~observed.full).any() else observed.values))
         self._rise = _rise(observed) if self._two else 0.0
         values = (observed.values - self._centre - self._rise * observed.full) / self._unit
-        noise = observed.variances / self._unit**2
+        with np.errstate(over="ignore"):
+            noise = np.minimum(np.square(np.sqrt(observed.variances) / self._unit), MOST_NOISE)
         self.rows = observed.rows
         self.points = self._points(observed.rows, observed.full)
         self.values = torch.from_numpy(values)[:, None]
@@ -188,7 +193,7 @@ class GaussianProcess:
 def _learned(points: Tensor, values: Tensor, noise: Tensor, two: bool, timeout_s: float | None) -> Hyperparameters:
     """The hyperparameters of largest posterior probability, by L-BFGS; remembered: one fit serves many suggestions."""
     unit = values.std(correction=0)
-    unit = torch.where(unit > 0, unit, 1.0)
+    unit = torch.where(unit > ROUNDING, unit, 1.0)
     values, noise = (values - values.mean()) / unit, noise / unit**2
     key = b"".join(each.numpy().tobytes() for each in (points, values, noise)) + bytes([two])
     key = hashlib.sha256(key).digest()
@@ -197,7 +202,9 @@ def _learned(points: Tensor, values: Tensor, noise: Tensor, two: bool, timeout_s
     begin_s = time.monotonic()
     model = _unfitted(points, values, noise, two)
     options = {"options": {"maxiter": MOST_ITERATIONS}, "timeout_sec": timeout_s}
-    fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs=options)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # a fit that fails begins again somewhere else, and there every time
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs=options)
     learned = {name: value.detach().clone() for name, value in model.named_parameters()}
     if timeout_s is None or time.monotonic() - begin_s < timeout_s:  # else cut short, and good for nothing else
         while len(_fits) >= MOST_REMEMBERED:
@@ -209,7 +216,11 @@ def _learned(points: Tensor, values: Tensor, noise: Tensor, two: bool, timeout_s
 def _unfitted(points: Tensor, values: Tensor, noise: Tensor, two: bool) -> SingleTaskGP:
     likelihood = FixedNoiseGaussianLikelihood(noise=noise, learn_additional_noise=True)
     learned = likelihood.second_noise_covar
-    learned.register_prior("noise_prior", LogNormalPrior(loc=-5.0, scale=1.5), lambda module: module.noise)
+    prior = LogNormalPrior(loc=-5.0, scale=1.5)
+    # A fit that fails begins again with noise drawn from this, so it must know how to set it.
+    learned.register_prior(
+        "noise_prior", prior, lambda module: module.noise, lambda module, value: module.initialize(noise=value)
+    )
     learned.register_constraint("raw_noise", GreaterThan(LEAST_NOISE))
     learned.initialize(noise=0.01)
     if two:
@@ -217,6 +228,14 @@ def _unfitted(points: Tensor, values: Tensor, noise: Tensor, two: bool) -> Singl
             points, values, task_feature=-1, output_tasks=[1], likelihood=likelihood, outcome_transform=None
         )
     return SingleTaskGP(points, values, likelihood=likelihood, outcome_transform=None)
+
+
+def _unit(observed: Observations) -> float:
+    """The standard deviation of the values; of values that are all alike their size, and of logarithms 1."""
+    spread, largest = float(np.std(observed.values)), float(np.abs(observed.values).max())
+    if spread > ROUNDING * largest:
+        return spread
+    return 1.0 if observed.logarithmic or largest < 1 / LARGEST_VALUE else largest
 
 
 def _rise(observed: Observations) -> float:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+LARGEST_VALUE = 1e100
+"""Of a metric's size: nobody means more, and the square of it is still a number."""
+
 
 class Direction(StrEnum):
     MAXIMIZE = "maximize"

@@ -13,18 +13,15 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
+from optimization.pool import BROUGHT
 from optimization.strategy import StrategyTrial
 from protocol.study import StudySpec
 from protocol.views import StudyState, TrialState
 from search_space import SearchSpace
-from search_space.space import FIXED
 from service.errors import InvalidError
 from service.operations.evidence import strategy_trials
 from service.store.tables import Study
 from service.store.unit_of_work import UnitOfWork
-
-OPTIONS = ("activation", "norm", "pooler")
-"""They follow from the teacher where they are no dimension."""
 
 
 def resolve_sources(uow: UnitOfWork, spec: StudySpec) -> tuple[str, ...]:
@@ -120,4 +117,4 @@ def _renamed(values: Mapping[str, float], trained: str, kept: Mapping[str, str])
 def _fixed(space: SearchSpace) -> dict[str, Any]:
     """What all architectures of the space have alike."""
     any_of_it = space.architecture(0)
-    return {name: getattr(any_of_it, name) for name in (*FIXED, *OPTIONS) if name not in space.dimensions}
+    return {name: getattr(any_of_it, name) for name in BROUGHT if name not in space.dimensions}

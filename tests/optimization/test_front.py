@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimization.errors import OptimizationError
-from optimization.front import choose_finalists, front, hypervolume, infer_reference
+from optimization.front import choose_finalists, front, growth, hypervolume, infer_reference
 from optimization.values import Direction, Objective
 
 ACCURACY = Objective(metric="accuracy", direction=Direction.MAXIMIZE)
@@ -66,6 +66,17 @@ def test_hypervolume_is_the_volume_counted_cell_by_cell(rows, many):
 def test_hypervolume_never_falls_as_rows_are_added(rows, row):
     before = hypervolume(OBJECTIVES, rows, REFERENCE)
     assert hypervolume(OBJECTIVES, [*rows, row], REFERENCE) >= before - 1e-12
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.none() | few_rows.map(lambda rows: rows[0] if rows else None), max_size=9), many=how_many)
+def test_growth_is_the_hypervolume_of_all_rows_up_to_each_end(rows, many):
+    """Counted on from the front so far, it is as if all were counted anew."""
+    objectives = OBJECTIVES[:many]
+    for ends in (range(len(rows) + 1), range(len(rows) % 3, len(rows) + 1, 3)):
+        told = [[row for row in rows[:end] if row is not None] for end in ends]
+        expected = [hypervolume(objectives, each, REFERENCE) for each in told]
+        assert growth(objectives, rows, ends, REFERENCE) == pytest.approx(expected)
 
 
 def test_hypervolume_does_not_depend_on_the_unit_of_a_metric():

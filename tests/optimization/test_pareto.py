@@ -143,6 +143,32 @@ def test_units_of_the_metrics_change_nothing(study, trials):
     assert there.predicted["latency_p50"] == pytest.approx(1000 * here.predicted["latency_p50"], rel=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-15, 1e-9, 1e12])
+def test_a_metric_may_be_of_any_size(study, trials, scale):
+    """Where it is not modelled by its logarithm."""
+    scaled = [
+        replace(trial, metrics=trial.metrics | {"accuracy": scale * trial.metrics["accuracy"]}) for trial in trials
+    ]
+    here = ParetoStrategy().suggest(study, trials, 2)
+    there = ParetoStrategy().suggest(study, scaled, 2)
+    assert shapes(here) == shapes(there)
+    for one, other in zip(here, there, strict=True):
+        assert other.acquisition == pytest.approx(one.acquisition + math.log(scale), abs=1e-6)
+        assert other.deviations["accuracy"] == pytest.approx(scale * one.deviations["accuracy"], rel=1e-6)
+
+
+def test_values_that_differ_by_rounding_alone_are_alike(study, trials):
+    """0.1 is no sum of powers of two: the mean of twelve of it is another number."""
+
+    def suggested(value):
+        alike = [replace(trial, metrics=trial.metrics | {"accuracy": value}) for trial in trials]
+        return ParetoStrategy().suggest(study, alike, 1)[0]
+
+    halves, tenths = suggested(0.5), suggested(0.1)
+    assert halves.architecture == tenths.architecture
+    assert tenths.deviations["accuracy"] == pytest.approx(halves.deviations["accuracy"] / 5, rel=1e-6)
+
+
 def test_a_pending_trial_changes_what_is_suggested(study, trials):
     (first,) = ParetoStrategy().suggest(study, trials, 1)
     pending = StrategyTrial(architecture=first.architecture, standing=Standing.PENDING)
@@ -176,6 +202,22 @@ def test_what_is_known_to_break_a_bound_comes_last(study, metrics):
     assert all(cost(shape).flops <= limit for shape in shapes(suggestions))
     more = ParetoStrategy().suggest(bounded, begun, left + 2)
     assert len({shape.key for shape in shapes(more)}) == left + 2
+
+
+def test_what_nobody_can_meet_ends_in_no_duplicates(study, trials):
+    """A positive metric that must be negative: no architecture is feasible, and none better than another."""
+    known = [replace(trial, metrics=trial.metrics | {"energy_j": 1.0 + place}) for place, trial in enumerate(trials)]
+    impossible = replace(study, constraints=(Constraint(metric="energy_j", bound=-1.0),))
+    found = ParetoStrategy().suggest(impossible, known, 4)
+    assert len({shape.key for shape in shapes(found)}) == 4
+    assert all(math.isfinite(suggestion.acquisition) for suggestion in found)
+
+
+def test_an_acquisition_that_is_no_number_is_no_choice(study, trials):
+    (suggestion,) = ParetoStrategy().suggest(
+        replace(study, reference={"accuracy": math.nan, "latency_p50": 0.004}), trials, 1
+    )
+    assert suggestion.fallback == "ArithmeticError: the acquisition is not a finite number"
 
 
 def test_a_predicted_latency_needs_no_measurement(study, trials, metrics):
@@ -252,6 +294,57 @@ def test_noise_that_the_trials_tell_is_believed(study, trials):
     expected = ParetoStrategy().suggest(study, known, 1)[0].predicted["accuracy"]
     noisy = [replace(known[0], metrics=high, variances={"accuracy": 100.0}), *known[1:]]
     assert ParetoStrategy().suggest(study, noisy, 1)[0].predicted["accuracy"] == pytest.approx(expected, abs=0.15)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "latency_p50"])
+def test_noise_without_end_is_a_value_that_tells_nothing(study, trials, metric):
+    noisy = [replace(trials[0], variances={metric: 1e300}), *trials[1:]]
+    (suggestion,) = ParetoStrategy().suggest(study, noisy, 1)
+    (without,) = ParetoStrategy().suggest(study, [replace(trials[0], metrics={}), *trials[1:]], 1)
+    assert suggestion.strategy == "pareto"
+    assert suggestion.predicted[metric] == pytest.approx(without.predicted[metric], rel=0.05)
+
+
+def test_values_near_zero_have_logarithms_too(study, trials):
+    """Whose squares are 0."""
+    tiny = [
+        replace(trial, metrics=trial.metrics | {"latency_p50": 1e-297 * trial.metrics["latency_p50"]})
+        for trial in trials
+    ]
+    told = [replace(trial, variances={"latency_p50": 0.0, "accuracy": 1e-6}) for trial in tiny]
+    (suggestion,) = ParetoStrategy().suggest(replace(study, constraints=()), told, 1)
+    assert suggestion.strategy == "pareto"
+
+
+def test_a_fit_that_fails_can_begin_again_elsewhere():
+    """BoTorch draws all that has a prior, and has to be able to set it."""
+    import torch
+
+    from optimization.quiet import quiet
+    from optimization.surrogate import _unfitted
+
+    with quiet():
+        from botorch.optim.utils import sample_all_priors
+
+    points = torch.rand(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    points[:, -1] = (points[:, -1] > 0.5).double()
+    for two in (False, True):
+        with quiet():
+            model = _unfitted(points, points[:, :1], torch.full((6,), 1e-4).double(), two)
+            before = float(model.likelihood.second_noise_covar.noise)
+            sample_all_priors(model)
+        assert float(model.likelihood.second_noise_covar.noise) != before
+
+
+@pytest.mark.parametrize("many", [1, 2])
+def test_a_thousand_trials_are_modelled_in_time(study, metrics, many):
+    large = replace(study, space=preset("bert"), objectives=study.objectives[:many])
+    rows = np.random.default_rng(0).choice(large.space.size, size=1000, replace=False)
+    thousand = completed([large.space.architecture(int(row)) for row in rows], metrics)
+    found = ParetoStrategy().suggest(large, thousand, 2)
+    assert {suggestion.strategy for suggestion in found} == {"pareto"}
+    assert {suggestion.observations["accuracy"] for suggestion in found} == {1000}
+    assert not {trial.architecture for trial in thousand} & set(shapes(found))
 
 
 def test_after_its_deadline_it_makes_a_cheaper_choice_and_says_so(study, trials):

@@ -108,6 +108,17 @@ def test_a_study_without_sources_and_one_with_a_useless_source_choose_alike(stud
     assert ParetoStrategy().suggest(replace(study, sources=(useless,)), trials, 2) == alone
 
 
+def test_a_source_that_cannot_be_modelled_costs_the_study_nothing(study, metrics, earlier):
+    trials = completed(study.space.sample(12, np.random.default_rng(2)), metrics)
+    broken = [replace(earlier[0], metrics=earlier[0].metrics | {"accuracy": 1e200}), *earlier[1:]]
+    here = ParetoStrategy().suggest(replace(study, sources=(tuple(earlier),)), trials, 1)
+    assert here[0].strategy == "pareto"
+    for sources in ((tuple(earlier), tuple(broken)), (tuple(broken), tuple(earlier))):
+        (there,) = ParetoStrategy().suggest(replace(study, sources=sources), trials, 1)
+        assert there.predicted["accuracy"] == pytest.approx(here[0].predicted["accuracy"])
+        assert (there.architecture, there.strategy) == (here[0].architecture, "pareto")
+
+
 def test_a_study_with_sources_is_answered_by_the_model(study, metrics, earlier):
     trials = completed(study.space.sample(8, np.random.default_rng(8)), metrics)
     informed = replace(study, sources=(tuple(earlier), tuple(shuffled(earlier))))
