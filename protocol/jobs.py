@@ -22,6 +22,7 @@ from distillation.recipe import Recipe
 from distillation.values import Fidelity, Task, Teacher
 from encoders.values import Head
 from hardware.values import DeviceProfile, Effort, Measurement, QuantileName
+from optimization.values import LARGEST_VALUE
 from protocol.artefact import ArtefactId
 from protocol.calibration import MOST_ROWS, CalibrationRecord
 from protocol.metrics import METRIC_PATTERN, MOST_PARAMETERS
@@ -278,7 +279,8 @@ class Finalized(Message):
 
 
 MetricName = Annotated[str, Field(pattern=METRIC_PATTERN)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
+Variance = Annotated[float, Field(allow_inf_nan=False, ge=0)]
 
 
 class Found(Message):
@@ -288,7 +290,7 @@ class Found(Message):
     """
 
     metrics: Annotated[dict[MetricName, Number], Field(max_length=100)] = {}
-    variances: Annotated[dict[MetricName, Annotated[Number, Field(ge=0)]], Field(max_length=100)] = {}
+    variances: Annotated[dict[MetricName, Variance], Field(max_length=100)] = {}
     infeasible: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 
 from protocol.early_stop import EarlyStop
 from protocol.views import StudyState
+from service.errors import NotFoundError
 from service.operations.early_judgement import ENDED, Evidence, evidence, judge
 from service.operations.early_stopping import Watched, decide_stop, watched
 from service.store.unit_of_work import Store, UnitOfWork
@@ -45,7 +46,17 @@ class EarlyStops:
                     seen |= {one.job: (one.curve[-1].step, ended) for one in running}
                     fresh[study.id] = [one for one in running if self._seen.get(one.job) != seen[one.job]]
         self._seen = seen
-        return sum(self._look(study, running) for study, running in fresh.items() if running)
+        return sum(self._looked(study, running) for study, running in fresh.items() if running)
+
+    def _looked(self, identity: int, running: Sequence[Watched]) -> int:
+        """As `_look`; none where that cannot be told: training goes on then, and nothing is lost but steps."""
+        try:
+            return self._look(identity, running)
+        except NotFoundError:
+            logger.info("study %d was deleted while its trials were judged", identity)
+        except (ArithmeticError, ValueError):
+            logger.exception("the trials of study %d cannot be judged", identity)
+        return 0
 
     def _look(self, identity: int, running: Sequence[Watched]) -> int:
         """How many of the study's distillations it decided to stop."""

@@ -24,7 +24,7 @@ from optimization.values import StrategyName
 from protocol.views import StudyState
 from search_space import SearchSpace
 from service.early_stops import EarlyStops, Guard
-from service.errors import StoreUnavailableError
+from service.errors import NotFoundError, StoreUnavailableError
 from service.operations.calibrations import Known
 from service.operations.supply import (
     Supply,
@@ -119,7 +119,18 @@ class Suggester:
         if attempt is None:
             return False
         with self._kept(identity, attempt):
-            return self._supply_leased(identity, attempt)
+            try:
+                return self._supply_leased(identity, attempt)
+            except StoreUnavailableError:
+                raise
+            except NotFoundError:
+                logger.info("study %s was deleted while it was supplied", identity)
+                return False
+            except Exception as error:
+                # One study that cannot be read or told must not end the supply of all others.
+                logger.exception("study %s cannot be supplied", identity)
+                self._give_up(identity, attempt, f"it cannot be supplied with trials: {error}")
+                return True
 
     def _supply_leased(self, identity: int, attempt: int) -> bool:
         name, supply = self._read(identity)
@@ -136,13 +147,16 @@ class Suggester:
             except Exception as error:
                 # The same arguments give the same answer, so trying again would fail again, for ever.
                 logger.exception("strategy %s failed", name)
-                with self._store.write() as uow:
-                    give_up(uow, identity, attempt, f"strategy {name} failed: {error}")
+                self._give_up(identity, attempt, f"strategy {name} failed: {error}")
                 return True
             took_s = time.perf_counter() - began_s
         with self._store.write() as uow:
             uow.studies.suggested(identity, took_s)
             return insert_suggestions(uow, identity, attempt, suggestions, took_s) > 0
+
+    def _give_up(self, identity: int, attempt: int, reason: str) -> None:
+        with self._store.write() as uow:
+            give_up(uow, identity, attempt, reason)
 
     def _end(self, identity: int, attempt: int, supply: Supply) -> None:
         """Ends the search; choosing finalists takes seconds, so it is done before the transaction that begins them."""

@@ -17,7 +17,9 @@ def strategy_trials(uow: UnitOfWork, study: Study, trials: Sequence[Trial]) -> t
     """These trials of the study, in the same order, each with its evaluation at full fidelity, if there is one."""
     metric = str(study.spec.task.metric)
     full = {row.trial_id: row.selection.value for row in uow.trials.evaluations(study.id, fidelity=Fidelity.FULL)}
-    variances = pooled_variances([(trial.metrics, trial.variances) for trial in trials])
+    variances = [dict(trial.variances) for trial in trials]
+    if study.spec.external is None:  # else nobody knows what is called a latency there, or how it was measured
+        variances = pooled_variances([(trial.metrics, trial.variances) for trial in trials])
     return tuple(
         _strategy_trial(trial, metric, noise, full.get(trial.id))
         for trial, noise in zip(trials, variances, strict=True)

@@ -48,7 +48,11 @@ class StudyRepository:
         return self._session.scalars(select(Study).where(Study.name == name)).one_or_none()
 
     def get(self, identity: int) -> Study:
-        return self._session.get_one(Study, identity)
+        """Raises: NotFoundError: it was deleted meanwhile."""
+        study = self._session.get(Study, identity)
+        if study is None:
+            raise NotFoundError("the study was deleted")
+        return study
 
     def name(self, identity: int) -> str:
         """Without reading all that is known of the study."""

@@ -18,6 +18,7 @@ from protocol.jobs import (
 )
 from protocol.views import StudyState, TrialState
 from service.errors import InvalidError, LeaseLostError
+from service.operations.lifecycle import delete_study, stop_study
 from service.operations.supply import read_supply, space_of
 from service.suggester import Suggester
 
@@ -326,6 +327,26 @@ def test_judging_is_computing_and_nothing_is_judged_twice(worker, store, suggest
     assert len(entered) == 1
     fresh.step()
     assert len(entered) == 1
+
+
+def test_a_study_that_is_deleted_while_its_trials_are_judged_stops_nobody(worker, store, suggester):
+    hopeless(worker, suggester)
+
+    @contextmanager
+    def guard():
+        if "demo" in names():
+            with store.write() as uow:
+                stop_study(uow, "demo")
+            with store.write() as uow:
+                delete_study(uow, "demo")
+        yield
+
+    def names():
+        with store.read() as uow:
+            return uow.studies.names()
+
+    assert not Suggester(store, guard).step()
+    assert "demo" not in names()
 
 
 def test_points_over_http_must_rise_and_be_finite(http, http_worker, spec):

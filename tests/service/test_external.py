@@ -15,6 +15,7 @@ from service.errors import InvalidError, LeaseLostError, NotExternalError, NotFo
 from service.operations import external
 from service.operations.lifecycle import extend_study
 from service.operations.studies import create_study, parse_spec
+from service.operations.supply import read_supply, space_of
 from service.suggester import Suggester
 
 EXTERNAL = {
@@ -135,6 +136,8 @@ def test_every_metric_by_which_the_study_judges_must_be_told(mine, worker):
     [
         {"metrics": {**GOOD, "energy": math.nan}},
         {"metrics": {**GOOD, "energy": math.inf}},
+        {"metrics": {**GOOD, "energy": 1e101}},
+        {"metrics": {**GOOD, "energy": -1.7e308}},
         {"metrics": {**GOOD, "no name": 1.0}},
         {"metrics": GOOD, "variances": {"energy": -1.0}},
         {"metrics": GOOD, "variances": {"energie": 1.0}},
@@ -144,6 +147,22 @@ def test_every_metric_by_which_the_study_judges_must_be_told(mine, worker):
 def test_what_cannot_be_meant_is_refused(told):
     with pytest.raises(ValueError, match=r"metrics|variances|failure"):
         Tell.model_validate({"attempt": 1, **told})
+
+
+def test_what_is_called_a_latency_elsewhere_is_as_uncertain_as_it_is_told(mine, worker):
+    """Only our own measurements are of three processes, of which the variance is pooled; and none is this short."""
+    mine.create(objectives={"accuracy": "maximize", "latency_p50": "minimize"}, strategy="pareto")
+    told = ((1e-200, 1.0), (3.0, 0.5))
+    for value, variance in told:
+        (grant,) = mine.ask().trials
+        mine.tell(grant, metrics={"accuracy": 0.9, "latency_p50": value}, variances={"latency_p50": variance})
+    mine.supply()
+    with worker.store.read() as uow:
+        study = uow.studies.find("mine")
+        trials = read_supply(uow, study, space_of(study)).trials
+    assert [trial.variances["latency_p50"] for trial in trials[:2]] == [1.0, 0.5]
+    assert len(worker.trials("mine")) == 4
+    assert worker.study("mine").state is StudyState.SEARCHING
 
 
 def test_same_may_be_told_again_and_another_thing_not(mine, worker):

@@ -7,6 +7,7 @@ import pytest
 from protocol.jobs import FailureReason, JobKind
 from protocol.views import FinalistState, StudyState, TrialState
 from service.errors import StorageFullError
+from service.operations.lifecycle import delete_study, stop_study
 from service.operations.views import front_view
 from service.suggester import LEASE_S, Suggester, run_suggester
 
@@ -250,3 +251,38 @@ def test_suggester_runs_until_it_is_told_to_stop(settings, worker):
     thread.join(20)
     assert not thread.is_alive()
     assert len(worker.trials()) == 2
+
+
+def deleted(store, name):
+    with store.write() as uow:
+        stop_study(uow, name)
+    with store.write() as uow:
+        delete_study(uow, name)
+
+
+def test_a_study_that_is_deleted_while_it_is_supplied_stops_nobody(worker, store):
+    searching(worker)
+    searching(worker, name="other")
+    gone = iter([True])
+
+    @contextmanager
+    def guard():
+        if next(gone, False):
+            deleted(store, "demo")
+        yield
+
+    assert Suggester(store, guard).step()
+    with store.read() as uow:
+        assert set(uow.studies.names()) == {"other"}
+    assert len(worker.trials("other")) == 2
+
+
+def test_a_study_that_is_deleted_while_its_suggestions_are_computed_stops_nobody(worker, store):
+    searching(worker)
+
+    @contextmanager
+    def guard():
+        yield
+        deleted(store, "demo")
+
+    assert not Suggester(store, guard).step()
