@@ -298,7 +298,7 @@ def test_noise_that_the_trials_tell_is_believed(study, trials):
 
 @pytest.mark.parametrize("metric", ["accuracy", "latency_p50"])
 def test_noise_without_end_is_a_value_that_tells_nothing(study, trials, metric):
-    noisy = [replace(trials[0], variances={metric: 1e300}), *trials[1:]]
+    noisy = [replace(trials[0], variances={metric: 1.7e308}), *trials[1:]]
     (suggestion,) = ParetoStrategy().suggest(study, noisy, 1)
     (without,) = ParetoStrategy().suggest(study, [replace(trials[0], metrics={}), *trials[1:]], 1)
     assert suggestion.strategy == "pareto"
