@@ -18,7 +18,7 @@ from distillation.presets import recipe
 from distillation.recipe import Knowledge, Recipe
 from distillation.values import METRICS_OF, Task, Teacher
 from encoders.values import HeadKind
-from optimization.values import Constraint
+from optimization.values import LARGEST_VALUE, Constraint
 from protocol.baseline import ShapeSpec
 from protocol.metrics import METRICS, info_of, metric_info
 from protocol.quantity import parse_quantity
@@ -159,6 +159,16 @@ def read_constraint(text: str) -> Constraint:
     return Constraint(**found)
 
 
+def reference(value: object) -> object:
+    """Quantities of metrics that have a unit: `latency_p50: 5 ms`."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        metric: parse_quantity(item, METRICS[metric].unit) if metric in METRICS and isinstance(item, str) else item
+        for metric, item in value.items()
+    }
+
+
 def _dimension(value: object) -> object:
     if isinstance(value, dict):
         if "values" in value and value.keys() & {"low", "high", "step"}:
@@ -231,4 +241,5 @@ TeacherSpec = Annotated[Teacher, BeforeValidator(_teacher)]
 TaskSpec = Annotated[Task, BeforeValidator(_task)]
 RecipeSpec = Annotated[Recipe, BeforeValidator(_recipe)]
 Shape = Annotated[ShapeSpec, BeforeValidator(_shape)]
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]

@@ -17,10 +17,11 @@ from distillation.values import Dataset, Task, Teacher
 from hardware.values import DeviceProfile, Effort, QuantileName
 from optimization.values import Constraint, Direction, Objective, StrategyName
 from protocol import shorthand
-from protocol.metrics import METRIC_PATTERN, METRICS, metric_info
+from protocol.metrics import METRIC_PATTERN, METRICS, info_of, metric_info
 from protocol.shorthand import (
     OUTSIDE,
     DimensionSpec,
+    Finite,
     Name,
     OptionSpec,
     RecipeSpec,
@@ -117,7 +118,8 @@ class ExternalSpec(Strict):
 class StudySpec(Strict):
     """One search. Only teacher and task have no default.
 
-    `sources` are earlier studies of the same space, on another device or task, from which the strategy learns.
+    `reference` is what hypervolume is counted from, a value of each objective; empty, it is inferred from the first
+    trials. `sources` are earlier studies of the same space, on another device or task, from which the strategy learns.
     With `early_stopping`, a distillation whose result would be dominated even at best is ended early. Workers turn to
     the study of the highest `priority` first, and among equals share themselves out. Trials of an `external` study are
     evaluated by whoever asks for them, who tells their metrics: it has no teacher and no task.
@@ -131,6 +133,7 @@ class StudySpec(Strict):
     ] = "bert"
     objectives: Annotated[tuple[Objective, ...], BeforeValidator(shorthand.objectives)] = ()
     constraints: tuple[Annotated[Constraint, BeforeValidator(shorthand.constraint)], ...] = ()
+    reference: Annotated[dict[str, Finite], BeforeValidator(shorthand.reference)] = Field(default_factory=dict)
     target: DeviceProfile = DeviceProfile()
     distillation: RecipeSpec = Recipe()
     budget: Budget = Budget()
@@ -165,6 +168,7 @@ class StudySpec(Strict):
             self._check_external()
         else:
             self._check_metrics(names)
+        self._check_reference(names)
         check_schedule(self.distillation, self.task)
         self._check_sources()
         self._check_space()
@@ -178,6 +182,20 @@ class StudySpec(Strict):
                 raise ValueError(f"{place}: {name} is not measured by this task: its metric is {self.task.metric}")
         if self.task.metric not in names:
             raise ValueError(f"objectives: the task's metric {self.task.metric} must be one of them")
+
+    def _check_reference(self, names: list[str]) -> None:
+        """A corner has all coordinates, or hypervolume is not one of this space."""
+        if not self.reference:
+            return
+        for name in self.reference:
+            if name not in names:
+                raise ValueError(f"reference.{name:.60}: is none of the objectives: {', '.join(names)}")
+            info, value = info_of(name), self.reference[name]
+            if not info.low <= value <= info.high:
+                raise ValueError(f"reference.{name}: lies between {info.low:g} and {info.high:g}, got {value:g}")
+        missing = [name for name in names if name not in self.reference]
+        if missing:
+            raise ValueError(f"reference: {missing[0]} is missing; name a value of each objective, or leave all out")
 
     def _check_external(self) -> None:
         """Nothing may be said that only others do, or that means nothing here."""

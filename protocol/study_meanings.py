@@ -28,6 +28,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "search_space": "which architectures: a preset's name, or the dimensions",
         "objectives": "what makes the front: metrics with a direction; left out, the task's metric and latency_p50",
         "constraints": "bounds that a trial must meet: `latency_p50 <= 4 ms`, `parameters <= 30e6`",
+        "reference": "what hypervolume is counted from: a value of each objective; left out, it is inferred",
         "target": "what latencies are measured on, and for what calls",
         "distillation": "how students learn: a preset's name, or a recipe",
         "budget": "what the study may spend",

@@ -53,9 +53,10 @@ def study_schema() -> Schema:
     keys["search_space"] = {"anyOf": [_one_of(SPACES), _part("SpaceSpec")], "default": "bert"}
     keys["objectives"] = {"anyOf": [_part("Directions"), {"type": "array", "items": _part("ObjectiveWords")}]}
     keys["constraints"] = {"type": "array", "items": _part("ConstraintWords")}
+    keys["reference"] = {"type": "object", "additionalProperties": {"anyOf": [{"type": "number"}, TEXT]}}
     keys["baselines"] = {"type": "object", "additionalProperties": _shape()}
     keys["external"] = {"anyOf": [{"type": "boolean"}, *_options(keys["external"])]}
-    for name in ("objectives", "constraints", "baselines", "external", "search_space"):
+    for name in ("objectives", "constraints", "reference", "baselines", "external", "search_space"):
         keys[name]["description"] = MEANINGS["StudySpec"][name]
     direction = {"enum": list(Direction)}
     parts["Directions"] = {

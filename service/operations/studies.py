@@ -49,6 +49,7 @@ def create_study(uow: UnitOfWork, spec: StudySpec) -> bool:
         state=StudyState.PREPARING,
         created_at=uow.now,
         priority=spec.priority,
+        reference=dict(spec.reference) or None,
     )
     if uow.studies.find(spec.name) is None:
         study.notes = resolve_sources(uow, spec)

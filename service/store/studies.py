@@ -37,7 +37,8 @@ class StudyRepository:
         self._session.execute(delete(MeasurementRow).where(MeasurementRow.study_id == study.id))
         study.spec, study.digest, study.priority = spec, spec.digest, spec.priority
         study.state, study.created_at, study.ended_at = StudyState.PREPARING, now, None
-        study.prepared = study.reference = study.error = study.failure = study.hardware_key = None
+        study.prepared = study.error = study.failure = study.hardware_key = None
+        study.reference = dict(spec.reference) or None
         study.notes = ()
         study.stopped_from = study.stopped_at = None
 

@@ -33,6 +33,14 @@ def test_only_teacher_and_task_have_no_default():
     assert complaint("task: {dataset: docstrings}\n") == "study.yaml:1: teacher: is missing"
 
 
+def test_a_reference_is_written_with_units_and_belongs_to_the_study():
+    spec = parse(SMALLEST + "reference: {accuracy: 0.3, latency_p50: 5 ms}\n")
+    assert spec.reference == {"accuracy": 0.3, "latency_p50": 0.005}
+    assert StudySpec.model_validate(spec.canonical()) == spec
+    assert parse(SMALLEST).reference == {}
+    assert spec.digest != parse(SMALLEST).digest
+
+
 def test_default_objectives_follow_the_tasks_metric():
     spec = parse("teacher: built-in\ntask: {dataset: docstrings, metric: matthews}\n")
     assert [objective.metric for objective in spec.objectives] == ["matthews", "latency_p50"]
@@ -204,6 +212,16 @@ def _space(layers: str, hidden_size: int = 8) -> str:
             "constraints: [latency_p50 <= 3 ms, latency_p50 >= 4 ms]",
             "constraints.1: latency_p50 >= 0.004 s con",
         ),
+        ("reference: {accuracy: 0.3}", "study.yaml:3: reference: latency_p50 is missing; name a value of each"),
+        (
+            "reference: {accuracy: 0.3, latncy_p50: 0.005}",
+            "study.yaml:3: reference.latncy_p50: is none of the objectives: accuracy, latency_p50",
+        ),
+        ("reference: {accuracy: 30, latency_p50: 5 ms}", "reference.accuracy: lies between 0 and 1, got 30"),
+        ("reference: {accuracy: 0.3, latency_p50: 5 kg}", "study.yaml:3: reference: '5 kg' has the unit 'kg'"),
+        ("reference: {accuracy: .nan, latency_p50: 5 ms}", "study.yaml:3: reference.accuracy: must be a finite number"),
+        ("reference: {accuracy: 0.3, latncy_p50: 5 ms}", "reference.latncy_p50: must be a number, got '5 ms'"),
+        ("reference: 0.3", "study.yaml:3: reference: must be a mapping, got 0.3"),
         ("search_space: minlm", "study.yaml:3: search_space: unknown search space 'minlm' (did you mean 'minilm'?)"),
         (
             "search_space:\n  layers: 1\n  hidden_size: 8\n  heads: 1\n  ffn_size: 8\n  constraints:\n"

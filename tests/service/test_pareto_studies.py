@@ -11,6 +11,7 @@ from optimization.strategy import Standing, StrategyTrial
 from protocol.changes import ExtendStudy
 from protocol.jobs import JobKind
 from protocol.views import StudyState, TrialState
+from service.operations.front import view_front
 from service.operations.lifecycle import extend_study
 from service.operations.supply import insert_suggestions, read_supply, space_of
 from service.suggester import Suggester
@@ -100,6 +101,18 @@ def test_a_pending_trial_changes_what_is_suggested_next(worker, store):
     (unknown,) = ParetoStrategy().suggest(supply.study, failed, 1)
     assert known.strategy == unknown.strategy == "pareto"
     assert (known.architecture, known.acquisition) != (unknown.architecture, unknown.acquisition)
+
+
+def test_a_given_reference_is_the_studys_from_its_first_trial_to_its_last(worker, store):
+    reference = {"accuracy": 0.25, "latency_p50": 0.05}
+    begun(worker, reference=reference)
+    assert supply_of(worker).study.reference == reference
+    search(worker, Suggester(store, nullcontext))
+    assert worker.study().state is StudyState.COMPLETED
+    with store.read() as uow:
+        view = view_front(uow, uow.studies.find("demo"))
+    assert view.reference == reference
+    assert view.history[-1].hypervolume == view.hypervolume > 0
 
 
 def test_a_space_that_has_no_more_ends_the_study(worker, store):
