@@ -188,8 +188,17 @@ class Search:
             feasible=self._model.log_feasible(both),
             completed=len(self.judged),
             judged=len(judged),
-            base=normal_numbers(len(self.objectives), self._samples, len(judged) + count - 1, self._study.seed),
+            base=self._base(len(judged), count - 1),
         )
+
+    def _base(self, judged: int, chosen: int) -> Tensor:
+        """Those of what is judged stay the same, however many are to be chosen beside."""
+        seed = self._study.seed
+        own = normal_numbers(len(self.objectives), self._samples, judged, seed)
+        others = normal_numbers(len(self.objectives), self._samples, chosen, seed)
+        # One sequence goes through its samples as the other does, so that they would be alike.
+        order = torch.from_numpy(np.random.default_rng(seed).permutation(self._samples))
+        return torch.cat([own, others[:, order]], dim=2)
 
     def _objective(self, metric: str, direction: Direction, reference: Mapping[str, float]) -> Objective:
         sign = 1.0 if direction is Direction.MAXIMIZE else -1.0

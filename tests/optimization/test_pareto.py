@@ -143,6 +143,26 @@ def test_units_of_the_metrics_change_nothing(study, trials):
     assert there.predicted["latency_p50"] == pytest.approx(1000 * here.predicted["latency_p50"], rel=1e-3)
 
 
+def test_values_before_and_after_a_choice_are_of_the_same_samples(study, trials):
+    """Else those that are not looked at again would be no bounds."""
+    import torch
+
+    from optimization.deadline import Deadline
+    from optimization.pareto_model import ParetoModel
+    from optimization.pareto_search import Search
+
+    deadline = Deadline(math.inf)
+    search = Search(study, trials, ParetoModel(study, trials, deadline), deadline)
+    rows = np.arange(20)
+    with torch.no_grad():
+        alone, in_batch = search._seen(rows), search._seen(rows, 16)
+        assert alone.values(rows).tolist() == in_batch.values(rows).tolist()
+        # Nor are the samples of two points alike; in a Sobol sequence of 64 they correlate by up to 0.7.
+        drawn = in_batch.base.reshape(-1, in_batch.base.shape[1], in_batch.base.shape[2]).transpose(0, 1).flatten(1)
+    correlated = np.corrcoef(drawn.numpy().T) - np.eye(drawn.shape[1])
+    assert np.abs(correlated).max() < 0.8
+
+
 @pytest.mark.parametrize("scale", [1e-15, 1e-9, 1e12])
 def test_a_metric_may_be_of_any_size(study, trials, scale):
     """Where it is not modelled by its logarithm."""
