@@ -12,6 +12,7 @@ from protocol.study import StudySpec
 from protocol.views import StudyState
 from search_space import Architecture
 from service.errors import InvalidError
+from service.operations.lifecycle import delete_study
 from service.operations.supply import read_supply, space_of
 from service.suggester import Suggester
 
@@ -137,3 +138,21 @@ def test_a_study_goes_on_without_a_source_that_is_gone(worker, store, earlier):
         uow.studies.find("earlier").name = "renamed"
     worker.work(JobKind.PREPARE, JobKind.CALIBRATE)
     assert supply_of(worker).study.sources == ()
+
+
+def test_another_study_under_the_name_of_a_source_tells_only_what_lies_in_the_space(worker, store, earlier):
+    learning(worker)
+    worker.work(JobKind.PREPARE, JobKind.CALIBRATE)
+    with store.write() as uow:
+        delete_study(uow, "earlier")
+    assert supply_of(worker).study.sources == ()
+    other = {"layers": [1, 2], "hidden_size": [16], "heads": [1], "head_size": 16, "ffn_size": [16, 32]}
+    worker.create(name="earlier", search_space=other, strategy="sobol")
+    worker.work(JobKind.PREPARE)
+    suggester = Suggester(store, nullcontext)
+    while len(worker.trials("earlier")) < 3:
+        assert suggester.step() or worker.work()
+    study = supply_of(worker).study
+    (source,) = study.sources
+    assert 0 < len(source) < len(worker.trials("earlier"))
+    assert all(trial.architecture in study.space for trial in source)
