@@ -11,7 +11,7 @@ from datetime import datetime
 from hardware.attempt import Attempt
 from hardware.environment import environment, hardware_key
 from hardware.plan import tolerance
-from hardware.quantile import quantile
+from hardware.quantile import quantile_of_calls
 from hardware.round import Rules, relative_width
 from hardware.spread import log_variance
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Runtime, Source, Verdict
@@ -27,7 +27,7 @@ def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effor
     """What the rounds of an attempt, taken on this machine, say together."""
     rounds = attempt.rounds
     samples_s = [round_.samples_s for round_ in rounds]
-    seen = {name: [quantile(samples, name.share) for samples in samples_s] for name in QuantileName}
+    seen = {name: [quantile_of_calls(samples, name.share) for samples in samples_s] for name in QuantileName}
     asked = {name: seen[name] for name in rules.quantiles}
     kept = [_kept(samples) for samples in samples_s]
     calls = sum(map(len, samples_s))

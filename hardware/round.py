@@ -19,7 +19,7 @@ from hardware.backend import INPUTS, Backend, Prepared, backend
 from hardware.contention import Occupancy, OccupancyMeter
 from hardware.cores import pin
 from hardware.nvml import gpu
-from hardware.quantile import quantile
+from hardware.quantile import quantile_of_calls
 from hardware.throttling import watch
 from hardware.values import Device, DeviceProfile, Quantile, QuantileName
 from search_space import Architecture
@@ -61,7 +61,7 @@ class Rules:
             return False
         if self.tolerance is None:
             return True
-        widths = (relative_width(quantile(samples_s, QuantileName(name).share)) for name in self.quantiles)
+        widths = (relative_width(quantile_of_calls(samples_s, QuantileName(name).share)) for name in self.quantiles)
         return all(width < self.tolerance for width in widths)
 
 
