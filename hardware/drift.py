@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from hardware.errors import BusyError, MeasurementError
+from hardware.judgement import doubts_of
 from hardware.lock import measuring
 from hardware.plan import REFERENCE, REFERENCE_HEAD
 from hardware.procedure import measure
@@ -73,13 +74,13 @@ def read_reference(
     seen: list[Measurement] = []
     while len(seen) < PROCESSES and (not seen or clock() - start_s < BUDGET_S):
         seen.append(measure_one(reference_profile(profile)))
-        if seen[-1].notes:  # disturbed, which counts for nothing: no use in going on
+        if doubts_of(seen[-1]):  # disturbed, which counts for nothing: no use in going on
             break
     return ReferenceTime(
         profile=reference_profile(profile),
         hardware_key=seen[-1].hardware_key,
         p50_s=statistics.median(each.p50.value_s for each in seen),
-        disturbed=any(each.notes for each in seen),
+        disturbed=any(doubts_of(each) for each in seen),
         measured_at=seen[-1].measured_at,
     )
 

@@ -117,6 +117,7 @@ def test_of_many_samples_a_random_part_is_kept_in_order_and_all_are_judged() -> 
         (Attempt(rounds=[*STEADY[:2], replace(of(0.01), samples_s=[0.01] * 2)], shift=0.0), "only 2 calls"),
         (Attempt(rounds=STEADY, shift=math.log(1.2)), r"moved by \+20.0%"),
         (Attempt(rounds=STEADY, shift=math.log(0.8)), r"moved by -20.0%"),
+        (Attempt(rounds=STEADY, shift=0.0, is_blind=True), "the reference architecture was disturbed itself"),
     ],
 )
 def test_each_doubt_makes_it_noisy_and_is_named(attempt: Attempt, note: str) -> None:
