@@ -29,7 +29,7 @@ class Chip:
         on_chip_bytes: in which weights may stay from one call to the next: the last level of cache, or all memory on a
             TPU's die.
         clock_hz: what a compiler's cycles are counted in.
-        reported: how drivers and JAX name it; of TPUs also their PCI device id, which is in the stamp of a machine (JAX,
+        reported: how drivers and JAX name it; of TPUs also their PCI device id, which the stamp of a machine has (JAX,
             `_src/hardware_utils.py`).
     """
 
