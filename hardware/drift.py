@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from hardware import plan
 from hardware.errors import BusyError, MeasurementError
 from hardware.judgement import doubts_of
 from hardware.lock import measuring
@@ -28,11 +29,6 @@ BUDGET_S = 5.0
 BUSY_S = 60.0
 """Until the next try where the device was in use."""
 
-_TOLERANCES = {Device.CPU: 0.07}
-"""How far the reference may move where nothing disturbs it, as a logarithm; on accelerators less."""
-
-_ACCELERATOR_TOLERANCE = 0.03
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceTime:
@@ -49,7 +45,8 @@ class ReferenceTime:
 
 
 def tolerance(device: Device) -> float:
-    return _TOLERANCES.get(device, _ACCELERATOR_TOLERANCE)
+    """How far the reference may move where nothing disturbs it, as a logarithm."""
+    return plan.tolerance(device).moved
 
 
 def reference_profile(profile: DeviceProfile) -> DeviceProfile:

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from hardware.values import Quantile
 
 CONFIDENCE = 0.95
+
+MOST_GROUPS = 1 << 14
+"""Of more samples than these, autocorrelations are those of the means of so many groups of neighbours."""
 
 
 def quantile(samples: Sequence[float], q: float) -> Quantile:
@@ -48,22 +52,33 @@ def dependence(samples: Sequence[float], q: float) -> float:
 
         t = 1 + 2 sum over k >= 1 of r(k)
 
-    summed in pairs of lags until a pair is not above 0. What alternates is not taken for better than independent.
+    summed in pairs of lags until a pair is not above 0. What alternates is not taken for better than independent. Of
+    many samples, whose spectrum would take more memory than the model, g neighbours are one: with v the variance of the
+    means of I over groups, p that of I, and t(g) the sum of their autocorrelations
+
+        t = g v / p t(g)
 
     References: Heidelberger and Lewis (1984), Operations Research 32(1) (quantiles); Geyer (1992), Statistical Science
     7(4), section 3.3 (the initial positive sequence).
     """
-    values, count = np.asarray(samples, dtype=np.float64), len(samples)
-    below = (values <= np.sort(values)[_rank(count, q) - 1]).astype(np.float64)
-    below -= below.mean()
-    spectrum = np.fft.rfft(below, 1 << (2 * count - 1).bit_length())
-    covariances = np.fft.irfft(np.square(np.abs(spectrum)))[:count]
-    if covariances[0] < 0.5 / count:  # all are on one side
+    values = np.asarray(samples, dtype=np.float64)
+    below = values <= np.partition(values, _rank(len(values), q) - 1)[_rank(len(values), q) - 1]
+    size = math.ceil(len(values) / MOST_GROUPS)
+    means = below[: len(values) // size * size].reshape(-1, size).mean(axis=1)
+    alone, grouped = float(below.var()), float(means.var())
+    if not (alone > 0 and grouped > 0):  # all are on one side
         return 1.0
-    correlations = covariances[: count // 2 * 2] / covariances[0]
-    pairs = correlations[::2] + correlations[1::2]
+    return max(1.0, size * grouped / alone * _sum_of_autocorrelations(means))
+
+
+def _sum_of_autocorrelations(values: npt.NDArray[np.float64]) -> float:
+    """1 + 2 sum over k >= 1 of r(k), as far as pairs of lags are above 0."""
+    count = len(values)
+    spectrum = np.fft.rfft(values - values.mean(), 1 << (2 * count - 1).bit_length())
+    covariances = np.fft.irfft(np.square(np.abs(spectrum)))[: count // 2 * 2]
+    pairs = (covariances[::2] + covariances[1::2]) / covariances[0]
     ends = np.flatnonzero(pairs <= 0)
-    return max(1.0, float(2 * pairs[: ends[0] if len(ends) else None].sum() - 1))
+    return float(2 * pairs[: ends[0] if len(ends) else None].sum() - 1)
 
 
 def _quantile(samples: Sequence[float], q: float, worth: int) -> Quantile:

@@ -1,6 +1,7 @@
 """Quantiles and their intervals."""
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -119,3 +120,13 @@ def test_a_slow_drift_leaves_an_interval_of_nearly_all_samples() -> None:
     drifting = [1.0 + rank / 100_000 for rank in range(1000)]
     estimate = quantile_of_calls(drifting, 0.5)
     assert (estimate.low_s, estimate.high_s) == (drifting[142], drifting[857])
+
+
+def test_dependence_of_millions_of_calls_takes_little_memory() -> None:
+    samples = following(50_000, 0.8, 1) * 20
+    tracemalloc.start()
+    found = dependence(samples, 0.5)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == pytest.approx(dependence(samples[:16_384], 0.5), rel=0.3)
+    assert peak < 3 * 8 * len(samples)
