@@ -65,7 +65,8 @@ def dependence(samples: Sequence[float], q: float) -> float:
     below = values <= np.partition(values, _rank(len(values), q) - 1)[_rank(len(values), q) - 1]
     size = math.ceil(len(values) / MOST_GROUPS)
     means = below[: len(values) // size * size].reshape(-1, size).mean(axis=1)
-    alone, grouped = float(below.var()), float(means.var())
+    share = float(below.mean())
+    alone, grouped = share * (1 - share), float(means.var())
     if not (alone > 0 and grouped > 0):  # all are on one side
         return 1.0
     return max(1.0, size * grouped / alone * _sum_of_autocorrelations(means))
