@@ -95,7 +95,9 @@ def _exit_code(error: Exception) -> ExitCode | None:
         return ExitCode.BAD_INPUT
     if isinstance(error, ProblemError) and 400 <= error.problem.status < 500:
         return ExitCode.BAD_INPUT
-    return ExitCode.FAILED if isinstance(error, ClientError) else None
+    from hardware.values import HardwareError
+
+    return ExitCode.FAILED if isinstance(error, ClientError | HardwareError) else None
 
 
 def _hint(error: Exception) -> str:

@@ -82,12 +82,12 @@ def measure(options: MeasureOptions, *, as_json: bool) -> ExitCode:
     _check_supported(profile for order in orders for profile in order.profiles)
     told = make_console(stderr=True)
     results = [_result(order, model, effort, quantiles, told) for order in orders]
-    if options.output is not None:
-        _write(options.output, model, results)
     if as_json:
         print(json.dumps(described(model, results, with_samples=False), indent=2))
     else:
         _print(model, results, is_grid=_is_grid(options))
+    if options.output is not None:  # last: where it cannot be written, the numbers are still told
+        _write(options.output, model, results)
     cells = [cell for result in results for cell in result.cells]
     measured = [cell for cell in cells if cell.measurement is not None]
     complete = bool(measured) if _is_grid(options) else len(measured) == len(cells)

@@ -20,7 +20,8 @@ MOST_MOVED = 0.07
 class Attempt:
     """The rounds of all processes, none of them chosen by its result.
 
-    `shift` is log(after / before) of the reference's median, None without a reference; `voided` counts the rounds and
+    `shift` is log(after / before) of the reference's median, None without a reference; `is_blind` says that one of the
+    two was disturbed itself, and cannot tell whether the machine moved; `voided` counts the rounds and
     attempts that were thrown away on the way here. `most_moved` is how far the device's reference may move.
     """
 
@@ -28,6 +29,7 @@ class Attempt:
     shift: float | None = None
     voided: int = 0
     most_moved: float = MOST_MOVED
+    is_blind: bool = False
 
     @property
     def moved(self) -> bool:
@@ -55,7 +57,13 @@ def undisturbed(
         rounds = [patience.undisturbed(target) for _ in range(processes)]
         after = patience.undisturbed(reference)
         shift = math.log(_median(after) / _median(before))
-        attempt = Attempt(rounds=rounds, shift=shift, voided=patience.voided, most_moved=most_moved)
+        attempt = Attempt(
+            rounds=rounds,
+            shift=shift,
+            voided=patience.voided,
+            most_moved=most_moved,
+            is_blind=before.disturbed or after.disturbed,
+        )
         if not attempt.moved or not patience.void():
             return attempt
         before = after

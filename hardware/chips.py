@@ -29,7 +29,8 @@ class Chip:
         on_chip_bytes: in which weights may stay from one call to the next: the last level of cache, or all memory on a
             TPU's die.
         clock_hz: what a compiler's cycles are counted in.
-        reported: how drivers and JAX name it.
+        reported: how drivers and JAX name it; of TPUs also their PCI device id, which the stamp of a machine has (JAX,
+            `_src/hardware_utils.py`).
     """
 
     name: str
@@ -115,7 +116,7 @@ _ALL = (
         f"half of v4-chip: {_V4}",
         unit=Unit.CORE,
     ),
-    _tpu("v4-chip", 275, 1228, 32 * GIB, (32 + 128) * MIB, 1.05e9, _V4, reported=("TPU v4",)),
+    _tpu("v4-chip", 275, 1228, 32 * GIB, (32 + 128) * MIB, 1.05e9, _V4, reported=("TPU v4", "0x005e")),
     _tpu(
         "v5e",
         197,
@@ -125,7 +126,7 @@ _ALL = (
         1.5e9,
         f"Cloud TPU documentation, TPU v5e; {_CLOCK} (4 arrays of 128 x 128); {_ON_DIE}",
         int8=393,
-        reported=("TPU v5 lite", "TPU v5e"),
+        reported=("TPU v5 lite", "TPU v5e", "0x0063"),
     ),
     _tpu(
         "v5p",
@@ -136,7 +137,7 @@ _ALL = (
         1.75e9,
         f"Cloud TPU documentation, TPU v5p; {_CLOCK} (2 cores of 4 arrays of 128 x 128); {_ON_DIE}",
         int8=918,
-        reported=("TPU v5", "TPU v5p"),
+        reported=("TPU v5", "TPU v5p", "0x0062"),
     ),
     _tpu(
         "v6e",
@@ -147,7 +148,7 @@ _ALL = (
         1.75e9,
         f"Cloud TPU documentation, TPU v6e; {_CLOCK} (4 times those of v5e; see docs/guides/tpu.md); {_ON_DIE}",
         int8=1836,
-        reported=("TPU v6 lite", "TPU v6e"),
+        reported=("TPU v6 lite", "TPU v6e", "0x006f"),
     ),
     # No products of bfloat16 on the tensor cores of T4 and V100: no peak, so no bound by arithmetic.
     _nvidia("T4", 8.1, None, 320, 16, 4, ("Tesla T4", "NVIDIA T4"), "NVIDIA T4 datasheet; cache: Turing whitepaper"),

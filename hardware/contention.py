@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from hardware.cores import available_cores, with_siblings
 
 LEAST_BUSY = 0.9
 """Least share of a round during which its thread must have been running."""
@@ -15,8 +18,8 @@ MOST_WAITING = 0.1
 """Largest share of a round that its threads together may have waited for a core."""
 
 MOST_OTHERS = 0.1
-"""Largest share of the machine's cores that other work may have had: it takes caches, memory and clock from all cores,
-and what looks like a whole one may be half of it.
+"""Largest share that other work may have had of the machine's cores, from all of which it takes caches, memory and
+clock, or of those that the process ran on and their siblings: what looks like a whole core may be half of one.
 """
 
 _MACHINE = Path("/proc/stat")
@@ -37,8 +40,9 @@ class Occupancy:
     `waiting` is the time that all threads together were ready to run and had no
     core / wall time: it sees a helper that was held up while the calling thread spins at the barrier. None where the
     system does not tell it.
-    `others` is the CPU time of everything else on the machine, what its host takes away included / wall time of all its
-    cores. None where nobody asked, or the system does not tell it.
+    `others` is the CPU time of everything else, what the machine's host takes away included / wall time of the cores:
+    of all of the machine's or of those that the process may run on and their siblings, whichever is more. None where
+    nobody asked, or the system does not tell it.
     """
 
     busy: float | None
@@ -76,7 +80,8 @@ class OccupancyMeter:
 
     def __init__(self, *, caller_computes: bool = True, machine: bool = False) -> None:
         self._caller_computes = caller_computes
-        self._others_s = _others_s() if machine else None
+        self._groups: tuple[Sequence[str], ...] = (("cpu",), _own()) if machine else ()
+        self._cores_s, self._used_s = _cores_s(), time.process_time()
         self._waited_ns = _waited_ns()
         self._running_s = time.thread_time()
         self._wall_s = time.perf_counter()
@@ -94,10 +99,14 @@ class OccupancyMeter:
         return waited / 1e9 / wall_s
 
     def _others(self, wall_s: float) -> float | None:
-        others_s = None if self._others_s is None else _others_s()
-        if others_s is None or self._others_s is None:
-            return None
-        return max(others_s - self._others_s, 0.0) / wall_s / (os.cpu_count() or 1)
+        now_s, used_s = _cores_s(), time.process_time() - self._used_s
+        shares = []
+        for names in self._groups:
+            if all(name in now_s and name in self._cores_s for name in names):
+                busy_s = sum(now_s[name] - self._cores_s[name] for name in names)
+                cores = (os.cpu_count() or 1) if names == ("cpu",) else len(names)
+                shares.append(max(busy_s - used_s, 0.0) / wall_s / cores)
+        return max(shares, default=None)
 
 
 def _waited_ns() -> dict[str, int] | None:
@@ -113,11 +122,23 @@ def _waited_ns() -> dict[str, int] | None:
     return waited
 
 
-def _others_s() -> float | None:
-    """CPU time of all of the machine's cores since its start, less this process's."""
+def _own() -> tuple[str, ...]:
+    """The cores that this process may run on, and those that are the same circuits, as the system's statistics call
+    them.
+    """
+    return tuple(f"cpu{core}" for core in with_siblings(available_cores()))
+
+
+def _cores_s() -> dict[str, float]:
+    """CPU time since the machine's start of each of its cores, and of all as `cpu`; empty where it is not told."""
+    found = {}
     try:
-        ticks = [int(text) for text in _MACHINE.read_text().splitlines()[0].split()[1:][:_COUNTED]]
-    except (OSError, IndexError, ValueError):
-        return None
-    busy = sum(each for index, each in enumerate(ticks) if index not in _IDLE)
-    return busy / os.sysconf("SC_CLK_TCK") - time.process_time()
+        for line in _MACHINE.read_text().splitlines():
+            name, *fields = line.split()
+            if name.startswith("cpu"):
+                ticks = [int(text) for text in fields[:_COUNTED]]
+                busy = sum(each for index, each in enumerate(ticks) if index not in _IDLE)
+                found[name] = busy / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return {}
+    return found

@@ -40,6 +40,16 @@ def pick(threads: int, available: tuple[int, ...], topology: Path = TOPOLOGY) ->
     return tuple((first + siblings)[:threads])
 
 
+def with_siblings(cores: tuple[int, ...], topology: Path = TOPOLOGY) -> tuple[int, ...]:
+    """These logical cores, and all others of the same physical ones, ascending."""
+    found = set(cores)
+    for core in cores:
+        for part in _siblings(core, topology).split(","):
+            first, _, last = part.partition("-")
+            found |= set(range(int(first), int(last or first) + 1))
+    return tuple(sorted(found))
+
+
 def pin(threads: int) -> None:
     """Keep this process on as many cores as it has threads, where the system can do that."""
     if hasattr(os, "sched_setaffinity"):

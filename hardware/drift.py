@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from hardware import plan
 from hardware.errors import BusyError, MeasurementError
+from hardware.judgement import doubts_of
 from hardware.lock import measuring
 from hardware.plan import REFERENCE, REFERENCE_HEAD
 from hardware.procedure import measure
@@ -27,11 +29,6 @@ BUDGET_S = 5.0
 BUSY_S = 60.0
 """Until the next try where the device was in use."""
 
-_TOLERANCES = {Device.CPU: 0.07}
-"""How far the reference may move where nothing disturbs it, as a logarithm; on accelerators less."""
-
-_ACCELERATOR_TOLERANCE = 0.03
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceTime:
@@ -48,7 +45,8 @@ class ReferenceTime:
 
 
 def tolerance(device: Device) -> float:
-    return _TOLERANCES.get(device, _ACCELERATOR_TOLERANCE)
+    """How far the reference may move where nothing disturbs it, as a logarithm."""
+    return plan.tolerance(device).moved
 
 
 def reference_profile(profile: DeviceProfile) -> DeviceProfile:
@@ -73,13 +71,13 @@ def read_reference(
     seen: list[Measurement] = []
     while len(seen) < PROCESSES and (not seen or clock() - start_s < BUDGET_S):
         seen.append(measure_one(reference_profile(profile)))
-        if seen[-1].notes:  # disturbed, which counts for nothing: no use in going on
+        if doubts_of(seen[-1]):  # disturbed, which counts for nothing: no use in going on
             break
     return ReferenceTime(
         profile=reference_profile(profile),
         hardware_key=seen[-1].hardware_key,
         p50_s=statistics.median(each.p50.value_s for each in seen),
-        disturbed=any(each.notes for each in seen),
+        disturbed=any(doubts_of(each) for each in seen),
         measured_at=seen[-1].measured_at,
     )
 

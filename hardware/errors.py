@@ -26,7 +26,7 @@ class BusyError(HardwareError):
 
 
 class LockError(HardwareError):
-    """A thread asked to measure on a device on which it is computing itself."""
+    """A lock that nobody can have: its file cannot be opened, or the thread that wants to measure computes itself."""
 
 
 class CompilationError(MeasurementError):

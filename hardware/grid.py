@@ -9,7 +9,7 @@ from typing import Protocol
 
 from encoders.values import Head
 from hardware.backend import supports
-from hardware.errors import MeasurementError, UnsupportedProfileError
+from hardware.errors import BusyError, MeasurementError, UnsupportedProfileError
 from hardware.procedure import measure
 from hardware.values import DeviceProfile, Effort, Measurement, QuantileName
 from search_space import Architecture
@@ -76,8 +76,8 @@ def measure_grid(
 ) -> tuple[Cell, ...]:
     """One cell for each profile, in their order; `before` hears of each that is about to be measured.
 
-    A cell that fails (out of memory, a hang) has its reason, and costs none of the others. The other arguments are
-    those of `measure`.
+    A cell that fails (out of memory, a hang, a compiler in use) has its reason, and costs none of the others. The other
+    arguments are those of `measure`.
 
     Raises:
         UnsupportedProfileError: this machine cannot measure one of the profiles; nothing was measured then.
@@ -96,7 +96,7 @@ def measure_grid(
             measurement = measure_one(
                 architecture, head, profile, effort, quantiles=quantiles, checkpoint=checkpoint, seed=seed
             )
-        except MeasurementError as error:
+        except (MeasurementError, BusyError) as error:
             cells.append(Cell(profile=profile, reason=" ".join(str(error).split())))
         else:
             cells.append(Cell(profile=profile, measurement=measurement))

@@ -11,7 +11,7 @@ from datetime import datetime
 from hardware.attempt import Attempt
 from hardware.environment import environment, hardware_key
 from hardware.plan import tolerance
-from hardware.quantile import quantile
+from hardware.quantile import quantile_of_calls
 from hardware.round import Rules, relative_width
 from hardware.spread import log_variance
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Runtime, Source, Verdict
@@ -27,20 +27,19 @@ def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effor
     """What the rounds of an attempt, taken on this machine, say together."""
     rounds = attempt.rounds
     samples_s = [round_.samples_s for round_ in rounds]
-    seen = {name: [quantile(samples, name.share) for samples in samples_s] for name in QuantileName}
+    seen = {name: [quantile_of_calls(samples, name.share) for samples in samples_s] for name in QuantileName}
     asked = {name: seen[name] for name in rules.quantiles}
     kept = [_kept(samples) for samples in samples_s]
     calls = sum(map(len, samples_s))
     doubts = tuple(_doubts(attempt, asked, rules))
     event_share = _median(round_.event_share for round_ in rounds)
-    launch_bound = event_share is not None and event_share < LEAST_EVENT_SHARE
     stamp = environment(profile)
     prior = tolerance(profile.device).interval
     return Measurement(
         profile=profile,
         effort=effort,
         source=Source.MEASURED,
-        verdict=_verdict(effort, attempt, doubts, launch_bound),
+        verdict=_verdict(effort, attempt, doubts, _waits(event_share)),
         p50=_across(seen[QuantileName.P50]),
         p90=_across(seen[QuantileName.P90]),
         p99=_across(seen[QuantileName.P99]),
@@ -54,7 +53,7 @@ def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effor
         environment=stamp,
         samples_s=kept,
         measured_at=now.isoformat(),
-        notes=(*doubts, *_advice(event_share, profile.runtime)) if launch_bound else doubts,
+        notes=(*doubts, *_advice(event_share, profile.runtime)),
         reference_shift=attempt.shift,
         voided=attempt.voided,
         calls=calls if calls > sum(map(len, kept)) else None,
@@ -78,8 +77,18 @@ def _verdict(effort: Effort, attempt: Attempt, doubts: tuple[str, ...], launch_b
     return Verdict.LAUNCH_BOUND if launch_bound else Verdict.STEADY
 
 
+def doubts_of(measurement: Measurement) -> tuple[str, ...]:
+    """Of its notes those that speak against its value. That a GPU waits for the host is the model's doing."""
+    advice = tuple(_advice(measurement.event_share, measurement.profile.runtime))
+    return tuple(note for note in measurement.notes if note not in advice)
+
+
+def _waits(event_share: float | None) -> bool:
+    return event_share is not None and event_share < LEAST_EVENT_SHARE
+
+
 def _advice(event_share: float | None, runtime: Runtime) -> Iterator[str]:
-    if event_share is not None:
+    if event_share is not None and _waits(event_share):
         offer = "" if runtime is Runtime.CUDA_GRAPHS else "; runtime cuda_graphs may be faster"
         yield f"the GPU works for {event_share:.0%} of a call and waits for the host in the rest{offer}"
 
@@ -93,7 +102,7 @@ def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: 
         yield f"{len(shared)} of {len(rounds)} processes shared their cores, one ran {least:.0%} of the time"
     crowded = [round_.others for round_ in rounds if round_.others is not None and round_.occupancy.crowded]
     if crowded:
-        yield f"other work took up to {max(crowded):.0%} of the machine's cores meanwhile"
+        yield f"other work took up to {max(crowded):.0%} of the machine's cores, or of its own, meanwhile"
     slowed = [round_.slowed for round_ in rounds if round_.slowed]
     if slowed:
         yield f"{len(slowed)} of {len(rounds)} processes were slowed down: {slowed[0]}"
@@ -115,6 +124,8 @@ def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: 
         apart = math.log(max(values_s) / min(values_s))
         if apart > attempt.most_moved:
             yield f"the processes' {words}s lie {math.expm1(apart):.1%} apart"
+    if attempt.is_blind:
+        yield "the reference architecture was disturbed itself: it does not tell whether the machine moved"
     if attempt.moved and attempt.shift is not None:
         yield f"the reference architecture's latency moved by {math.expm1(attempt.shift):+.1%} meanwhile"
 

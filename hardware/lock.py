@@ -34,7 +34,7 @@ def measuring(device: Device, *, wait: bool = True) -> Iterator[None]:
     Inside itself it does nothing.
 
     Raises:
-        LockError: this thread is `computing` on the device, and would wait for itself.
+        LockError: this thread is `computing` on the device, and would wait for itself; or there can be no lock.
         BusyError: it would have to wait, and shall not.
     """
     if _mode(device) not in (None, fcntl.LOCK_EX):
@@ -50,6 +50,7 @@ def computing(device: Device, *, wait: bool = True) -> Iterator[None]:
     Hold it for seconds, not minutes: measurements wait for it. Inside itself or `measuring` it does nothing.
 
     Raises:
+        LockError: there can be no lock.
         BusyError: it would have to wait, and shall not.
     """
     with _held(device, fcntl.LOCK_SH if wait else fcntl.LOCK_SH | fcntl.LOCK_NB):
@@ -83,7 +84,13 @@ def _held(device: Device, mode: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(name: str, mode: int) -> Iterator[None]:
-    handle = _open(_directory() / name)
+    try:
+        handle = _open(_directory() / name)
+    except OSError as error:
+        raise LockError(
+            f"no lock of the device can be had in {error.filename}: {error.strerror}; mend that, or name another folder"
+            f" with {DIRECTORY_VARIABLE}, the same for all processes of this machine"
+        ) from error
     try:
         fcntl.flock(handle, mode)
         yield

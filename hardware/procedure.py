@@ -22,7 +22,7 @@ from hardware.isolation import ForkServer, fork_server
 from hardware.judgement import judged
 from hardware.lock import measuring
 from hardware.plan import PLANS, REFERENCE, REFERENCE_HEAD, reference_rules, rules_of, tolerance
-from hardware.roofline import lower_bound_s, refuse_below
+from hardware.roofline import chip_name, lower_bound_s, refuse_below
 from hardware.round import Round, Rules
 from hardware.tpu.estimator import estimate
 from hardware.values import Device, DeviceProfile, Effort, Measurement, QuantileName
@@ -88,7 +88,7 @@ def measure(
                 most_moved=tolerance(profile.device).moved,
             )
     measured = judged(attempt, rules, profile, effort, clock())
-    bound = lower_bound_s(architecture, head, profile, measured.environment.get("gpu", ""))
+    bound = lower_bound_s(architecture, head, profile, chip_name(measured.environment))
     refuse_below(measured, bound)
     return replace(measured, bound_s=None if bound is None else bound.seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -43,6 +44,11 @@ class Bound:
     def label(self) -> str:
         """Which of the two it is, in words."""
         return "operations / peak" if (self.arithmetic_s or 0.0) > self.memory_s else "bytes / bandwidth"
+
+
+def chip_name(environment: Mapping[str, str]) -> str:
+    """How the stamp of a machine names the accelerator that was measured on; empty without one."""
+    return environment.get("gpu") or environment.get("tpu", "").partition(",")[0]
 
 
 def lower_bound_s(architecture: Architecture, head: Head, profile: DeviceProfile, chip_name: str) -> Bound | None:

@@ -19,7 +19,7 @@ from hardware.backend import INPUTS, Backend, Prepared, backend
 from hardware.contention import Occupancy, OccupancyMeter
 from hardware.cores import pin
 from hardware.nvml import gpu
-from hardware.quantile import quantile
+from hardware.quantile import quantile_of_calls
 from hardware.throttling import watch
 from hardware.values import Device, DeviceProfile, Quantile, QuantileName
 from search_space import Architecture
@@ -61,7 +61,7 @@ class Rules:
             return False
         if self.tolerance is None:
             return True
-        widths = (relative_width(quantile(samples_s, QuantileName(name).share)) for name in self.quantiles)
+        widths = (relative_width(quantile_of_calls(samples_s, QuantileName(name).share)) for name in self.quantiles)
         return all(width < self.tolerance for width in widths)
 
 
@@ -69,7 +69,8 @@ class Rules:
 class Round:
     """What one process saw. `samples_s` are all timed calls, in order.
 
-    `peak_memory_bytes` is the largest resident set of the process: runtime, weights and activations together. Weights
+    `peak_memory_bytes` is the largest resident set of the process until it is warm: runtime, weights and activations
+    together, and nothing of the samples. Weights
     that were read from a checkpoint count twice, because the file and the model are there at the same time. `slowed`
     says what slowed the device down, empty if nothing was seen to. `busy` is None where the calling thread may sleep;
     what only an accelerator can tell, and this one or its runtime does not, is None.
@@ -151,6 +152,8 @@ def timed(
     try:
         with gpu() if profile.device is Device.CUDA else nullcontext() as told:
             warm = warm_up(prepared, rules)
+            # Before the samples: millions of fast calls take more memory than the model.
+            peak_bytes = peak_memory_bytes()
             # A provisional value asks nothing of the machine, and an accelerator shares little with other cores.
             machine = rules.tolerance is not None and not profile.device.is_accelerator
             meter = OccupancyMeter(caller_computes=prepared.caller_computes, machine=machine)
@@ -172,7 +175,7 @@ def timed(
         waiting=occupancy.waiting,
         others=occupancy.others,
         slowed=slowed or "",
-        peak_memory_bytes=peak_memory_bytes(),
+        peak_memory_bytes=peak_bytes,
         event_share=event_share,
         device_peak_memory_bytes=None if prepared.gauge is None else prepared.gauge.peak_memory_bytes(),
         energy_j=None if energy_j is None else energy_j / (len(samples_s) * profile.batch),

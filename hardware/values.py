@@ -145,7 +145,8 @@ class QuantileName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantile:
-    """A latency quantile in seconds with its distribution-free 95 % confidence interval.
+    """A latency quantile in seconds with its distribution-free 95 % confidence interval, for calls as they follow
+    each other.
 
     A bound is None where there are too few samples to tell it (p99 has no upper bound below 368 of them).
 

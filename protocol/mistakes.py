@@ -155,7 +155,9 @@ def _meant(location: Location, root: type | None) -> str:
     known = _keys(root, location[:-1])
     # A key of another place is suggested with its path: `budget.trials` for `trails`.
     places = {path.rpartition(".")[2]: path for path in _all_keys(root)} | {key: key for key in known}
-    near = get_close_matches(str(location[-1]), places, n=1)
+    # One of this place that is quite like it comes first: `sparsity` is a key elsewhere, and `sparsities` is one here.
+    key = str(location[-1])
+    near = get_close_matches(key, known, n=1, cutoff=0.75) or get_close_matches(key, places, n=1)
     if near:
         return f"; did you mean {places[near[0]]!r}?"
     return f"; known are {', '.join(known)}" if known else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -162,10 +163,19 @@ def _read(path: Path) -> Compiled | None:
 
 
 def _write(path: Path, compiled: Compiled) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep it; what cannot be kept has cost too much to be thrown away for that."""
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(asdict(compiled)), encoding="utf-8")
-    part.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(asdict(compiled)), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        logging.getLogger(__name__).warning(
+            "an estimate is not kept, and will be compiled again: %s cannot be written (%s); %s names another folder",
+            path.parent,
+            error.strerror,
+            FOLDER_VARIABLE,
+        )
 
 
 def _compile(

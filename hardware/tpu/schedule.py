@@ -223,9 +223,10 @@ def _walk(computations: Mapping[str, list[_Instruction]], name: str, times: int)
             case "call" if each.cycles is None:
                 yield from _walk(computations, each.calls("to_apply"), times)
             case "while" if each.cycles is None:
-                turns = times * _turns(each)
-                yield from _walk(computations, each.calls("condition"), turns)
-                yield from _walk(computations, each.calls("body"), turns)
+                turns = _turns(each)
+                # It is asked once more than it turns: at last whether to end.
+                yield from _walk(computations, each.calls("condition"), times * (turns + 1))
+                yield from _walk(computations, each.calls("body"), times * turns)
             case "conditional" if each.cycles is None:
                 raise ScheduleError(f"the duration of the branch {each.name} depends on the data")
             case _:

@@ -129,6 +129,23 @@ def test_a_target_that_fails_is_told_and_the_command_fails(stillhouse, monkeypat
     assert "no room" in out
 
 
+def test_what_was_measured_is_told_even_where_its_file_cannot_be_written(stillhouse, tmp_path):
+    (tmp_path / "x.json").symlink_to(tmp_path / "gone" / "x.json")
+    options = ["--target", "length=16", "--effort", "quick", "--output", "x.json"]
+    code, out, err = stillhouse("measure", "--architecture", SHAPE, *options)
+    assert (code, "p50" in out) == (2, True)
+    assert err.splitlines()[-1].startswith("stillhouse: --output x.json cannot be written")
+
+
+def test_locks_that_nobody_can_have_are_one_message(tmp_path, monkeypatch, stillhouse):
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("STILLHOUSE_LOCK_DIR", str(file))
+    code, out, err = stillhouse("measure", "--architecture", SHAPE, "--target", "length=16", "--effort", "quick")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith(f"stillhouse: no lock of the device can be had in {file}: ")
+
+
 @pytest.mark.parametrize("form", ["lines.txt", "table.csv"])
 def test_real_lengths_are_bucketed_and_their_buckets_measured(stillhouse, bert, tmp_path, form):
     texts = ["rain"] * 6 + ["wind snow " * 3] * 3 + ["storm " * 40]  # 3, 8 and 42 tokens

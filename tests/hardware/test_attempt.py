@@ -92,6 +92,16 @@ def test_a_device_that_stays_slow_is_given_up() -> None:
     assert attempt.voided == RETRIES
 
 
+def test_a_reference_that_was_disturbed_itself_tells_nothing() -> None:
+    busy = [took(0.1, busy=0.5)] * (2 + RETRIES)
+    attempt = undisturbed(1, script([took(1.0)]), script(busy))
+    assert attempt.is_blind
+    assert not attempt.moved
+    quiet = undisturbed(1, script([took(1.0)]), script([*busy[:1], took(0.1), took(0.1)]))
+    assert not quiet.is_blind
+    assert quiet.voided == 1
+
+
 def test_how_far_the_reference_may_move_is_the_devices() -> None:
     rounds = [took(1.0), took(1.0)]
     assert undisturbed(1, script(rounds), script(map(took, [0.1, 0.105]))).voided == 0

@@ -71,3 +71,11 @@ def test_figures_are_close_to_those_of_jax(name: str, version: str, cores: int) 
     # JAX rounds v5p's bandwidth down, and counts its memory in other units.
     assert known.bandwidth == pytest.approx(cores * told.mem_bw_bytes_per_second, rel=0.13)
     assert known.memory_bytes == pytest.approx(cores * told.hbm_capacity_bytes, rel=0.09)
+
+
+def test_pci_ids_of_tpus_are_those_of_jax() -> None:
+    utils = pytest.importorskip("jax._src.hardware_utils", reason="this JAX has no table of TPUs")
+    told = {number: version.name for number, version in utils._TPU_PCI_DEVICE_IDS.items()}
+    ours = {number: each.name for number in told if (each := chip(number)) is not None}
+    assert ours == {"0x005e": "v4-chip", "0x0062": "v5p", "0x0063": "v5e", "0x006f": "v6e"}
+    assert all(name.startswith(told[number]) for number, name in ours.items())

@@ -121,6 +121,29 @@ def test_work_on_another_core_is_seen() -> None:
     assert others > 0.3 / (os.cpu_count() or 1)
 
 
+@linux
+def test_work_on_a_sibling_is_seen_on_a_machine_of_many_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core that shares its circuits with a busy one may be half as fast; of all cores that is a small share."""
+    machine = tmp_path / "stat"
+    monkeypatch.setattr("hardware.contention._MACHINE", machine)
+    monkeypatch.setattr("hardware.contention.available_cores", lambda: (3,))
+    monkeypatch.setattr("hardware.contention.with_siblings", lambda cores: (*cores, 35))
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+
+    def busy(mine_s: float, sibling_s: float) -> None:
+        rows = {"cpu": mine_s + sibling_s, "cpu3": mine_s, "cpu35": sibling_s, "cpu7": 0}
+        machine.write_text("".join(f"{name} {round(s * ticks_per_s)} 0 0 9 9 0 0 0 0 0\n" for name, s in rows.items()))
+
+    busy(100.0, 100.0)
+    meter, own_s, wall_s = OccupancyMeter(machine=True), time.process_time(), time.perf_counter()
+    spin(0.2)
+    busy(100.0 + (time.process_time() - own_s), 100.0 + 0.2)
+    occupancy = meter.read()
+    assert occupancy.others == pytest.approx(0.1 / (time.perf_counter() - wall_s), rel=0.2)
+    assert occupancy.crowded
+
+
 def test_a_system_that_does_not_tell_is_not_held_against_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hardware.contention._MACHINE", tmp_path / "none")
     assert OccupancyMeter(machine=True).read().others is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hardware.cores import available_cores, core_quota, pick
+from hardware.cores import available_cores, core_quota, pick, with_siblings
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="this system cannot pin a process to cores")
 
@@ -30,6 +30,13 @@ def test_different_physical_cores_come_before_siblings(tmp_path: Path) -> None:
 
 def test_without_a_topology_every_core_is_physical(tmp_path: Path) -> None:
     assert pick(2, (0, 1, 5), tmp_path) == (5, 1)
+
+
+def test_siblings_are_found_however_they_are_listed(tmp_path: Path) -> None:
+    topology(tmp_path, {0: "0,4", 4: "0,4", 1: "1-2,9"})
+    assert with_siblings((0,), tmp_path) == (0, 4)
+    assert with_siblings((1, 4), tmp_path) == (0, 1, 2, 4, 9)
+    assert with_siblings((3,), tmp_path) == (3,)
 
 
 @pytest.mark.parametrize(("text", "quota"), [("150000 100000", 1.5), ("max 100000", None), ("", None)])

@@ -1,12 +1,19 @@
 """Readings of the reference architecture."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
+from hardware.attempt import Attempt
 from hardware.drift import BUSY_S, INTERVAL_S, PROCESSES, DriftWatch, ReferenceTime, read_reference, reference_profile
 from hardware.environment import hardware_key
 from hardware.errors import BusyError, OutOfMemoryError
+from hardware.judgement import judged
 from hardware.lock import DIRECTORY_VARIABLE
-from hardware.values import Device, DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
+from hardware.plan import rules_of
+from hardware.round import Round
+from hardware.values import Device, DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
 
 PROFILE = DeviceProfile()
 
@@ -58,6 +65,31 @@ def test_a_reading_stops_when_its_time_is_spent() -> None:
 def test_a_disturbed_reading_is_told_as_such_and_not_prolonged() -> None:
     values = iter([measurement(2e-3), measurement(9e-3, ("shared",))])
     assert read_reference(PROFILE, measure_one=lambda profile: next(values), clock=lambda: 0.0).disturbed
+
+
+def test_a_gpu_that_waits_for_the_host_is_not_disturbed() -> None:
+    """The reference architecture is so small that every GPU does."""
+    gpu = DeviceProfile(device=Device.CUDA)
+    round_ = Round(
+        samples_s=[2e-3] * 100,
+        load_s=0.1,
+        compile_s=0.0,
+        first_call_s=0.1,
+        warm=True,
+        busy=None,
+        waiting=0.0,
+        peak_memory_bytes=1,
+        event_share=0.2,
+    )
+    rules = rules_of(Effort.QUICK, Device.CUDA, (QuantileName.P50,))
+
+    def reading(round_: Round) -> ReferenceTime:
+        measured = judged(Attempt(rounds=[round_]), rules, gpu, Effort.QUICK, datetime(2025, 1, 2, tzinfo=UTC))
+        assert "waits for the host" in measured.notes[-1]
+        return read_reference(gpu, measure_one=lambda _: measured, clock=lambda: 0.0)
+
+    assert not reading(round_).disturbed
+    assert reading(replace(round_, slowed="too warm")).disturbed
 
 
 def test_a_real_reading_has_this_machines_key(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

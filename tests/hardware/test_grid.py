@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from encoders.values import Head
-from hardware.errors import HangError, OutOfMemoryError, UnsupportedProfileError
+from hardware.errors import BusyError, HangError, OutOfMemoryError, UnsupportedProfileError
 from hardware.grid import Cell, grid, measure_grid
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
 from search_space import Architecture
@@ -68,7 +68,7 @@ def test_cells_beyond_the_positions_are_left_out_and_said() -> None:
     assert cells[2].reason == "length 384 is beyond the model's 128 positions"
 
 
-@pytest.mark.parametrize("error", [OutOfMemoryError("no\n room"), HangError("killed")])
+@pytest.mark.parametrize("error", [OutOfMemoryError("no\n room"), HangError("killed"), BusyError("in use")])
 def test_a_cell_that_fails_costs_none_of_the_others(error: Exception) -> None:
     profiles = grid(PROFILE, [1, 2], [32, 64])
     cells = measured(profiles, {profiles[1]: error})

@@ -1,6 +1,7 @@
 """Verdicts and numbers of a measurement from its rounds."""
 
 import math
+import random
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from hardware.attempt import Attempt
 from hardware.environment import hardware_key
 from hardware.judgement import KEPT_SAMPLES, judged
 from hardware.plan import PLANS, rules_of, tolerance
-from hardware.quantile import quantile
+from hardware.quantile import quantile_of_calls
 from hardware.round import Round
 from hardware.spread import log_variance
 from hardware.values import Device, DeviceProfile, Effort, Measurement, QuantileName, Runtime, Source, Verdict
@@ -19,10 +20,14 @@ from hardware.values import Device, DeviceProfile, Effort, Measurement, Quantile
 NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
+def shuffled(samples_s: list[float]) -> list[float]:
+    return random.Random(0).sample(samples_s, len(samples_s))
+
+
 def of(median_s: float, *, spread: float = 0.002) -> Round:
-    """A thousand samples evenly around the median."""
+    """A thousand samples evenly around the median, in no order."""
     return Round(
-        samples_s=[median_s * (1 + spread * (rank - 499) / 500) for rank in range(1000)],
+        samples_s=shuffled([median_s * (1 + spread * (rank - 499) / 500) for rank in range(1000)]),
         load_s=0.5,
         compile_s=0.0,
         first_call_s=0.2,
@@ -55,6 +60,16 @@ def test_value_is_the_median_of_the_processes_and_the_interval_spans_theirs() ->
     assert p50.value_s == pytest.approx(0.010, rel=1e-3)
     assert p50.low_s == pytest.approx(0.0099, rel=1e-3)
     assert p50.high_s == pytest.approx(0.0102, rel=1e-3)
+
+
+def test_calls_in_phases_are_noisy_though_as_many_of_each_would_be_steady() -> None:
+    # Half of the calls at 9.6 and half at 10.4 ms, a fifth between: the median is told if they come in no order.
+    values_s = [0.0096] * 400 + [0.00995 + rank * 5e-7 for rank in range(200)] + [0.0104] * 400
+    mixed = replace(of(0.010), samples_s=shuffled(values_s))
+    assert judge(Attempt(rounds=[mixed] * 3, shift=0.0)).verdict is Verdict.STEADY
+    phases = judge(Attempt(rounds=[replace(mixed, samples_s=values_s)] * 3, shift=0.0))
+    assert phases.verdict is Verdict.NOISY
+    assert re.search(r"interval of a process's median is 8\.\d% wide", phases.notes[0])
 
 
 def test_bound_is_missing_where_one_process_could_not_tell_it() -> None:
@@ -102,6 +117,7 @@ def test_of_many_samples_a_random_part_is_kept_in_order_and_all_are_judged() -> 
         (Attempt(rounds=[*STEADY[:2], replace(of(0.01), samples_s=[0.01] * 2)], shift=0.0), "only 2 calls"),
         (Attempt(rounds=STEADY, shift=math.log(1.2)), r"moved by \+20.0%"),
         (Attempt(rounds=STEADY, shift=math.log(0.8)), r"moved by -20.0%"),
+        (Attempt(rounds=STEADY, shift=0.0, is_blind=True), "the reference architecture was disturbed itself"),
     ],
 )
 def test_each_doubt_makes_it_noisy_and_is_named(attempt: Attempt, note: str) -> None:
@@ -130,8 +146,9 @@ def test_disturbed_value_carries_more_variance() -> None:
 def with_tail(p99_s: float) -> Round:
     """A median of 10 ms, and two calls of a hundred near this long."""
     round_ = of(0.010)
+    ordered_s = sorted(round_.samples_s)
     tail = [p99_s * (1 + 1e-3 * rank / 40) for rank in range(40)]
-    return replace(round_, samples_s=[*round_.samples_s[:960], *round_.samples_s[:1000], *tail])
+    return replace(round_, samples_s=shuffled([*ordered_s[:960], *ordered_s, *tail]))
 
 
 def asked(attempt: Attempt, *names: QuantileName) -> Measurement:
@@ -145,7 +162,7 @@ def test_verdict_and_variance_are_of_the_quantiles_that_count() -> None:
     assert median.verdict is Verdict.STEADY
     assert tail.verdict is Verdict.NOISY
     assert tail.notes == ("the processes' p99s lie 100.0% apart",)
-    estimates = [quantile(round_.samples_s, 0.99) for round_ in apart.rounds]
+    estimates = [quantile_of_calls(round_.samples_s, 0.99) for round_ in apart.rounds]
     assert tail.log_variance == log_variance(estimates) > median.log_variance
     both = asked(apart, QuantileName.P50, QuantileName.P99)
     assert (both.verdict, both.log_variance) == (tail.verdict, tail.log_variance)

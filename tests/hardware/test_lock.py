@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,23 @@ def test_folder_of_the_locks_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path / "new" / "folder"))
     with computing(Device.CPU):
         assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == ["cpu.lock", "cpu.turnstile"]
+
+
+@pytest.mark.parametrize("use", [measuring, computing])
+def test_folder_that_cannot_hold_locks_is_named_with_what_to_do(
+    use: Callable[[Device], AbstractContextManager[None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "below"):
+        monkeypatch.setenv(DIRECTORY_VARIABLE, str(folder))
+        with (
+            pytest.raises(
+                LockError, match=f"in {folder}: .*; mend that, or name another folder with {DIRECTORY_VARIABLE}"
+            ),
+            use(Device.CPU),
+        ):
+            pass
 
 
 def test_place_of_the_locks_depends_on_no_temporary_folder(tmp_path: Path) -> None:

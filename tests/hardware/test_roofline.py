@@ -14,7 +14,7 @@ from encoders.build import build
 from encoders.values import Head, HeadKind, Pooling
 from hardware.chips import CHIPS
 from hardware.errors import MeasurementError
-from hardware.roofline import SLACK, Bound, ImpossibleLatencyError, lower_bound, lower_bound_s, refuse_below
+from hardware.roofline import SLACK, Bound, ImpossibleLatencyError, chip_name, lower_bound, lower_bound_s, refuse_below
 from hardware.values import DeviceProfile, Dtype, Effort, Measurement, Quantile, Source, Verdict
 from search_space import KNOWN, Architecture, Pooler
 
@@ -110,6 +110,19 @@ def test_a_bound_grows_with_every_size() -> None:
 
 def test_without_a_known_chip_there_is_no_bound() -> None:
     assert lower_bound_s(SMALL, Head(classes=2), PROFILE, "some processor") is None
+
+
+def test_the_stamp_of_a_machine_names_its_chip() -> None:
+    stamps = {
+        "v5e": {"tpu": "0x0063, 0x0063"},
+        "v4-chip": {"tpu": "0x005e"},
+        "H100-SXM": {"gpu": "NVIDIA H100 80GB HBM3"},
+    }
+    for name, stamp in stamps.items():
+        bound = lower_bound_s(SMALL, Head(classes=2), PROFILE, chip_name(stamp))
+        assert bound is not None
+        assert bound.chip == name
+    assert chip_name({"cpu": "some processor"}) == ""
 
 
 def test_without_a_known_peak_memory_alone_bounds() -> None:

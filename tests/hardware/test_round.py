@@ -137,6 +137,13 @@ def test_first_call_and_warm_up_are_not_among_the_samples() -> None:
     assert round_.peak_memory_bytes > 1_000_000
 
 
+def test_peak_memory_is_told_before_there_are_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script(itertools.repeat(0.01))
+    monkeypatch.setattr("hardware.round.peak_memory_bytes", lambda: len(script.taken))
+    round_ = scripted_round(script)
+    assert round_.peak_memory_bytes == len(script.taken) - len(round_.samples_s) > 20
+
+
 def test_garbage_collector_rests_while_calls_are_timed() -> None:
     seen = []
 

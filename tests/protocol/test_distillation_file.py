@@ -100,6 +100,7 @@ def test_a_schedule_is_a_name_or_settings():
         ("{kind: minidisc, lambda: -1}", "schedule.lambda: must be a number of at least 0, got -1"),
         ("{kind: minidisc, lambda: many}", "schedule.lambda: must be a number, got 'many'"),
         ("{kind: minidisc, lamda: 1}", "schedule.lamda: unknown key 'lamda'; did you mean 'lambda'?"),
+        ("{kind: minidisc, sparsity: [0.5]}", "schedule.sparsity: unknown key 'sparsity'; did you mean 'sparsities'?"),
         ("{kind: minidisc, sparsities: [0.5]}", "schedule.sparsities: must be at least two for minidisc"),
         ("{kind: minidisc, sparsities: [0.5, 2]}", "schedule.sparsities: are shares of units in [0, 1), got 2"),
         ("{kind: direct, between: 2}", "schedule.between: says nothing of the schedule direct; leave it out"),

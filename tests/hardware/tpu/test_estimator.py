@@ -122,6 +122,19 @@ def test_a_broken_file_is_compiled_again(folder: Path, tmp_path: Path) -> None:
 
 
 @needs_libtpu
+def test_an_estimate_that_cannot_be_kept_is_told_all_the_same(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = estimated(folder)
+    file = tmp_path / "file"
+    file.touch()
+    found = estimated(file / "cache")
+    assert found.p50 == first.p50
+    assert f"{file / 'cache'} cannot be written" in caplog.text
+    assert "STILLHOUSE_TPU_CACHE names another folder" in caplog.text
+
+
+@needs_libtpu
 def test_threads_do_not_matter_and_all_else_does(folder: Path) -> None:
     estimated(folder)
     estimate(TINY, HEAD, replace(V5E, threads=3), folder=folder, lock=nobody)
