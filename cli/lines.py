@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -14,9 +16,13 @@ Happened = Callable[[str, Mapping[str, object]], None]
 
 
 def print_event(event: str, told: Mapping[str, object]) -> None:
-    """One line: `{"event": ..., "at": ..., ...}`."""
+    """One line: `{"event": ..., "at": ..., ...}`; nothing once whoever followed is gone, for the work goes on."""
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    print(json.dumps({"event": event, "at": at, **told}, default=str), flush=True)
+    line = json.dumps({"event": event, "at": at, **told}, default=str)
+    try:
+        print(f"{line}\n", end="", flush=True)  # in one piece: threads tell, too
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def unheard(event: str, told: Mapping[str, object]) -> None:

@@ -41,6 +41,7 @@ STUDY: Commands = {
     "delete": studying.study_delete,
     "export": studying.study_export,
     "report": studying.study_report,
+    "schema": studying.study_schema,
 }
 TRIAL: Commands = {"show": studying.trial_show}
 TOKEN: Commands = {
@@ -49,7 +50,7 @@ TOKEN: Commands = {
     "revoke": tokens.revoke,
 }
 GROUPS: Mapping[str, tuple[str, Commands]] = {
-    "study": ("Studies of a running service.", STUDY),
+    "study": ("Studies of a running service, and what their files may say.", STUDY),
     "trial": ("Trials of a running service.", TRIAL),
     "token": ("Access tokens of the home's service.", TOKEN),
 }

@@ -24,7 +24,15 @@ def folder(text: str | Path) -> Path:
     return expanded(text)
 
 
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.", show_default=False)]
+def file(text: str | Path) -> Path:
+    if not str(text):
+        raise typer.BadParameter("it is empty; name a file")
+    return expanded(text)
+
+
+StudyFile = Annotated[
+    Path, typer.Argument(parser=file, metavar="STUDY.yaml", help="The study file.", show_default=False)
+]
 Name = Annotated[
     str,
     typer.Argument(
@@ -54,7 +62,9 @@ Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End
 Config = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Settings in TOML; STILLHOUSE_CONFIG, or stillhouse.toml in the home, by default."
+        parser=file,
+        metavar="FILE",
+        help="Settings in TOML; STILLHOUSE_CONFIG, or stillhouse.toml in the home, by default.",
     ),
 ]
 PrintConfig = Annotated[

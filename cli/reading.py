@@ -20,6 +20,7 @@ from cli.study_source import read_study, refused
 from cli.summary import closing_lines, shown_loading
 from cli.tables import (
     baselines_table,
+    counted,
     finalists,
     finalists_table,
     front_table,
@@ -115,7 +116,8 @@ def preview(study_file: Path, home: Path, *, as_json: bool) -> None:
         console.print(latencies_table(view))
     say(
         console,
-        f"budget: {spec.budget.trials} trials, {spec.budget.finalists} finalists\ntarget: {spec.target.label}",
+        f"budget: {counted(spec.budget.trials, 'trial')}, {counted(spec.budget.finalists, 'finalist')}\n"
+        f"target: {spec.target.label}",
     )
 
 

@@ -20,6 +20,7 @@ from cli.summary import closing_lines
 from cli.tables import (
     TEACHER,
     baselines_table,
+    counted,
     finalists,
     finalists_table,
     front_table,
@@ -75,7 +76,7 @@ def _opening(body: Element, study: StudyView, written_at: datetime) -> None:
             for one in spec.constraints
         ),
         "trials": f"{study.spent_trials} of {spec.budget.trials}",
-        "front": f"{study.front_size} trials, hypervolume {hypervolume_text(study.hypervolume)}",
+        "front": f"{counted(study.front_size, 'trial')}, hypervolume {hypervolume_text(study.hypervolume)}",
         "started": _time(study.created_at),
         "ended": "" if study.ended_at is None else _time(study.ended_at),
         "written": _time(written_at),
@@ -113,7 +114,7 @@ def _results(body: Element, study: StudyView, trials: Sequence[TrialView]) -> No
 
 def _told(body: Element, study: StudyView) -> None:
     """Of an external study the front is what remains."""
-    many = f"{study.front_size} trials are" if study.front_size != 1 else "1 trial is"
+    many = f"{counted(study.front_size, 'trial')} {'is' if study.front_size == 1 else 'are'}"
     SubElement(body, "p").text = f"{many} on the front." if study.front_size else "There is no completed trial yet."
     SubElement(body, "p", {"class": "fine"}).text = "Metrics are as they were told by whoever evaluated the trials."
 
@@ -149,9 +150,10 @@ def _plots(body: Element, study: StudyView, trials: Sequence[TrialView], front: 
             SubElement(place, "figcaption").text = title
     outside = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]
     if outside:
-        many = f"{len(outside)} trials were" if len(outside) > 1 else "1 trial was"
+        was, has = ("was", "has") if len(outside) == 1 else ("were", "have")
         when = "" if study.spec.external else " before any training"
-        SubElement(body, "p", {"class": "fine"}).text = f"{many} out of bounds{when}, and has no point here."
+        text = f"{counted(len(outside), 'trial')} {was} out of bounds{when}, and {has} no point here."
+        SubElement(body, "p", {"class": "fine"}).text = text
 
 
 def _axes(study: StudyView) -> tuple[str, str]:

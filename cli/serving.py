@@ -92,7 +92,7 @@ def _suggester(settings: Settings, config: Path | None, happened: Happened) -> I
     """A suggester for as long as the block runs."""
     environment = {DATABASE_VARIABLE: settings.database_url}  # not on the command line: it may hold a password
     if config is not None:
-        environment[CONFIG_VARIABLE] = str(config.expanduser().absolute())
+        environment[CONFIG_VARIABLE] = str(config.absolute())
 
     def tell(line: str) -> None:
         log.warning(line)

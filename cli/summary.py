@@ -11,6 +11,7 @@ from rich.console import Console
 from cli.display import say
 from cli.tables import (
     baselines_table,
+    counted,
     finalists,
     finalists_table,
     front_table,
@@ -89,8 +90,7 @@ def closing_lines(study: StudyView, trials: Sequence[TrialView]) -> Iterator[str
 
 def _stopped_lines(study: StudyView) -> Iterator[str]:
     if study.saved_steps:
-        count = study.trials.get(TrialState.STOPPED, 0)
-        trials = "1 trial" if count == 1 else f"{count} trials"
+        trials = counted(study.trials.get(TrialState.STOPPED, 0), "trial")
         yield f"stopped early: {trials}, which saved {format_count(study.saved_steps)} steps of flash distillation"
 
 

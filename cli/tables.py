@@ -209,6 +209,11 @@ def _with_prediction(trial: TrialView, quantile: str) -> str:
     return told if trial.latency is None else f"{latency_text(trial.latency, quantile)} ({told})"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 trial`, `3 trials`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def metric_text(name: str, value: float) -> str:
     """The value with its unit; of a metric that only the study knows, as it is."""
     unit = METRICS[name].unit if name in METRICS else ""

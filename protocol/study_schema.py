@@ -7,7 +7,8 @@ file is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,7 +19,7 @@ from hardware.values import MOST
 from optimization.values import Direction
 from protocol.distillation import DistillationSpec
 from protocol.metrics import METRICS
-from protocol.study import StudySpec
+from protocol.study import FEWEST_CALIBRATED, StudySpec
 from protocol.study_meanings import MEANINGS
 from search_space import KNOWN
 from search_space import PRESETS as SPACES
@@ -32,8 +33,22 @@ TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
 CONSTRAINT_PATTERN = r"^\s*[A-Za-z_]\w*\s*(<=|>=)\s*\S.*$"
 
-POSITIVE = {"Recipe": ("steps", "batch_size", "max_length"), "Teacher": ("batch_size",), "Term": ("every",)}
-"""Whole numbers of at least 1, of which only the values themselves know."""
+COUNT: Schema = {"minimum": 1}
+ABOVE_0: Schema = {"exclusiveMinimum": 0}
+SHARE: Schema = {"minimum": 0, "exclusiveMaximum": 1}
+BOUNDS: Mapping[str, Mapping[str, Schema]] = {
+    "Recipe": {
+        **dict.fromkeys(("steps", "batch_size", "max_length"), COUNT),
+        **dict.fromkeys(("learning_rate", "embedding_learning_rate", "gradient_clip"), ABOVE_0),
+        "weight_decay": {"minimum": 0},
+        "warmup": SHARE,
+    },
+    "Stage": {"share": ABOVE_0, "learning_rate": ABOVE_0, "embedding_learning_rate": ABOVE_0, "warmup": SHARE},
+    "Teacher": {"batch_size": COUNT, "epochs": ABOVE_0, "learning_rate": ABOVE_0},
+    "Term": {"every": COUNT},
+    "Task": {"text": {"maxItems": 2}},
+}
+"""Of which only the values themselves know."""
 
 ONLY_OF = {
     "matching": tuple(each for each in Knowledge if each not in UNMATCHED),
@@ -51,7 +66,8 @@ def study_schema() -> Schema:
     made = _made(StudySpec, "A study: what `stillhouse run` reads.")
     keys, parts = made["properties"], made["$defs"]
     keys["search_space"] = {"anyOf": [_one_of(SPACES), _part("SpaceSpec")], "default": "bert"}
-    keys["objectives"] = {"anyOf": [_part("Directions"), {"type": "array", "items": _part("ObjectiveWords")}]}
+    several: Schema = {"type": "array", "items": _part("ObjectiveWords"), "minItems": 2}
+    keys["objectives"] = {"anyOf": [_part("Directions"), several]}
     keys["constraints"] = {"type": "array", "items": _part("ConstraintWords")}
     keys["reference"] = {"type": "object", "additionalProperties": {"anyOf": [{"type": "number"}, TEXT]}}
     keys["baselines"] = {"type": "object", "additionalProperties": _shape()}
@@ -69,9 +85,13 @@ def study_schema() -> Schema:
     parts["ConstraintWords"] = {"anyOf": [TEXT | {"pattern": CONSTRAINT_PATTERN}, _part("Constraint")]}
     for name, most in MOST.items():
         parts["DeviceProfile"]["properties"][name] |= {"minimum": 1, "maximum": most}
+    calibration = parts["Budget"]["properties"]["calibration"]
+    counted = {key: calibration.pop(key) for key in ("type", "minimum", "maximum")}
+    calibration["anyOf"] = [{"enum": [0]}, counted | {"minimum": FEWEST_CALIBRATED}]
     _widen_space(parts["SpaceSpec"])
     del made["required"]
-    made["anyOf"] = [{"required": ["teacher", "task"]}, {"required": ["external"]}]
+    is_external: Schema = {"properties": {"external": {"not": {"enum": [False, None]}}}}
+    made["anyOf"] = [{"required": ["teacher", "task"]}, {"required": ["external", "objectives"], **is_external}]
     return made
 
 
@@ -81,6 +101,11 @@ def distillation_schema() -> Schema:
     made["properties"]["student"] = _shape() | {"description": MEANINGS["DistillationSpec"]["student"]}
     made["required"] = ["teacher", "task"]
     return made
+
+
+def schema_text(schema: Schema) -> str:
+    """As it is printed, and kept in docs/reference."""
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 def _made(model: type[BaseModel], title: str) -> Schema:
@@ -101,9 +126,9 @@ def _made(model: type[BaseModel], title: str) -> Schema:
         keys.get(name, {}).pop("default", None)
     _widen_task(parts["Task"]["properties"])
     _widen_recipe(parts)
-    for name, counted in POSITIVE.items():
-        for key in counted:
-            parts[name]["properties"][key]["minimum"] = 1
+    for name, bounds in BOUNDS.items():
+        for key, bound in bounds.items():
+            _bound(parts[name]["properties"][key], bound)
     parts["ShapeSpec"]["properties"]["model"] |= {"anyOf": [_one_of(KNOWN), {"type": "null"}]}
     return {"$schema": DRAFT, "title": title, **{key: found[key] for key in sorted(found)}, "$defs": parts}
 
@@ -118,6 +143,13 @@ def _say(name: str, value: Schema) -> None:
         for union in ("anyOf", "oneOf"):
             for option in inner.get(union, ()):
                 option.pop("title", None)
+
+
+def _bound(schema: Schema, bound: Schema) -> None:
+    """The bound stands beside the type that it is of; what may be null has it inside."""
+    for option in schema.get("anyOf", (schema,)):
+        if option.get("type") in ("integer", "number", "array"):
+            option |= bound
 
 
 def _widen_task(keys: Schema) -> None:

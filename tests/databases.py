@@ -1,4 +1,4 @@
-"""A real PostgreSQL of our own."""
+"""A real PostgreSQL of our own, and rows that were made once and stand in many databases."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from sqlalchemy import Engine, Integer, delete, func, insert, select
+
+from service.store.engine import writing
+from service.store.tables import Table
+
+Rows = dict[str, list[dict[str, object]]]
+"""By table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +46,27 @@ def postgres_server(**settings: str) -> Iterator[Postgres]:
         yield Postgres(url=url, folder=folder)
     finally:
         server.cleanup()
+
+
+def rows_of(engine: Engine) -> Rows:
+    """All that the database holds."""
+    with engine.connect() as connection:
+        return {
+            table.name: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for table in Table.metadata.sorted_tables
+        }
+
+
+def write_rows(engine: Engine, rows: Rows) -> None:
+    """The database holds these rows, and no others; what is added is numbered behind them."""
+    tables = Table.metadata.sorted_tables
+    with writing(engine).begin() as connection:
+        for table in reversed(tables):
+            connection.execute(delete(table))
+        for table in tables:
+            if rows[table.name]:
+                connection.execute(insert(table), rows[table.name])
+            (key, *others) = table.primary_key.columns
+            if connection.dialect.name == "postgresql" and not others and isinstance(key.type, Integer):
+                last = select(func.max(key)).scalar_subquery()
+                connection.execute(select(func.setval(func.pg_get_serial_sequence(table.name, key.name), last)))

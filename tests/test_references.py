@@ -111,7 +111,14 @@ def test_an_external_study_needs_no_teacher(schemas):
     text = "external: true\nobjectives: {accuracy: maximize, energy: minimize}\nconstraints: [energy <= 5]\n"
     parse_study(text, origin="here", default_name="here")
     schemas["study"].validate(values(text))
-    assert not schemas["study"].is_valid(values("objectives: {accuracy: maximize, energy: minimize}"))
+    for words in ("", "external: false\n", "external:\n"):
+        mistaken = f"{words}objectives: {{accuracy: maximize, energy: minimize}}\n"
+        with pytest.raises(StudyFileError):
+            parse_study(mistaken, origin="here", default_name="here")
+        assert not schemas["study"].is_valid(values(mistaken))
+    with pytest.raises(StudyFileError):
+        parse_study("external: true\n", origin="here", default_name="here")
+    assert not schemas["study"].is_valid(values("external: true\n"))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +143,15 @@ def test_an_external_study_needs_no_teacher(schemas):
         "baselines: {small: bert}",
         "strategy: bayes",
         "early_stopping: 'yes'",
+        "objectives: [accuracy]",
+        "budget: {calibration: 3}",
+        "teacher: {model: built-in, epochs: 0}",
+        "task: {dataset: docstrings, text: [a, b, c]}",
+        "distillation: {learning_rate: 0}",
+        "distillation: {warmup: 1}",
+        "distillation: {weight_decay: -1}",
+        "distillation: {gradient_clip: 0}",
+        "distillation: {stages: [{share: 0, terms: {logits: 1}}]}",
         "external: 3",
     ],
 )

@@ -11,4 +11,4 @@ def doctor(home: Home = DEFAULT_HOME, url: Url = DEFAULT_URL, as_json: Json = Fa
     """Say what this machine can do, what is missing and how to install it; 1 if it could not run a study."""
     from cli.diagnosis import report
 
-    raise typer.Exit(report(home.expanduser().absolute(), url, as_json=as_json))
+    raise typer.Exit(report(home.absolute(), url, as_json=as_json))

@@ -11,15 +11,15 @@ import typer
 from cli.errors import BadInputError, ExitCode
 from cli.interrupts import Interrupts
 from cli.names import study_name
-from cli.options import DEFAULT_HOME, DEFAULT_URL, Home, Json, Url, folder
-from cli.paths import expanded
+from cli.options import DEFAULT_HOME, DEFAULT_URL, Home, Json, Url, file, folder
 
 DEVICES = ("cpu", "cuda")
 
 
 def distill(
     recipe_file: Annotated[
-        Path, typer.Argument(metavar="RECIPE.yaml", help="The distillation's file.", show_default=False)
+        Path,
+        typer.Argument(parser=file, metavar="RECIPE.yaml", help="The distillation's file.", show_default=False),
     ],
     home: Home = DEFAULT_HOME,
     output: Annotated[
@@ -41,8 +41,8 @@ def distill(
 
     options = DistillOptions(
         file=recipe_file,
-        home=home.expanduser().absolute(),
-        output=None if output is None else output.expanduser().absolute(),
+        home=home.absolute(),
+        output=None if output is None else output.absolute(),
         device=device,
         threads=threads,
         flash=flash,
@@ -63,7 +63,12 @@ def distill(
 def reproduce(
     checkpoint: Annotated[
         Path,
-        typer.Argument(metavar="CHECKPOINT", help="Folder of a checkpoint with its provenance.", show_default=False),
+        typer.Argument(
+            parser=folder,
+            metavar="CHECKPOINT",
+            help="Folder of a checkpoint with its provenance.",
+            show_default=False,
+        ),
     ],
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
@@ -73,8 +78,8 @@ def reproduce(
     try:
         from cli.reproducing import reproduce as reproduce_checkpoint
 
-        home = home.expanduser().absolute()
-        raise typer.Exit(reproduce_checkpoint(expanded(checkpoint), home, interrupts, as_json=as_json))
+        home = home.absolute()
+        raise typer.Exit(reproduce_checkpoint(checkpoint, home, interrupts, as_json=as_json))
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -123,7 +128,8 @@ def measure(
     buckets: Annotated[str | None, typer.Option(help="Lengths of the buckets; 16,32,64,128,256 by default.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Folder or hub's id of a tokenizer; the model's own.")] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write a .json, with raw samples, or a .csv file.")
+        Path | None,
+        typer.Option(parser=file, metavar="FILE", help="Also write a .json, with raw samples, or a .csv file."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -146,7 +152,7 @@ def measure(
             columns=tuple(columns or ()),
             buckets=buckets,
             tokenizer=tokenizer,
-            output=None if output is None else expanded(output),
+            output=output,
         )
         raise typer.Exit(measure_model(options, as_json=as_json))
     except KeyboardInterrupt:
@@ -219,4 +225,4 @@ def export(
 
     target = to if to is not None else home / "exports" / name
     owner = Owner(license=card_license, language=card_language)
-    return reading.export(url, name, target.expanduser().absolute(), owner, as_json=as_json)
+    return reading.export(url, name, target.absolute(), owner, as_json=as_json)

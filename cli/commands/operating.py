@@ -7,33 +7,37 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_HOME, Database, Home, folder
+from cli.options import DEFAULT_HOME, Database, Home, Json, folder
 
 
 def backup(
     to: Annotated[Path, typer.Option("--to", parser=folder, metavar="FOLDER", help="A new or empty folder.")],
     home: Home = DEFAULT_HOME,
     database_url: Database = None,
+    as_json: Json = False,
 ) -> None:
     """Back up database and artefacts, while studies run."""
     from cli.backup import run_backup
 
-    run_backup(home.expanduser().absolute(), database_url, to.expanduser().absolute())
+    run_backup(home.absolute(), database_url, to.absolute(), as_json=as_json)
 
 
 def restore(
-    backup_folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The backup.", show_default=False)],
+    backup_folder: Annotated[
+        Path, typer.Argument(parser=folder, metavar="FOLDER", help="The backup.", show_default=False)
+    ],
     home: Home = DEFAULT_HOME,
     database_url: Database = None,
+    as_json: Json = False,
 ) -> None:
     """Fill an empty database and its artefacts from a backup; overwrites nothing."""
     from cli.backup import run_restore
 
-    run_restore(home.expanduser().absolute(), database_url, backup_folder.expanduser().absolute())
+    run_restore(home.absolute(), database_url, backup_folder.absolute(), as_json=as_json)
 
 
-def migrate(home: Home = DEFAULT_HOME, database_url: Database = None) -> None:
+def migrate(home: Home = DEFAULT_HOME, database_url: Database = None, as_json: Json = False) -> None:
     """Bring the database up to date; `serve` and `suggest` do so, too, when they start."""
     from cli.backup import run_migration
 
-    run_migration(home.expanduser().absolute(), database_url)
+    run_migration(home.absolute(), database_url, as_json=as_json)

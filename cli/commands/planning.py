@@ -10,21 +10,22 @@ import typer
 
 from cli.errors import ExitCode
 from cli.interrupts import Interrupts
-from cli.options import DEFAULT_HOME, Home, Json, StudyFile
-from cli.paths import expanded
+from cli.options import DEFAULT_HOME, Home, Json, StudyFile, file
 
 
 def preview(study_file: StudyFile, home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     """Check a study file and show what it would search; starts nothing."""
     from cli import reading
 
-    reading.preview(study_file, home.expanduser().absolute(), as_json=as_json)
+    reading.preview(study_file, home.absolute(), as_json=as_json)
 
 
 def calibrate(
     study_file: Annotated[
         Path | None,
-        typer.Argument(metavar="[STUDY.yaml]", help="The study whose space and target it is.", show_default=False),
+        typer.Argument(
+            parser=file, metavar="[STUDY.yaml]", help="The study whose space and target it is.", show_default=False
+        ),
     ] = None,
     space: Annotated[
         str | None, typer.Option(metavar="PRESET", help="Without a study file: the search space, such as bert.")
@@ -40,7 +41,8 @@ def calibrate(
     home: Home = DEFAULT_HOME,
     url: Annotated[str | None, typer.Option(help="Also send it to the service at this address.")] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write a .json file, or the rows as a .csv file.")
+        Path | None,
+        typer.Option(parser=file, metavar="FILE", help="Also write a .json file, or the rows as a .csv file."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -57,9 +59,9 @@ def calibrate(
             effort=effort,
             quantile=quantile,
             seed=seed,
-            home=home.expanduser().absolute(),
+            home=home.absolute(),
             url=url,
-            output=None if output is None else expanded(output).absolute(),
+            output=None if output is None else output.absolute(),
         )
         raise typer.Exit(calibrate_here(options, as_json=as_json))
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ def run(
     as_json: JsonLines = False,
 ) -> None:
     """Run a study on this machine from its file to its checkpoints; the same command continues it."""
-    home = home.expanduser().absolute()
+    home = home.absolute()
     interrupts = Interrupts()
     try:
         from cli.display import make_console
@@ -74,7 +74,7 @@ def serve(
     from cli.serving import run_service
 
     run_service(
-        given(context, home=home.expanduser().absolute(), host=host, port=port, database_url=database_url),
+        given(context, home=home.absolute(), host=host, port=port, database_url=database_url),
         config=config,
         with_suggester=suggester,
         supervised=supervised,
@@ -93,7 +93,7 @@ def suggest(
     """Run a suggester: it chooses the next trials of every running study."""
     from cli.processes import run_suggester
 
-    settings = given(context, home=home.expanduser().absolute(), database_url=database_url)
+    settings = given(context, home=home.absolute(), database_url=database_url)
     raise typer.Exit(run_suggester(settings, config=config, supervised=supervised))
 
 
@@ -121,7 +121,7 @@ def worker(
     settings = given(
         context,
         url=url,
-        home=home.expanduser().absolute(),
+        home=home.absolute(),
         name=name,
         kinds=tuple(kinds or ()),
         threads=threads,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.errors import ExitCode
-from cli.options import DEFAULT_URL, Json, Name, StudyFile, Url, folder
+from cli.options import DEFAULT_URL, Json, Name, StudyFile, Url, file
 
 if TYPE_CHECKING:
     from client import Study
@@ -39,7 +39,7 @@ def study_show(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> Non
 def study_report(
     name: Name,
     to: Annotated[
-        Path | None, typer.Option("--to", parser=folder, metavar="FILE.html", help="File to write; STUDY.html here.")
+        Path | None, typer.Option("--to", parser=file, metavar="FILE.html", help="File to write; STUDY.html here.")
     ] = None,
     url: Url = DEFAULT_URL,
     as_json: Json = False,
@@ -47,7 +47,19 @@ def study_report(
     """Write a study as one HTML file, for people without the service."""
     from cli.reporting import report
 
-    report(url, name, (Path(f"{name}.html") if to is None else to).expanduser().absolute(), as_json=as_json)
+    report(url, name, (Path(f"{name}.html") if to is None else to).absolute(), as_json=as_json)
+
+
+def study_schema(
+    distillation: Annotated[
+        bool, typer.Option("--distillation", help="That of the files of `stillhouse distill` in its place.")
+    ] = False,
+) -> None:
+    """Print the JSON Schema of study files, for editors; asks no service."""
+    from protocol import study_schema
+
+    schema = study_schema.distillation_schema() if distillation else study_schema.study_schema()
+    print(study_schema.schema_text(schema), end="")
 
 
 def study_watch(name: Name, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
@@ -107,7 +119,9 @@ def study_delete(
             return True
         if not sys.stdin.isatty():
             return False
-        return typer.confirm(f"delete study {name} with {sum(study.view.trials.values())} trials?")
+        from cli.tables import counted
+
+        return typer.confirm(f"delete study {name} with {counted(sum(study.view.trials.values()), 'trial')}?")
 
     delete(url, name, is_sure=is_sure, as_json=as_json)
 
@@ -119,14 +133,14 @@ def study_export(
         typer.Option("--format", metavar="FORMAT", help="csv, json or parquet; as the file's ending, or csv."),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", parser=folder, metavar="FILE", help="File to write; stdout by default.")
+        Path | None, typer.Option("--to", parser=file, metavar="FILE", help="File to write; stdout by default.")
     ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Write a study's trials as a table."""
     from cli.steering import export
 
-    export(url, name, form, None if to is None else to.expanduser().absolute())
+    export(url, name, form, None if to is None else to.absolute())
 
 
 def front(

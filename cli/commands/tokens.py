@@ -60,4 +60,4 @@ def _settings(context: typer.Context, home: Path, database_url: str | None, conf
     """What says where the tokens are kept."""
     from cli.tokens import settings_of
 
-    return settings_of(given(context, home=home.expanduser().absolute(), database_url=database_url), config)
+    return settings_of(given(context, home=home.absolute(), database_url=database_url), config)

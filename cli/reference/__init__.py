@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from cli.reference import api, command, settings, study_file
+from protocol.study_schema import distillation_schema, schema_text, study_schema
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": command.reference,
     "study-file.md": study_file.reference,
-    "study.schema.json": study_file.study_schema_text,
-    "distillation.schema.json": study_file.distillation_schema_text,
+    "study.schema.json": lambda: schema_text(study_schema()),
+    "distillation.schema.json": lambda: schema_text(distillation_schema()),
     "settings.md": settings.reference,
     "api.md": api.reference,
 }
 """What writes each."""
-
-reference, SHAPES = command.reference, command.SHAPES

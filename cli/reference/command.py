@@ -9,6 +9,7 @@ import typer
 
 from cli.errors import ExitCode
 from cli.main import app
+from cli.reference.markdown import code, table
 
 SHAPES = {
     "doctor": "`{versions, machine, devices, runtimes, extras, home, service, ok, problems}`",
@@ -40,8 +41,19 @@ SHAPES = {
     " metrics: {SPLIT: {then, low, high, now}}}`",
     "measure": "`{model, targets: [{target, cells: [{profile, measurement, reason, left_out}], lengths, expected}]}`",
     "export": "`{folders: {TRIAL: PATH}}` of a study, `{folder, notes}` of a checkpoint",
+    "backup": "`{folder, format, stillhouse, revision, taken_at, tables: {TABLE: {rows, ...}}, artefacts,"
+    " artefact_bytes}`",
+    "restore": "the same",
+    "migrate": "`{database, up_to_date}`",
 }
 """What `--json` prints; views are those of the API (`/v1/openapi.json`)."""
+
+WITHOUT = {
+    "suggest": "it has nothing to tell but its log; what it suggested is an event of the study",
+    "study schema": "it prints JSON anyway",
+    "study export": "it has `--format json`",
+}
+"""Commands that have no `--json`, and why."""
 
 HEAD = """\
 # The command `stillhouse`
@@ -55,11 +67,10 @@ options: `stillhouse --install-completion`.
 
 def reference() -> str:
     """The whole page, in Markdown."""
-    lines = [HEAD, "## Exit codes\n", "| code | meaning |", "| --- | --- |"]
-    lines += [f"| {code.value} | {code.meaning} |" for code in ExitCode]
-    lines += ["", "## What `--json` prints\n", "| command | JSON |", "| --- | --- |"]
-    lines += [f"| {name} | {shape} |" for name, shape in SHAPES.items()]
-    lines.append("")
+    lines = [HEAD, "## Exit codes\n"]
+    lines += table(["code", "meaning"], ([str(one.value), one.meaning] for one in ExitCode))
+    lines += ["## What `--json` prints\n", *table(["command", "JSON"], SHAPES.items())]
+    lines += [f"Without `--json`: {'; '.join(f'`{name}` ({why})' for name, why in WITHOUT.items())}.\n"]
     group: Any = typer.main.get_command(app)
     for name, command in _commands("stillhouse", group):
         lines += _command(name, command)
@@ -84,11 +95,8 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield f"`{' '.join([name, *words])}`\n"
     yield f"{command.help}\n"
     if shown:
-        yield "| | | default |"
-        yield "| --- | --- | --- |"
-        for param in (*arguments, *options):
-            yield f"| `{_cell(_written(param))}` | {_cell(_help(param))} | {_cell(_default(param))} |"
-        yield ""
+        rows = ([code(_written(param)), _help(param), _default(param)] for param in (*arguments, *options))
+        yield from table(["written", "meaning", "default"], rows)
 
 
 def _written(param: Any) -> str:
@@ -112,8 +120,4 @@ def _default(param: Any) -> str:
         return "required"
     default = param.default
     is_told = default is not None and default is not False and not callable(default)
-    return f"`{default}`" if is_told else ""
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return code(default) if is_told else ""

@@ -24,7 +24,8 @@ teacher: built-in
 task: {dataset: docstrings}
 ```
 
-The path is relative to the file. A recipe in a file of its own has the schema `study.schema.json#/$defs/Recipe`.
+The path is relative to the file; where there is no checkout, `stillhouse study schema > study.schema.json` writes one.
+A recipe in a file of its own has the schema `study.schema.json#/$defs/Recipe`.
 Guides: [own data](../guides/own-data.md), [constraints](../guides/constraints.md), [recipes](../guides/recipes.md).
 """
 
@@ -52,16 +53,6 @@ SECTIONS = {
 
 WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "null": ""}
 SEVERAL = {"integer": "whole numbers", "number": "numbers", "string": "texts"}
-
-
-def study_schema_text() -> str:
-    """What docs/reference/study.schema.json holds."""
-    return _json(study_schema())
-
-
-def distillation_schema_text() -> str:
-    """What docs/reference/distillation.schema.json holds."""
-    return _json(distillation_schema())
 
 
 def reference() -> str:
@@ -139,7 +130,3 @@ def _anchor(title: str) -> str:
 def _default(schema: Schema) -> str:
     default = schema.get("default")
     return "" if default in (None, [], "") else code(json.dumps(default).strip('"'))
-
-
-def _json(schema: Schema) -> str:
-    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from protocol.plots import CurvesView, Importance, MeasurementView, PointsView
 from protocol.views import FrontPoint
+from service.api.compression import sent_json
 from service.api.dependencies import ReadUnit
 from service.operations import front, trial_details
 from service.operations.export import ExportFormat, table, written
@@ -29,10 +30,10 @@ Format = Annotated[ExportFormat, Query(alias="format")]
 
 
 @router.get("/studies/{name}/points", response_model=PointsView)
-def points(name: str, uow: ReadUnit) -> Response:
+def points(name: str, uow: ReadUnit, request: Request) -> Response:
     """All trials of the study as columns, by number."""
     # Written out at once: checking so many numbers of our own again would take longer than reading them did.
-    return Response(points_view(uow, name).model_dump_json(), media_type="application/json")
+    return sent_json(points_view(uow, name).model_dump_json(), request)
 
 
 @router.get("/studies/{name}/history")

@@ -19,7 +19,7 @@ def is_over(study: StudyView) -> bool:
 
 def remaining_time(study: StudyView) -> str:
     """An estimate, or an honest word where there is none."""
-    if is_over(study) or study.state.value == "stopped":
+    if is_over(study) or study.state is StudyState.STOPPED:
         return NONE
     return "not known yet" if study.remaining_s is None else format_duration(study.remaining_s)
 
@@ -31,7 +31,7 @@ def time_taken(study: StudyView) -> str:
 
 def device_time(study: StudyView) -> str:
     """How long its jobs have had workers, all together."""
-    seconds = sum(getattr(study, "device_seconds", {}).values())
+    seconds = sum(study.device_seconds.values())
     return format_duration(seconds) if seconds else NONE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -26,13 +27,22 @@ def store_readings(uow: UnitOfWork, request: LeaseRequest) -> None:
         uow.workers.add_reading(ReadingRow(worker=request.worker, **reading.model_dump()))
 
 
-def drifts_of(uow: UnitOfWork, worker: str) -> tuple[DriftView, ...]:
-    """The newest undisturbed reading of each of the worker's targets, against earlier ones.
+def drifts_of(uow: UnitOfWork, workers: Collection[str]) -> dict[str, list[DriftView]]:
+    """By worker, the newest undisturbed reading of each of its targets, against earlier ones.
 
     Those are of any worker: machines of equal hardware keys are taken to be equally fast, and a worker that was started
     again has another name.
     """
-    return tuple(_drift(uow, newest) for newest in uow.workers.newest_readings(worker))
+    found: dict[str, list[DriftView]] = {worker: [] for worker in workers}
+    readings = uow.workers.newest_readings(workers)
+    for newest, drift in zip(readings, _drifts(uow, readings), strict=True):
+        found[newest.worker].append(drift)
+    return found
+
+
+def drifts_on(uow: UnitOfWork, hardware_keys: Collection[str]) -> list[DriftView]:
+    """The newest undisturbed reading of each target on such hardware, against earlier ones."""
+    return list(_drifts(uow, uow.workers.newest_readings_on(hardware_keys)))
 
 
 def drift_note(drift: DriftView) -> str:
@@ -47,7 +57,7 @@ def with_drift(uow: UnitOfWork, worker: str | None, outcome: Outcome) -> Outcome
     """The outcome; its measurements say if the worker's machine had drifted when they were taken."""
     if worker is None or not measurements_of(outcome):
         return outcome
-    drifts = [drift for drift in drifts_of(uow, worker) if drift.beyond]
+    drifts = [drift for drift in drifts_of(uow, (worker,))[worker] if drift.beyond]
     if not drifts:
         return outcome
 
@@ -71,8 +81,13 @@ def with_drift(uow: UnitOfWork, worker: str | None, outcome: Outcome) -> Outcome
             assert_never(unreachable)
 
 
-def _drift(uow: UnitOfWork, newest: ReadingRow) -> DriftView:
-    earlier_s = [row.p50_s for row in uow.workers.readings_before(newest, MOST)]
+def _drifts(uow: UnitOfWork, readings: Sequence[ReadingRow]) -> Iterator[DriftView]:
+    earlier_s = uow.workers.earlier_s(readings, MOST)
+    for newest in readings:
+        yield _drift(newest, earlier_s[newest.id])
+
+
+def _drift(newest: ReadingRow, earlier_s: Sequence[float]) -> DriftView:
     drift = math.log(newest.p50_s / statistics.median(earlier_s)) if earlier_s else None
     return DriftView(
         target=newest.target,

@@ -10,6 +10,7 @@ from pathlib import Path
 from distillation.values import Fidelity
 from protocol.jobs import JobState
 from protocol.views import (
+    DriftView,
     EvaluationView,
     FinalistView,
     FrontView,
@@ -87,27 +88,42 @@ def worker_page(uow: UnitOfWork, limit: int, cursor: str | None) -> Page[WorkerV
     after = decode(cursor, str)
     place = None if after is None else str(after[0])
     rows = page(uow.workers.page(place, limit + 1), limit, lambda worker: (worker.name,))
-    return Page(tuple(_worker_view(uow, worker) for worker in rows.items), rows.cursor)
+    names = [worker.name for worker in rows.items]
+    drifts, jobs = drifts_of(uow, names), _jobs_of(uow, names)
+    views = (_worker_view(uow, worker, drifts[worker.name], jobs[worker.name]) for worker in rows.items)
+    return Page(tuple(views), rows.cursor)
 
 
-def _worker_view(uow: UnitOfWork, worker: Worker) -> WorkerView:
-    drifts = drifts_of(uow, worker.name)
+def _jobs_of(uow: UnitOfWork, workers: Collection[str]) -> dict[str, list[WorkerJob]]:
+    """By worker, what it is busy with."""
+    leased = uow.jobs.leased_by(workers)
+    names = uow.studies.names_of({job.study_id for job in leased})
+    numbers = uow.trials.numbers({job.trial_id for job in leased if job.trial_id is not None})
+    found: dict[str, list[WorkerJob]] = {worker: [] for worker in workers}
+    for job in leased:
+        if job.worker is not None and job.study_id in names:  # a study may have been deleted between two looks
+            number = None if job.trial_id is None else numbers.get(job.trial_id)
+            found[job.worker].append(_worker_job(job, names[job.study_id], number))
+    return found
+
+
+def _worker_view(uow: UnitOfWork, worker: Worker, drifts: Sequence[DriftView], jobs: Sequence[WorkerJob]) -> WorkerView:
     return WorkerView(
         name=worker.name,
         kinds=worker.kinds,
         targets=worker.targets,
         seen_at=worker.seen_at,
-        drifts=drifts,
+        drifts=tuple(drifts),
         notes=tuple(drift_note(drift) for drift in drifts if drift.beyond),
         alive=worker.seen_at >= uow.now - timedelta(seconds=ALIVE_S),
-        jobs=tuple(_worker_job(uow, job) for job in uow.jobs.leased_by(worker.name)),
+        jobs=tuple(jobs),
     )
 
 
-def _worker_job(uow: UnitOfWork, job: Job) -> WorkerJob:
+def _worker_job(job: Job, study: str, trial: int | None) -> WorkerJob:
     return WorkerJob(
-        study=uow.studies.name(job.study_id),
-        trial=None if job.trial_id is None else uow.trials.get(job.trial_id).number,
+        study=study,
+        trial=trial,
         kind=job.kind,
         attempt=job.attempt,
         since=job.leased_at,

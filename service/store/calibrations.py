@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, or_, select
@@ -30,10 +30,15 @@ class CalibrationRepository:
     def find(self, identity: str) -> CalibrationRow | None:
         return self._session.get(CalibrationRow, identity)
 
-    def all(self) -> Sequence[CalibrationRow]:
-        """Every calibration, the newest first."""
+    def hardware(self) -> set[str]:
+        """The hardware keys that calibrations are of."""
+        return set(self._session.scalars(select(CalibrationRow.hardware_key).distinct()))
+
+    def on(self, hardware_keys: Collection[str]) -> Sequence[CalibrationRow]:
+        """Every calibration of such hardware, the newest first."""
         return self._session.scalars(
             select(CalibrationRow)
+            .where(CalibrationRow.hardware_key.in_(hardware_keys))
             .options(undefer(CalibrationRow.record))
             .order_by(CalibrationRow.measured_at.desc(), CalibrationRow.id)
         ).all()

@@ -149,9 +149,9 @@ class JobRepository:
         statement = select(Job).where(Job.trial_id == trial, Job.kind == kind).order_by(Job.id.desc()).limit(1)
         return self._session.scalars(statement).one_or_none()
 
-    def leased_by(self, worker: str) -> Sequence[Job]:
-        """What this worker is busy with."""
-        statement = select(Job).where(Job.state == JobState.LEASED, Job.worker == worker)
+    def leased_by(self, workers: Collection[str]) -> Sequence[Job]:
+        """What these workers are busy with."""
+        statement = select(Job).where(Job.state == JobState.LEASED, Job.worker.in_(workers))
         return self._session.scalars(statement.order_by(Job.id)).all()
 
     def cancel(self, study: int, now: datetime) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, FromClause, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -58,6 +58,10 @@ class StudyRepository:
     def name(self, identity: int) -> str:
         """Without reading all that is known of the study."""
         return self._session.execute(select(Study.name).where(Study.id == identity)).scalar_one()
+
+    def names_of(self, identities: Collection[int]) -> dict[int, str]:
+        rows = self._session.execute(select(Study.id, Study.name).where(Study.id.in_(identities))) if identities else ()
+        return {row[0]: row[1] for row in rows}
 
     def lock(self, identity: int) -> Study:
         """The study, for this transaction alone to change: what follows from two reports follows one by one.
@@ -159,16 +163,17 @@ class StudyRepository:
         statement = select(Study.hardware_key, Study.name).where(Study.hardware_key.is_not(None)).order_by(Study.name)
         return [(key, name) for key, name in self._session.execute(statement) if key is not None]
 
-    def newest_reference(self, hardware_key: str) -> MeasurementRow | None:
-        """The last reference that was measured on such hardware."""
-        statement = (
-            select(MeasurementRow)
+    def newest_references(self, hardware_keys: Collection[str]) -> dict[str, MeasurementRow]:
+        """By hardware key, the last reference that was measured on such hardware."""
+        last = (
+            select(Study.hardware_key, func.max(MeasurementRow.id).label("id"))
             .join(Study, Study.id == MeasurementRow.study_id)
-            .where(Study.hardware_key == hardware_key, MeasurementRow.role == MeasurementRole.REFERENCE)
-            .order_by(MeasurementRow.id.desc())
-            .limit(1)
+            .where(Study.hardware_key.in_(hardware_keys), MeasurementRow.role == MeasurementRole.REFERENCE)
+            .group_by(Study.hardware_key)
+            .subquery()
         )
-        return self._session.scalars(statement).one_or_none()
+        statement = select(last.c.hardware_key, MeasurementRow).join(last, last.c.id == MeasurementRow.id)
+        return {row[0]: row[1] for row in self._session.execute(statement)}
 
 
 _NO_SYNC = {"synchronize_session": False}

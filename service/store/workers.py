@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import JSON, Select, func, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from protocol.jobs import JobKind
 from protocol.targets import Target
@@ -34,30 +34,50 @@ class WorkerRepository:
     def add_reading(self, reading: ReadingRow) -> None:
         self._session.add(reading)
 
-    def newest_readings(self, worker: str) -> Sequence[ReadingRow]:
-        """The worker's last undisturbed reading of each target and hardware key."""
+    def newest_readings(self, workers: Collection[str]) -> Sequence[ReadingRow]:
+        """Of each of these workers the last undisturbed reading of each target and hardware key."""
         last = (
             select(func.max(ReadingRow.id))
-            .where(ReadingRow.worker == worker, ReadingRow.disturbed.is_(False))
+            .where(ReadingRow.worker.in_(workers), ReadingRow.disturbed.is_(False))
+            .group_by(ReadingRow.worker, ReadingRow.target, ReadingRow.hardware_key)
+        )
+        return self._readings(last)
+
+    def newest_readings_on(self, hardware_keys: Collection[str]) -> Sequence[ReadingRow]:
+        """Of each of these kinds of hardware the last undisturbed reading of each target, whoever took it."""
+        last = (
+            select(func.max(ReadingRow.id))
+            .where(ReadingRow.hardware_key.in_(hardware_keys), ReadingRow.disturbed.is_(False))
             .group_by(ReadingRow.target, ReadingRow.hardware_key)
         )
-        statement = select(ReadingRow).where(ReadingRow.id.in_(last)).order_by(ReadingRow.target, ReadingRow.id)
-        return self._session.scalars(statement).all()
+        return self._readings(last)
 
-    def readings_before(self, reading: ReadingRow, most: int) -> Sequence[ReadingRow]:
-        """The undisturbed ones of the same target on the same hardware, whoever took them; the last ones first."""
-        statement = (
-            select(ReadingRow)
+    def earlier_s(self, readings: Collection[ReadingRow], most: int) -> dict[int, list[float]]:
+        """By reading, the last undisturbed ones before it of the same target on the same hardware, whoever took them.
+
+        One statement for all of them: each is told as a list that the database made.
+        """
+        if not readings:
+            return {}
+        newest = aliased(ReadingRow)
+        before = (
+            select(ReadingRow.p50_s)
             .where(
-                ReadingRow.id < reading.id,
-                ReadingRow.target == reading.target,
-                ReadingRow.hardware_key == reading.hardware_key,
+                ReadingRow.id < newest.id,
+                ReadingRow.target == newest.target,
+                ReadingRow.hardware_key == newest.hardware_key,
                 ReadingRow.disturbed.is_(False),
             )
             .order_by(ReadingRow.id.desc())
             .limit(most)
+            .correlate(newest)
+            .subquery()
         )
-        return self._session.scalars(statement).all()
+        is_sqlite = self._session.get_bind().dialect.name == "sqlite"
+        listed = (func.json_group_array if is_sqlite else func.json_agg)(before.c.p50_s)
+        told = select(type_coerce(listed, JSON)).correlate(newest).scalar_subquery()
+        statement = select(newest.id, told).where(newest.id.in_([reading.id for reading in readings]))
+        return {identity: found or [] for identity, found in self._session.execute(statement)}
 
     def all(self) -> Sequence[Worker]:
         return self._session.scalars(select(Worker).order_by(Worker.name)).all()
@@ -70,3 +90,7 @@ class WorkerRepository:
     def alive(self, since: datetime) -> Sequence[Worker]:
         """Who was seen after this instant."""
         return self._session.scalars(select(Worker).where(Worker.seen_at >= since).order_by(Worker.name)).all()
+
+    def _readings(self, identities: Select[int]) -> Sequence[ReadingRow]:
+        statement = select(ReadingRow).where(ReadingRow.id.in_(identities)).order_by(ReadingRow.target, ReadingRow.id)
+        return self._session.scalars(statement).all()

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from cli.main import main
@@ -38,6 +40,16 @@ def test_a_home_is_backed_up_and_restored_into_another_one(home, tmp_path, capsy
     assert (tmp_path / "second" / "artefacts" / ARTEFACT[:2] / ARTEFACT).read_bytes() == b"hello"
     assert stillhouse("restore", tmp_path / "backup", "--home", tmp_path / "second") == 2
     assert "a restore overwrites nothing: name an empty database" in capsys.readouterr().err
+
+
+def test_backup_restore_and_migration_are_told_to_programs(home, tmp_path, capsys):
+    assert stillhouse("backup", "--to", tmp_path / "backup", "--home", home, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["folder"], told["artefacts"], told["artefact_bytes"]) == (str(tmp_path / "backup"), 1, 5)
+    assert stillhouse("restore", tmp_path / "backup", "--home", tmp_path / "second", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == told
+    assert stillhouse("migrate", "--home", tmp_path / "second", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["up_to_date"] is True
 
 
 def test_backup_of_a_home_without_a_database_says_so(tmp_path, capsys):

@@ -1,12 +1,13 @@
 """What long commands say to programs: a JSON line for each thing that happens, and nothing else on stdout."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
-from cli.lines import StudyLines
+from cli.lines import StudyLines, print_event
 from cli.run import RunOptions
 from protocol.views import StudyState, TrialState
 
@@ -48,6 +49,15 @@ def test_only_who_asks_for_lines_gets_them(tmp_path, lines):
     (line,) = lines()
     assert (line["event"], line["study"]) == ("started", "demo")
     assert line["at"].endswith("+00:00")
+
+
+def test_who_follows_may_go_and_the_work_goes_on(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        for _ in range(3):
+            print_event("note", {"message": "x"})
 
 
 def test_serve_tells_a_program_where_it_listens_and_that_it_ended(tmp_path):

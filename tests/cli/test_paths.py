@@ -39,6 +39,16 @@ def test_a_path_is_read_as_a_shell_does(monkeypatch):
         ("study", "export", "demo", "--to"),
         ("backup", "--to"),
         ("doctor", "--home"),
+        ("restore",),
+        ("serve", "--config"),
+        ("worker", "--config"),
+        ("suggest", "--config"),
+        ("token", "list", "--config"),
+        ("run",),
+        ("preview",),
+        ("calibrate",),
+        ("distill",),
+        ("study", "create"),
     ],
 )
 def test_a_path_that_cannot_be_is_said_in_one_line(stillhouse, words, path):

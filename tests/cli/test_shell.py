@@ -1,5 +1,6 @@
 """The command as a shell sees it: how fast it starts, what it completes, what its codes mean."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,7 +8,8 @@ import sys
 import pytest
 
 from cli.errors import ExitCode
-from cli.reference import SHAPES, reference
+from cli.reference.command import SHAPES, WITHOUT, reference
+from protocol import study_schema
 
 MOST_MODULES = 220
 """`--help` imports so many at most, interpreter and Typer included: each costs a start some time."""
@@ -77,9 +79,19 @@ def test_the_reference_has_every_command_and_code():
     assert "--supervised" not in text
 
 
+@pytest.mark.parametrize(
+    ("options", "made"), [((), study_schema.study_schema), (("--distillation",), study_schema.distillation_schema)]
+)
+def test_the_schema_of_files_is_printed_without_a_service(stillhouse, options, made):
+    code, out, err = stillhouse("study", "schema", *options)
+    assert (code, err) == (0, "")
+    assert json.loads(out) == made()
+
+
 def test_every_command_that_prints_json_has_its_shape_in_the_reference():
     sections = re.split(r"\n## stillhouse ", reference())[1:]
     with_json = {section.split("\n")[0] for section in sections if "`--json`" in section}
+    assert {section.split("\n")[0] for section in sections} - with_json == set(WITHOUT)
     of_options = {name: name.rpartition(" ") for name in SHAPES if " --" in name}
     assert with_json == SHAPES.keys() - of_options.keys()
     for commands, _, option in of_options.values():

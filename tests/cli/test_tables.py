@@ -11,7 +11,7 @@ from rich.console import Console
 from cli.assistants import assistants_tables
 from cli.progress import Events
 from cli.summary import best_within, closing_lines, print_summary
-from cli.tables import difference_text, front_table, latency_text, speed_up, trials_table
+from cli.tables import counted, difference_text, front_table, latency_text, speed_up, trials_table
 from distillation.assistants.tradeoff import Assistance, Point, Round
 from distillation.values import Estimate
 from protocol.calibration import PredictedLatency
@@ -170,6 +170,10 @@ def test_candidates_for_assistant_say_who_was_chosen_and_assistants_how_good_the
     exhaustive = text(Round(points=(taught,), chosen=0), Round(points=(taught,), chosen=0))
     assert exhaustive.count("its student") == 1
     assert exhaustive.count("0.600 [0.700") == 2
+
+
+def test_what_is_counted_is_one_or_several():
+    assert [counted(many, "trial") for many in (0, 1, 2, 1000)] == ["0 trials", "1 trial", "2 trials", "1,000 trials"]
 
 
 EXTERNAL = StudySpec.model_validate(

@@ -27,7 +27,7 @@ def client(tmp_path_factory, prepared):
             study = uow.studies.lock(uow.studies.find("demo").id)
             study.prepared = prepared
             add_trial(uow, study, SHAPE, "pareto", {"accuracy": 0.71, "latency_p50": 0.0042})
-            other = Architecture(**{**SHAPE.to_dict(), "layers": 3})
+            other = Architecture(**{**SHAPE.to_dict(), "layers": 1})
             add_trial(uow, study, other, HOSTILE).reason = HOSTILE
         yield client
 
@@ -40,6 +40,8 @@ def test_trial_says_why_it_was_suggested(client):
     assert "0.710" in page.text
     assert 'href="/studies/demo/trials/2" rel="next"' in page.text
     assert 'rel="prev"' not in page.text
+    assert "    2 layers, written <code>" in page.text
+    assert "    1 layer, written <code>" in client.get("/studies/demo/trials/2").text
 
 
 def test_trial_of_which_nothing_was_expected_says_so(client):

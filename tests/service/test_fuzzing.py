@@ -1,11 +1,12 @@
-"""Schemathesis over the API's own description, without tokens and with one of each scope: whatever is sent, no answer
-is a 5xx, and none is of a status or kind that the description does not know.
+"""Schemathesis over the API's own description, without tokens, with one of each scope and as a page in a browser:
+whatever is sent, no answer is a 5xx, and none is of a status or kind that the description does not know.
 """
 
 import json
 
 import pytest
 import schemathesis
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
@@ -13,8 +14,9 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
 from protocol.tokens import CreateToken, Scope
+from service.api.guard import COOKIE
 from service.app import create_app
-from service.operations.tokens import create_token
+from service.operations.tokens import create_token, open_session
 from service.settings import Settings, sqlite_url
 
 pytestmark = pytest.mark.fuzz
@@ -22,33 +24,47 @@ pytestmark = pytest.mark.fuzz
 EXAMPLES = 25
 """Requests to each operation, half of them such as the description allows."""
 
-OPEN = "open"
+OPEN, PAGE = "open", "page"
 
 
-@pytest.fixture(scope="module", params=[OPEN, *Scope])
+@pytest.fixture(scope="module", params=[OPEN, PAGE, *Scope])
 def service(request, tmp_path_factory):
-    """The application and the headers of who asks it."""
+    """The application, and what makes the headers of who asks it: of a page with a new session each time, because one
+    of the operations ends it.
+    """
     home = tmp_path_factory.mktemp(f"fuzz-{request.param}")
     app = create_app(Settings(home=home, database_url=sqlite_url(home), hosts=("testserver",)))
-    headers = {}
+    parts = app.state.parts
+    scope = Scope.USER if request.param == PAGE else request.param
     if request.param != OPEN:
-        with app.state.parts.store.write() as uow:
-            token = create_token(uow, CreateToken(name="fuzz", scope=Scope(request.param))).token
+        with parts.store.write() as uow:
+            token = create_token(uow, CreateToken(name="fuzz", scope=Scope(scope)))
             create_token(uow, CreateToken(name="other", scope=Scope.ADMIN))
-        app.state.parts.keys.read()
-        headers = {"Authorization": f"Bearer {token}"}
-    app.state.parts.events.close()  # streams of events end at once
+        parts.keys.read()
+
+    def headers():
+        if request.param == OPEN:
+            return {}
+        if request.param != PAGE:
+            return {"Authorization": f"Bearer {token.token}"}
+        with parts.store.write() as uow:
+            session, _ = open_session(uow, token.id)
+        parts.keys.read()
+        return {"Cookie": f"{COOKIE}={session}", "Sec-Fetch-Site": "same-origin"}
+
+    parts.events.close()  # streams of events end at once
     yield app, headers
-    app.state.parts.store.close()
+    parts.store.close()
 
 
 def test_the_service_keeps_its_word(service):
     app, headers = service
-    schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app, headers=headers)
+    assert TestClient(app).get("/v1/session", headers=headers()).status_code == 200, "nothing would be reached"
+    schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app, headers=headers())
     broken = {}
     for found in schema.get_all_operations():
         operation = found.ok()
-        mistakes = _mistakes(operation, headers)
+        mistakes = _mistakes(operation, headers())
         if mistakes:
             broken[operation.label] = sorted(mistakes)
     assert broken == {}, json.dumps(broken, indent=2)

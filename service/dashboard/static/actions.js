@@ -4,6 +4,7 @@
 import { Refused, read } from "./api.js";
 import { confirmed } from "./dialog.js";
 import { element } from "./dom.js";
+import { counted } from "./format.js";
 import { goOn, rest } from "./live.js";
 import { send } from "./send.js";
 
@@ -91,7 +92,7 @@ function extend(study) {
 }
 
 function remove(study) {
-  const text = [`The study, its ${Object.values(study.trials).reduce((sum, many) => sum + many, 0)} trials and all that is known of them are deleted. This cannot be undone.`];
+  const text = [`The study, its ${counted(Object.values(study.trials).reduce((sum, many) => sum + many, 0), "trial")} and all that is known of them are deleted. This cannot be undone.`];
   const gone = async () => {
     isGoing = true;
     await rest(); // or the page would ask for what is gone

@@ -13,7 +13,7 @@ export class ChosenTrials {
     this.boxes = new Map();
     this.said = element("span", { role: "status" });
     this.link = element("a", { class: "button" });
-    const none = element("button", { type: "button", class: "plainly", onclick: () => this.choose([]) }, "none of them");
+    const none = element("button", { type: "button", class: "plainly", onclick: () => this.choose([]) }, "choose none");
     place.replaceChildren(this.link, this.said, none);
   }
 

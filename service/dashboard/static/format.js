@@ -22,6 +22,11 @@ export function count(value) {
   return String(value);
 }
 
+/** (1, "trial") -> "1 trial", (3, "trial") -> "3 trials". */
+export function counted(many, noun) {
+  return `${many.toLocaleString("en")} ${noun}${many === 1 ? "" : "s"}`;
+}
+
 /** A share such as an accuracy, to a tenth of a point. */
 export function quality(value) {
   return value === null || value === undefined ? NONE : minus(value.toFixed(3));

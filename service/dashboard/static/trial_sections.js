@@ -34,7 +34,7 @@ export function earlyStop(stop, study) {
     definitions([
       [metric, `${quality(stop.current)} after ${count(stop.step)} of ${count(stop.steps)} steps`],
       ["forecast", `${quality(stop.expected)} ± ${quality(Math.sqrt(stop.variance))}, at best ${quality(stop.optimistic)}`],
-      ["learnt from", `the curves of ${stop.curves} trials`],
+      ["learnt from", stop.curves === 1 ? "the curve of 1 trial" : `the curves of ${stop.curves} trials`],
       ["dominated by", link],
       ["saved", stop.saved_steps ? `${count(stop.saved_steps)} steps` : null],
       ["decided", moment(stop.decided_at)],

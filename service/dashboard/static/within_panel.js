@@ -1,7 +1,7 @@
 // "What is the best student under 4 ms?": a bound on any metric, and the answer while it is being moved.
 
 import { element, setText } from "./dom.js";
-import { against, ratio } from "./format.js";
+import { against, counted, ratio } from "./format.js";
 import { axisTitle, metricOf, parsed, written } from "./metrics.js";
 import { bestWithin, boundText, boundsOf, firstBound } from "./within.js";
 import { HowToHave } from "./within_how.js";
@@ -115,7 +115,7 @@ export class WithinPanel {
 
   sentence({ place, wanted, fits }, { name, bound }) {
     const { columns } = this;
-    return `${boundText(name, bound)}: best is trial ${columns.numbers[place]}, ${metricOf(wanted).title} ${written(wanted, columns.value(wanted, place))}, ${metricOf(name).title} ${written(name, columns.value(name, place))}; ${fits} trials fit.`;
+    return `${boundText(name, bound)}: best is trial ${columns.numbers[place]}, ${metricOf(wanted).title} ${written(wanted, columns.value(wanted, place))}, ${metricOf(name).title} ${written(name, columns.value(name, place))}; ${counted(fits, "trial")} ${fits === 1 ? "fits" : "fit"}.`;
   }
 
   say(text) {
