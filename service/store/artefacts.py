@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, delete, exists, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from protocol.jobs import JobState
 from protocol.views import StudyState
+from service.store.inserting import inserting
 from service.store.jobs import OPEN
-from service.store.tables import ArtefactPart, ArtefactRow, Evaluation, Finalist, Job, Study, Table, Trial
+from service.store.tables import ArtefactPart, ArtefactRow, Evaluation, Finalist, Job, Study, Trial
 
 OVER = (StudyState.COMPLETED, StudyState.FAILED)
 """States from which no study goes on."""
@@ -33,7 +33,7 @@ class ArtefactRepository:
     def add(self, identity: str, size_bytes: int, now: datetime) -> bool:
         """Whether it is new; one that was there is touched. Nobody else changes its row until the transaction ends."""
         values = {"size_bytes": size_bytes, "created_at": now, "touched_at": now, "examined": False}
-        statement = self._insert(ArtefactRow).values(id=identity, **values)
+        statement = inserting(self._session, ArtefactRow).values(id=identity, **values)
         touched = statement.on_conflict_do_update(index_elements=[ArtefactRow.id], set_={"touched_at": now})
         new = not self.known([identity])
         self._session.execute(touched, execution_options=_NO_SYNC)
@@ -56,7 +56,7 @@ class ArtefactRepository:
         """Remembers what the artefact consists of: nothing, if it is a file. The files are there, and locked."""
         rows = [{"folder_id": identity, "file_id": file} for file in sorted(set(files))]
         for some in _batches(rows):
-            self._session.execute(self._insert(ArtefactPart).on_conflict_do_nothing(), some)
+            self._session.execute(inserting(self._session, ArtefactPart).on_conflict_do_nothing(), some)
         statement = update(ArtefactRow).where(ArtefactRow.id == identity).values(examined=True)
         self._session.execute(statement, execution_options=_NO_SYNC)
 
@@ -128,10 +128,6 @@ class ArtefactRepository:
         for some in _batches(sorted(identities)):
             found |= set(self._session.scalars(select(ArtefactRow.id).where(ArtefactRow.id.in_(some))))
         return found
-
-    def _insert(self, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        return insert(table)
 
 
 _NO_SYNC = {"synchronize_session": False}

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from protocol.jobs import AttemptEnd, JobKind, JobState
+from service.store.inserting import inserting
 from service.store.tables import Attempt, Job, StaleWrite
 
 MOST_STALE = 50
@@ -35,8 +35,7 @@ class AttemptRepository:
 
     def begin(self, job: Job, worker: str, request: str | None, now: datetime) -> bool:
         """Whether it was begun: False where this request was granted a job by a transaction at the same time."""
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        statement = insert(Attempt).values(
+        statement = inserting(self._session, Attempt).values(
             job_id=job.id,
             attempt=job.attempt,
             study_id=job.study_id,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from protocol.jobs import JobKind
 from protocol.targets import Target
+from service.store.inserting import inserting
 from service.store.tables import Job, ReadingRow, Worker
 
 
@@ -20,9 +20,8 @@ class WorkerRepository:
 
     def seen(self, name: str, kinds: tuple[JobKind, ...], targets: tuple[Target, ...], now: datetime) -> None:
         """Remembers that the worker asked, and for what."""
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
         values = {"kinds": kinds, "targets": targets, "seen_at": now}
-        statement = insert(Worker).values(name=name, **values)
+        statement = inserting(self._session, Worker).values(name=name, **values)
         self._session.execute(statement.on_conflict_do_update(index_elements=[Worker.name], set_=values))
 
     def renewed(self, job: int, now: datetime) -> None:

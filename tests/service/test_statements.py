@@ -51,5 +51,4 @@ def test_a_worker_needs_few_statements(worker, asked):
             }
             count("renew", lambda grant=grant, said=said: worker.renew(grant, **said))
         count("report", lambda grant=grant: worker.report(grant))
-    print("R", *asked, sep="\n")
     assert all(spent[call] <= most for call, most in MOST.items()), spent
