@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, update
+from sqlalchemy.orm import Session, aliased
 
 from protocol.jobs import JobState
 from protocol.views import StudyState
@@ -46,10 +46,7 @@ class ArtefactRepository:
         """Those of these that nobody uploaded. The others are touched, and stay until the transaction ends."""
         known: set[str] = set()
         for some in _batches(sorted(set(identities))):
-            statement = select(ArtefactRow.id).where(ArtefactRow.id.in_(some)).order_by(ArtefactRow.id)
-            known |= set(self._session.scalars(statement.with_for_update(key_share=True)))
-            touch = update(ArtefactRow).where(ArtefactRow.id.in_(some)).values(touched_at=now)
-            self._session.execute(touch, execution_options=_NO_SYNC)
+            known |= set(self._session.scalars(_TOUCH, {"some": some, "now": now}, execution_options=_NO_SYNC))
         return sorted(set(identities) - known)
 
     def examined(self, identity: str, files: Iterable[str]) -> None:
@@ -131,6 +128,21 @@ class ArtefactRepository:
 
 
 _NO_SYNC = {"synchronize_session": False}
+
+_touched = aliased(ArtefactRow)
+# Locked in the order of their names, that two reports which name the same do not wait for each other.
+_IN_ORDER = (
+    select(_touched.id)
+    .where(_touched.id.in_(bindparam("some", expanding=True)))
+    .order_by(_touched.id)
+    .with_for_update(key_share=True)
+)
+_TOUCH = (
+    update(ArtefactRow)
+    .where(ArtefactRow.id.in_(_IN_ORDER))
+    .values(touched_at=bindparam("now"))
+    .returning(ArtefactRow.id)
+)
 
 _Item = TypeVar("_Item")
 

@@ -22,6 +22,9 @@ MOST_NUMBERED = 1_000
 _LOCK = 7_165_209_022
 """Key of the PostgreSQL advisory lock of whoever numbers events; the number means nothing."""
 
+FEW = 3
+"""Events that are written one by one."""
+
 NOW = "stillhouse_now"
 """Where in its `info` a session has what answers the instant of its transaction."""
 
@@ -60,6 +63,10 @@ class EventRepository:
         """Tells of a job that was leased: that is one statement, of which the session sees nothing."""
         self.note(Topic.STUDY if trial is None else Topic.TRIAL, EventKind.JOB, study, trial)
         self.note(Topic.WORKER, EventKind.JOB)
+
+    def progressed(self, study: int, trial: int | None) -> None:
+        """Tells of a job that is getting on, of which the session sees nothing either."""
+        self.note(Topic.STUDY if trial is None else Topic.TRIAL, EventKind.PROGRESS, study, trial)
 
     def after(self, number: int, limit: int, study: str | None = None) -> list[Event]:
         """The numbered events after this number, the oldest first; of one study, or of all."""
@@ -157,7 +164,9 @@ def _write(session: Session) -> None:
         {"topic": one.topic, "kind": kind, **_study(one.study), "trial": one.trial, "created_at": now}
         for one, kind in noted.items()
     ]
-    session.execute(_INSERT, rows)
+    # Many at once go another way through the driver, that takes longer than a few one by one.
+    for some in [rows] if len(rows) > FEW else rows:
+        session.connection().execute(_INSERT, some)
 
 
 def _kind(changed: dict[str, Any]) -> EventKind:

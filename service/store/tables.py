@@ -178,8 +178,12 @@ class Job(Table):
     @property
     def is_of_finalist(self) -> bool:
         """Whether it finalizes a trial that has ended, or measures what was exported of one."""
-        work = self.work
-        return isinstance(work, FinalizeWork) or (isinstance(work, MeasureWork) and work.checkpoint is not None)
+        return is_of_finalist(self.work)
+
+
+def is_of_finalist(work: Work) -> bool:
+    """Whether this is done for a finalist."""
+    return isinstance(work, FinalizeWork) or (isinstance(work, MeasureWork) and work.checkpoint is not None)
 
 
 class Attempt(Table):
