@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Integer, String, bindparam, delete, event, func, inspect, select, update
+from sqlalchemy import ColumnElement, Insert, Integer, String, bindparam, delete, event, func, inspect, select, update
 from sqlalchemy.orm import Session
 
 from protocol.events import Event, EventData, EventKind, Topic
@@ -22,20 +23,13 @@ MOST_NUMBERED = 1_000
 _LOCK = 7_165_209_022
 """Key of the PostgreSQL advisory lock of whoever numbers events; the number means nothing."""
 
-FEW = 3
-"""Events that are written one by one."""
+AT_ONCE = 8
+"""Events in one statement."""
 
 NOW = "stillhouse_now"
 """Where in its `info` a session has what answers the instant of its transaction."""
 
 _NOTED = "stillhouse_noted"
-_NAME = select(Study.name).where(Study.id == bindparam("identity", type_=Integer)).scalar_subquery()
-# Made once and always alike, so that it is compiled once: every transaction of a worker writes events.
-_INSERT = (
-    Table.metadata.tables[EventRow.__tablename__]
-    .insert()
-    .values(study=func.coalesce(bindparam("name", type_=String), _NAME))
-)
 _ORDER = list(EventKind)
 
 
@@ -164,9 +158,24 @@ def _write(session: Session) -> None:
         {"topic": one.topic, "kind": kind, **_study(one.study), "trial": one.trial, "created_at": now}
         for one, kind in noted.items()
     ]
-    # Many at once go another way through the driver, that takes longer than a few one by one.
-    for some in [rows] if len(rows) > FEW else rows:
-        session.connection().execute(_INSERT, some)
+    for some in (rows[first : first + AT_ONCE] for first in range(0, len(rows), AT_ONCE)):
+        values = {f"{name}_{place}": value for place, row in enumerate(some) for name, value in row.items()}
+        session.connection().execute(_insertion(len(some)), values)
+
+
+@lru_cache(maxsize=AT_ONCE)
+def _insertion(count: int) -> Insert:
+    """Of so many events. Made once and always alike: every transaction of a worker writes events."""
+    return Table.metadata.tables[EventRow.__tablename__].insert().values([_row(place) for place in range(count)])
+
+
+def _row(place: int) -> dict[str, Any]:
+    plain: dict[str, ColumnElement[Any]] = {
+        name: bindparam(f"{name}_{place}") for name in ("topic", "kind", "trial", "created_at")
+    }
+    identity = bindparam(f"identity_{place}", type_=Integer)
+    found = select(Study.name).where(Study.id == identity).scalar_subquery()
+    return {**plain, "study": func.coalesce(bindparam(f"name_{place}", type_=String), found)}
 
 
 def _kind(changed: dict[str, Any]) -> EventKind:
