@@ -64,7 +64,7 @@ class Study(Table):
     state: Mapped[StudyState] = mapped_column(index=True)
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
-    prepared: Mapped[Prepared | None] = mapped_column(Json(Prepared), default=None)
+    prepared: Mapped[Prepared | None] = mapped_column(Frozen(Prepared), default=None)
     reference: Mapped[dict[str, float] | None] = mapped_column(Json(dict[str, float]), default=None)
     """The hypervolume's reference point, inferred once."""
     hardware_key: Mapped[str | None] = mapped_column(String(64), default=None)

@@ -14,7 +14,7 @@ from protocol.targets import Target
 from service.store.inserting import inserting
 from service.store.tables import Attempt, ReadingRow, Worker
 
-NOTED_EVERY = timedelta(seconds=5)
+NOTED_EVERY = timedelta(seconds=15)
 """When a worker was last seen is written down no more often: that says little more, and costs more than it says."""
 
 
