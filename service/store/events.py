@@ -7,7 +7,20 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert, Integer, String, bindparam, delete, event, func, inspect, select, update
+from sqlalchemy import (
+    Insert,
+    Integer,
+    Select,
+    String,
+    bindparam,
+    delete,
+    event,
+    func,
+    inspect,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from protocol.events import Event, EventData, EventKind, Topic
@@ -30,6 +43,8 @@ NOW = "stillhouse_now"
 """Where in its `info` a session has what answers the instant of its transaction."""
 
 _NOTED = "stillhouse_noted"
+_EVENTS = Table.metadata.tables[EventRow.__tablename__]
+_PLAIN = ("topic", "kind", "trial", "created_at")
 _ORDER = list(EventKind)
 
 
@@ -165,17 +180,18 @@ def _write(session: Session) -> None:
 
 @lru_cache(maxsize=AT_ONCE)
 def _insertion(count: int) -> Insert:
-    """Of so many events. Made once and always alike: every transaction of a worker writes events."""
-    return Table.metadata.tables[EventRow.__tablename__].insert().values([_row(place) for place in range(count)])
+    """Of so many events. Always the same, and no list of values, so that it is compiled once: every transaction of a
+    worker writes events.
+    """
+    rows = union_all(*(_row(place) for place in range(count)))
+    return _EVENTS.insert().from_select([*_PLAIN, "study"], rows, include_defaults=False)
 
 
-def _row(place: int) -> dict[str, Any]:
-    plain: dict[str, ColumnElement[Any]] = {
-        name: bindparam(f"{name}_{place}") for name in ("topic", "kind", "trial", "created_at")
-    }
+def _row(place: int) -> Select[*tuple[Any, ...]]:
+    plain = [bindparam(f"{name}_{place}", type_=_EVENTS.c[name].type).label(name) for name in _PLAIN]
     identity = bindparam(f"identity_{place}", type_=Integer)
     found = select(Study.name).where(Study.id == identity).scalar_subquery()
-    return {**plain, "study": func.coalesce(bindparam(f"name_{place}", type_=String), found)}
+    return select(*plain, func.coalesce(bindparam(f"name_{place}", type_=String), found).label("study"))
 
 
 def _kind(changed: dict[str, Any]) -> EventKind:
