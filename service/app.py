@@ -40,6 +40,7 @@ from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
 from service.api.readiness import Readiness
 from service.api.requests import Requests
+from service.api.writers import Writers
 from service.clock import Clock, utc_now
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
@@ -67,6 +68,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         drain=Drain(),
         keys=Keyring(store, clock, loopback=settings.is_loopback, failures=FailureLimit()),
         events=EventWatch(store),
+        writers=Writers(store),
     )
 
     @asynccontextmanager
@@ -83,6 +85,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
             await collecting
             await parts.watch.closed()
             await parts.events.closed()
+            parts.writers.close()
             store.close()
 
     # The framework's own pages with the documentation would fetch scripts from elsewhere.
@@ -100,7 +103,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     problems.install(app)
     probes.install(app)
     for module in (
-        studies, trials, plots, events, jobs, external, devices, calibrations, artefacts, tokens, sessions, health,
+        jobs, studies, trials, plots, events, external, devices, calibrations, artefacts, tokens, sessions, health,
     ):  # fmt: skip
         app.include_router(module.router, prefix="/v1", responses=REFUSALS)
     app.include_router(metrics.router, include_in_schema=False)  # outside the API, as the probes are

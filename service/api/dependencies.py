@@ -17,6 +17,7 @@ from service.api.keyring import Keyring
 from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
 from service.api.readiness import Readiness
+from service.api.writers import Writers
 from service.settings import Settings
 from service.store.artefact_files import ArtefactFiles
 from service.store.unit_of_work import Store, UnitOfWork
@@ -35,6 +36,7 @@ class Parts:
     readiness: Readiness
     drain: Drain
     events: EventWatch
+    writers: Writers
 
 
 async def get_parts(request: Request) -> Parts:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from protocol.jobs import Grant, LeaseRequest, Release, Renewal, Renewed, Report, refusal
 from protocol.log_fields import learned
@@ -50,7 +50,7 @@ async def check_version(request: Request) -> None:
     },
     dependencies=[Depends(check_version)],
 )
-async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Grant | Response:
+async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Response:
     """Leases the job whose turn it is among those that the worker can do, and waits for one if there is none.
 
     Waiting holds neither a thread nor a transaction.
@@ -61,39 +61,36 @@ async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Gran
     clock = asyncio.get_running_loop().time
     end = clock() + message.wait_s
     while True:
-        grant = await run_in_threadpool(_lease, parts, message)
+        grant = await parts.writers.do(partial(_lease, parts, message))
         if grant is not None:
             learned(job=grant.job, attempt=grant.attempt, study=grant.study, trial=grant.trial)
-            return grant
+            return _json(grant)
         woken = await parts.watch.wait(message, end - clock())
         # A worker that is gone must not be given a job: it would be lost until its lease expires.
         if not woken or await request.is_disconnected():
             return Response(status_code=204)
 
 
-@router.post("/jobs/{job}:renew", responses=LOST)
-def renew(job: JobId, message: Renewal, parts: PartsOf) -> Renewed:
+@router.post("/jobs/{job}:renew", response_model=Renewed, responses=LOST)
+async def renew(job: JobId, message: Renewal, parts: PartsOf) -> Response:
     """Keeps the lease, and says whether the job is still wanted."""
     learned(attempt=message.attempt)
-    with audited(parts.store, job, message) as uow:
-        return jobs.renew(uow, parts.settings, job, message)
+    return _json(await parts.writers.do(partial(_renew, parts, job, message)))
 
 
 @router.post("/jobs/{job}:report", status_code=200, responses=LOST)
-def report(job: JobId, message: Report, parts: PartsOf) -> dict[str, str]:
+async def report(job: JobId, message: Report, parts: PartsOf) -> dict[str, str]:
     """Ends the attempt. The same report may be sent any number of times."""
     learned(attempt=message.attempt)
-    with audited(parts.store, job, message) as uow:
-        jobs.report(uow, parts.settings, job, message)
+    await parts.writers.do(partial(_report, parts, job, message))
     return {}
 
 
 @router.post("/jobs/{job}:release", status_code=200, responses=LOST)
-def release(job: JobId, message: Release, parts: PartsOf) -> dict[str, str]:
+async def release(job: JobId, message: Release, parts: PartsOf) -> dict[str, str]:
     """Gives the job back; the attempt does not count."""
     learned(attempt=message.attempt)
-    with audited(parts.store, job, message) as uow:
-        jobs.release(uow, job, message)
+    await parts.writers.do(partial(_release, parts, job, message))
     return {}
 
 
@@ -114,3 +111,23 @@ def workers(
 def _lease(parts: Parts, message: LeaseRequest) -> Grant | None:
     with parts.store.write() as uow:
         return jobs.lease(uow, parts.settings, message)
+
+
+def _renew(parts: Parts, job: int, message: Renewal) -> Renewed:
+    with audited(parts.store, job, message) as uow:
+        return jobs.renew(uow, parts.settings, job, message)
+
+
+def _report(parts: Parts, job: int, message: Report) -> None:
+    with audited(parts.store, job, message) as uow:
+        jobs.report(uow, parts.settings, job, message)
+
+
+def _release(parts: Parts, job: int, message: Release) -> None:
+    with audited(parts.store, job, message) as uow:
+        jobs.release(uow, job, message)
+
+
+def _json(answer: Grant | Renewed) -> Response:
+    """As its model says it: it was checked when it was made."""
+    return Response(answer.model_dump_json(), media_type="application/json")

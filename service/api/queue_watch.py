@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from protocol.jobs import LeaseRequest
 from service.errors import StoreUnavailableError
-from service.store.jobs import Demand
+from service.store.lanes import Demand
 from service.store.unit_of_work import Store
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class QueueWatch:
         suited = [
             one
             for one in self._waiting
-            if one.study in (None, lane.study) and lane.suits(one.request.kinds, one.request.targets)
+            if one.study in (None, lane.study_id) and lane.suits(one.request.kinds, one.request.targets)
         ]
         for waiter in suited[: demand.count]:
             waiter.woken.set()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.early_stop import EarlyStop
-from protocol.jobs import Command, CurvePoint, DistillWork, JobKind, JobState
+from protocol.jobs import CurvePoint, DistillWork, JobKind, JobState
 from protocol.views import TrialState
 from service.store.jobs import OPEN
 from service.store.tables import Job, Study, Trial
@@ -56,11 +56,6 @@ def decide_stop(uow: UnitOfWork, study: int, identity: int, stop: EarlyStop) -> 
     if job.state is JobState.QUEUED:
         carry_out(uow, job)
     return True
-
-
-def command(uow: UnitOfWork, job: Job) -> Command:
-    """What the worker of a leased job is to do."""
-    return Command.CONTINUE if _decided(uow, job) is None else Command.STOP
 
 
 def carry_out(uow: UnitOfWork, job: Job) -> bool:

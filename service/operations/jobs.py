@@ -41,14 +41,16 @@ from service.errors import (
     UnknownArtefactError,
     UpgradeNeededError,
 )
-from service.operations.early_stopping import carry_out, command, merged
+from service.operations.early_stopping import carry_out, merged
 from service.operations.failures import job_failed, requeue
 from service.operations.machines import can_measure, mixed, settle
 from service.operations.outcomes import artefacts_of, follow
 from service.operations.readings import store_readings, with_drift
 from service.settings import Settings
-from service.store.tables import Attempt, Job
+from service.store.jobs import Held, Leased
+from service.store.tables import Job, is_of_finalist
 from service.store.unit_of_work import UnitOfWork
+from service.store.workers import Asking, is_due
 
 Found = TypeVar("Found")
 
@@ -65,47 +67,61 @@ def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest, study: int
     refused = refusal(request.protocol_version)
     if refused is not None:
         raise UpgradeNeededError(refused)
-    uow.workers.seen(request.worker, request.kinds, request.targets, uow.now)
-    earlier = None if request.request is None else uow.attempts.requested(request.request)
-    if earlier is not None:
-        return _granted_again(uow, settings, earlier, request)
+    asking = uow.workers.asks(request.worker, request.request)
+    if (asking.kinds, asking.targets) != (request.kinds, request.targets) or is_due(asking.seen_at, uow.now):
+        uow.workers.seen(request.worker, request.kinds, request.targets, uow.now)
+    if asking.job is not None:
+        return _granted_again(uow, settings, asking, request)
     store_readings(uow, request)
-    sweep(uow, settings)
+    queue = uow.jobs.queue(request.kinds, uow.now, study)
+    if queue.is_overdue and sweep(uow, settings):
+        queue = uow.jobs.queue(request.kinds, uow.now, study)
     job = uow.jobs.lease(
+        queue.lanes,
         request.kinds,
         request.targets,
         worker=request.worker,
         now=uow.now,
         expires_at=uow.now + timedelta(seconds=settings.lease_s),
-        study=study,
     )
     if job is None:
         return None
     if not uow.attempts.begin(job, request.worker, request.request, uow.now):
         raise BusyError(f"request {request.request} is being answered; send it again")
-    trial = None if job.trial_id is None else uow.trials.get(job.trial_id)
-    if trial is not None and not job.is_of_finalist and job.kind in (JobKind.MEASURE, JobKind.EVALUATE):
-        trial.state = TrialState.MEASURING
-    uow.events.leased(job.study_id, None if trial is None else trial.number)
+    if job.trial_id is not None and job.kind in (JobKind.MEASURE, JobKind.EVALUATE) and not is_of_finalist(job.work):
+        uow.trials.get(job.trial_id).state = TrialState.MEASURING
+    uow.events.leased(job.study_id, job.trial)
     return _grant(uow, settings, job, request)
 
 
-def _granted_again(uow: UnitOfWork, settings: Settings, earlier: Attempt, request: LeaseRequest) -> Grant | None:
+def _granted_again(uow: UnitOfWork, settings: Settings, earlier: Asking, request: LeaseRequest) -> Grant | None:
     """The answer must have been lost: the lease begins anew. Nothing where it has ended, or is somebody else's."""
-    job = _lock(uow, earlier.job_id)
+    assert earlier.job is not None
+    job = _lock(uow, earlier.job)
     if earlier.worker != request.worker or job.state is not JobState.LEASED or job.attempt != earlier.attempt:
         return None
     job.expires_at = uow.now + timedelta(seconds=settings.lease_s)
-    return _grant(uow, settings, job, request)
+    leased = Leased(
+        id=job.id,
+        attempt=job.attempt,
+        kind=job.kind,
+        study_id=job.study_id,
+        study=uow.studies.name(job.study_id),
+        trial_id=job.trial_id,
+        trial=None if job.trial_id is None else uow.trials.get(job.trial_id).number,
+        expires_at=job.expires_at,
+        work=job.work,
+        checkpoint=job.checkpoint,
+    )
+    return _grant(uow, settings, leased, request)
 
 
-def _grant(uow: UnitOfWork, settings: Settings, job: Job, request: LeaseRequest) -> Grant:
-    assert job.expires_at is not None
+def _grant(uow: UnitOfWork, settings: Settings, job: Leased, request: LeaseRequest) -> Grant:
     return Grant(
         job=job.id,
         attempt=job.attempt,
-        study=uow.studies.name(job.study_id),
-        trial=None if job.trial_id is None else uow.trials.get(job.trial_id).number,
+        study=job.study,
+        trial=job.trial,
         expires_at=job.expires_at,
         lease_s=settings.lease_s,
         work=_fitting(uow, job, request),
@@ -118,19 +134,29 @@ def renew(uow: UnitOfWork, settings: Settings, identity: int, renewal: Renewal) 
     Raises:
         NotFoundError, LeaseLostError; UnknownArtefactError: the checkpoint was never uploaded.
     """
-    uow.workers.renewed(identity, uow.now)  # before the job is locked: a lease locks in this order, too
-    job = _lock(uow, identity)
+    job = _known(uow.jobs.hold(identity), identity)
+    if job.worker is not None and is_due(job.seen_at, uow.now):
+        uow.workers.renewed(job.worker, uow.now)
     if _cancelled(job, renewal.attempt):
         return Renewed(expires_at=uow.now, command=Command.CANCEL)
     _check_lease(job, renewal.attempt)
-    if renewal.number >= job.renewal:  # else it was overtaken on its way
-        job.renewal = renewal.number
-        _store_checkpoint(uow, job, renewal.checkpoint)
-        job.progress = renewal.progress or job.progress
-    if renewal.curve:
-        job.curve = merged(job.curve, renewal.curve)
-    job.expires_at = uow.now + timedelta(seconds=settings.lease_s)
-    return Renewed(expires_at=job.expires_at, command=command(uow, job))
+    in_order = renewal.number >= job.renewal  # else it was overtaken on its way
+    checkpoint = renewal.checkpoint if in_order else None
+    progress = (renewal.progress if in_order else None) or job.progress
+    if checkpoint is not None:
+        _check_uploaded(uow, [checkpoint])
+    expires_at = uow.now + timedelta(seconds=settings.lease_s)
+    uow.jobs.renew(
+        job,
+        expires_at=expires_at,
+        renewal=max(renewal.number, job.renewal),
+        progress=progress,
+        checkpoint=checkpoint or job.checkpoint,
+        curve=merged(job.curve, renewal.curve) if renewal.curve else job.curve,
+    )
+    if progress != job.progress or checkpoint is not None or renewal.curve:
+        uow.events.progressed(job.study_id, job.trial)
+    return Renewed(expires_at=expires_at, command=Command.STOP if job.stops else Command.CONTINUE)
 
 
 def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) -> None:
@@ -143,7 +169,7 @@ def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) 
         UnknownArtefactError: it names an artefact that was never uploaded.
     """
     digest = _digest(message)
-    study = uow.studies.lock(_known(uow.jobs.study(identity), identity))
+    study = _known(uow.studies.lock_of(identity), identity)
     job = _lock(uow, identity)
     if (job.reported_attempt, job.reported_digest) == (message.attempt, digest):
         return
@@ -214,7 +240,7 @@ def sweep(uow: UnitOfWork, settings: Settings) -> int:
     return swept
 
 
-def _resumed(job: Job) -> Work:
+def _resumed(job: Leased) -> Work:
     """The job's work, from where an earlier attempt stopped."""
     work = job.work
     if isinstance(work, DistillWork | FinalizeWork) and job.checkpoint is not None:
@@ -222,7 +248,7 @@ def _resumed(job: Job) -> Work:
     return work
 
 
-def _fitting(uow: UnitOfWork, job: Job, request: LeaseRequest) -> Work:
+def _fitting(uow: UnitOfWork, job: Leased, request: LeaseRequest) -> Work:
     """The job's work without what this worker cannot do of it: another one measures what it exports then."""
     work = _resumed(job)
     if not isinstance(work, FinalizeWork) or work.profile is None:
@@ -242,7 +268,7 @@ def _known(found: Found | None, identity: int) -> Found:
     return found
 
 
-def _cancelled(job: Job, attempt: int) -> bool:
+def _cancelled(job: Job | Held, attempt: int) -> bool:
     return job.state is JobState.CANCELLED and job.attempt == attempt
 
 
@@ -252,7 +278,7 @@ def _released(uow: UnitOfWork, job: Job, attempt: int) -> bool:
     return row is not None and row.reason is AttemptEnd.RELEASED
 
 
-def _check_lease(job: Job, attempt: int) -> None:
+def _check_lease(job: Job | Held, attempt: int) -> None:
     if job.state is not JobState.LEASED or job.attempt != attempt:
         raise LeaseLostError(
             f"attempt {attempt} no longer has job {job.id}, which is {job.state} at attempt {job.attempt}: drop it and "

@@ -12,7 +12,7 @@ from typing import assert_never
 from hardware.values import DeviceProfile, Measurement
 from protocol.jobs import Calibrated, Distilled, Evaluated, Finalized, JobState, Measured, Outcome, Prepared
 from protocol.targets import Need, Target
-from service.store.jobs import serves
+from service.store.lanes import serves
 from service.store.tables import Job, Study, Worker
 from service.store.unit_of_work import UnitOfWork
 

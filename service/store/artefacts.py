@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, update
+from sqlalchemy.orm import Session, aliased
 
 from protocol.jobs import JobState
 from protocol.views import StudyState
+from service.store.inserting import inserting
 from service.store.jobs import OPEN
-from service.store.tables import ArtefactPart, ArtefactRow, Evaluation, Finalist, Job, Study, Table, Trial
+from service.store.tables import ArtefactPart, ArtefactRow, Evaluation, Finalist, Job, Study, Trial
 
 OVER = (StudyState.COMPLETED, StudyState.FAILED)
 """States from which no study goes on."""
@@ -33,7 +33,7 @@ class ArtefactRepository:
     def add(self, identity: str, size_bytes: int, now: datetime) -> bool:
         """Whether it is new; one that was there is touched. Nobody else changes its row until the transaction ends."""
         values = {"size_bytes": size_bytes, "created_at": now, "touched_at": now, "examined": False}
-        statement = self._insert(ArtefactRow).values(id=identity, **values)
+        statement = inserting(self._session, ArtefactRow).values(id=identity, **values)
         touched = statement.on_conflict_do_update(index_elements=[ArtefactRow.id], set_={"touched_at": now})
         new = not self.known([identity])
         self._session.execute(touched, execution_options=_NO_SYNC)
@@ -46,17 +46,14 @@ class ArtefactRepository:
         """Those of these that nobody uploaded. The others are touched, and stay until the transaction ends."""
         known: set[str] = set()
         for some in _batches(sorted(set(identities))):
-            statement = select(ArtefactRow.id).where(ArtefactRow.id.in_(some)).order_by(ArtefactRow.id)
-            known |= set(self._session.scalars(statement.with_for_update(key_share=True)))
-            touch = update(ArtefactRow).where(ArtefactRow.id.in_(some)).values(touched_at=now)
-            self._session.execute(touch, execution_options=_NO_SYNC)
+            known |= set(self._session.scalars(_TOUCH, {"some": some, "now": now}, execution_options=_NO_SYNC))
         return sorted(set(identities) - known)
 
     def examined(self, identity: str, files: Iterable[str]) -> None:
         """Remembers what the artefact consists of: nothing, if it is a file. The files are there, and locked."""
         rows = [{"folder_id": identity, "file_id": file} for file in sorted(set(files))]
         for some in _batches(rows):
-            self._session.execute(self._insert(ArtefactPart).on_conflict_do_nothing(), some)
+            self._session.execute(inserting(self._session, ArtefactPart).on_conflict_do_nothing(), some)
         statement = update(ArtefactRow).where(ArtefactRow.id == identity).values(examined=True)
         self._session.execute(statement, execution_options=_NO_SYNC)
 
@@ -129,12 +126,23 @@ class ArtefactRepository:
             found |= set(self._session.scalars(select(ArtefactRow.id).where(ArtefactRow.id.in_(some))))
         return found
 
-    def _insert(self, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        return insert(table)
-
 
 _NO_SYNC = {"synchronize_session": False}
+
+_touched = aliased(ArtefactRow)
+# Locked in the order of their names, that two reports which name the same do not wait for each other.
+_IN_ORDER = (
+    select(_touched.id)
+    .where(_touched.id.in_(bindparam("some", expanding=True)))
+    .order_by(_touched.id)
+    .with_for_update(key_share=True)
+)
+_TOUCH = (
+    update(ArtefactRow)
+    .where(ArtefactRow.id.in_(_IN_ORDER))
+    .values(touched_at=bindparam("now"))
+    .returning(ArtefactRow.id)
+)
 
 _Item = TypeVar("_Item")
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from protocol.jobs import AttemptEnd, JobKind, JobState
+from service.store.inserting import inserting
 from service.store.tables import Attempt, Job, StaleWrite
+
+if TYPE_CHECKING:
+    from service.store.jobs import Leased
 
 MOST_STALE = 50
 """Refused writes that are kept of a job; of those before, only the count is known."""
@@ -33,10 +37,9 @@ class AttemptRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def begin(self, job: Job, worker: str, request: str | None, now: datetime) -> bool:
+    def begin(self, job: Leased, worker: str, request: str | None, now: datetime) -> bool:
         """Whether it was begun: False where this request was granted a job by a transaction at the same time."""
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        statement = insert(Attempt).values(
+        statement = inserting(self._session, Attempt).values(
             job_id=job.id,
             attempt=job.attempt,
             study_id=job.study_id,
@@ -49,16 +52,15 @@ class AttemptRepository:
         return self._session.execute(begun).first() is not None
 
     def end(self, job: Job, reason: AttemptEnd, now: datetime, message: str | None = None) -> None:
-        """Ends the job's newest attempt, unless it has ended."""
-        row = self.get(job.id, job.attempt)
-        if row is not None and row.ended_at is None:
-            _end(row, reason, now, message)
+        """Ends the job's newest attempt, that began with its lease, unless it has ended."""
+        began_at = job.leased_at or now
+        values = {"of": job.id, "newest": job.attempt, "now": now, "why": reason, "words": message}
+        seconds = max(0.0, (now - began_at).total_seconds())
+        self._session.connection().execute(_END, {**values, "took_s": seconds})
 
     def found_infeasible(self, job: Job) -> None:
         """Of the job's newest attempt, that is done."""
-        row = self.get(job.id, job.attempt)
-        if row is not None:
-            row.reason = AttemptEnd.INFEASIBLE
+        self._session.connection().execute(_INFEASIBLE, {"of": job.id, "newest": job.attempt})
 
     def cancel(self, study: int, now: datetime) -> None:
         """Ends every running attempt of the study."""
@@ -69,10 +71,6 @@ class AttemptRepository:
     def get(self, job: int, attempt: int) -> Attempt | None:
         with self._session.no_autoflush:  # what was begun is there
             return self._session.get(Attempt, (job, attempt))
-
-    def requested(self, request: str) -> Attempt | None:
-        """What this request was granted."""
-        return self._session.scalars(select(Attempt).where(Attempt.request == request)).one_or_none()
 
     def of(self, job: int) -> Sequence[Attempt]:
         """The job's attempts, the first one first."""
@@ -116,6 +114,16 @@ class AttemptRepository:
     def stale(self, job: int) -> Sequence[StaleWrite]:
         """The newest writes that were refused, the oldest first."""
         return self._session.scalars(select(StaleWrite).where(StaleWrite.job_id == job).order_by(StaleWrite.id)).all()
+
+
+_ATTEMPTS = Attempt.metadata.tables[Attempt.__tablename__]
+_NEWEST = (_ATTEMPTS.c.job_id == bindparam("of")) & (_ATTEMPTS.c.attempt == bindparam("newest"))
+_END = (
+    update(_ATTEMPTS)
+    .where(_NEWEST, _ATTEMPTS.c.ended_at.is_(None))
+    .values(ended_at=bindparam("now"), reason=bindparam("why"), message=bindparam("words"), seconds=bindparam("took_s"))
+)
+_INFEASIBLE = update(_ATTEMPTS).where(_NEWEST).values(reason=AttemptEnd.INFEASIBLE)
 
 
 def _end(row: Attempt, reason: AttemptEnd, now: datetime, message: str | None) -> None:

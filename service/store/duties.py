@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, or_
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from service.store.inserting import inserting
 from service.store.tables import Duty
 
 COLLECT = "collect"
@@ -20,9 +20,8 @@ class DutyRepository:
 
     def take(self, name: str, holder: str, now: datetime, lease_s: float) -> bool:
         """Whether the duty is this holder's for `lease_s` from now: it was free, over, or its own."""
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
         values = {"holder": holder, "expires_at": now + timedelta(seconds=lease_s)}
-        statement = insert(Duty).values(name=name, **values)
+        statement = inserting(self._session, Duty).values(name=name, **values)
         mine = statement.on_conflict_do_update(
             index_elements=[Duty.name], set_=values, where=or_(Duty.expires_at <= now, Duty.holder == holder)
         ).returning(Duty.name)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for another one of the same SQLite file."""
 
+ASK_AFTER_S = 1.0
+"""How long a connection to PostgreSQL must have been idle to be asked whether it still works before it is used.
+
+One that was just used costs no way there and back more: should it be gone, whoever has it is told that the database
+closed it, as if that had happened a moment later, and the pool drops all that are as old.
+"""
+
+_LEFT_S = "stillhouse_left_s"
 _IMMEDIATE = "stillhouse_immediate"
 
 
@@ -39,14 +48,16 @@ def open_engine(database_url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         json_serializer=serializer,
         hide_parameters=True,
         pool_size=10,
         max_overflow=40,
-        pool_pre_ping=True,
     )
+    event.listen(engine, "checkin", _leave)
+    event.listen(engine, "checkout", partial(_ask, engine.dialect))
+    return engine
 
 
 def reading(engine: Engine) -> Engine:
@@ -77,6 +88,20 @@ def first_line(error: Exception) -> str:
     """What the database said, without what SQLAlchemy adds to it."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return str(cause).strip().partition("\n")[0]
+
+
+def _leave(_connection: Any, record: Any) -> None:
+    record.info[_LEFT_S] = time.monotonic()
+
+
+def _ask(dialect: Dialect, connection: Any, record: Any, _proxy: Any) -> None:
+    left_s = record.info.get(_LEFT_S)  # a new one has none
+    if left_s is None or time.monotonic() - left_s < ASK_AFTER_S:
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise InvalidatePoolError from error
 
 
 def _prepare_sqlite(connection: SqliteConnection, _record: Any) -> None:

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Integer, String, bindparam, delete, event, func, inspect, select, update
+from sqlalchemy import (
+    Insert,
+    Integer,
+    Select,
+    String,
+    bindparam,
+    delete,
+    event,
+    func,
+    inspect,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from protocol.events import Event, EventData, EventKind, Topic
@@ -22,17 +36,15 @@ MOST_NUMBERED = 1_000
 _LOCK = 7_165_209_022
 """Key of the PostgreSQL advisory lock of whoever numbers events; the number means nothing."""
 
+AT_ONCE = 8
+"""Events in one statement."""
+
 NOW = "stillhouse_now"
 """Where in its `info` a session has what answers the instant of its transaction."""
 
 _NOTED = "stillhouse_noted"
-_NAME = select(Study.name).where(Study.id == bindparam("identity", type_=Integer)).scalar_subquery()
-# Made once and always alike, so that it is compiled once: every transaction of a worker writes events.
-_INSERT = (
-    Table.metadata.tables[EventRow.__tablename__]
-    .insert()
-    .values(study=func.coalesce(bindparam("name", type_=String), _NAME))
-)
+_EVENTS = Table.metadata.tables[EventRow.__tablename__]
+_PLAIN = ("topic", "kind", "trial", "created_at")
 _ORDER = list(EventKind)
 
 
@@ -60,6 +72,10 @@ class EventRepository:
         """Tells of a job that was leased: that is one statement, of which the session sees nothing."""
         self.note(Topic.STUDY if trial is None else Topic.TRIAL, EventKind.JOB, study, trial)
         self.note(Topic.WORKER, EventKind.JOB)
+
+    def progressed(self, study: int, trial: int | None) -> None:
+        """Tells of a job that is getting on, of which the session sees nothing either."""
+        self.note(Topic.STUDY if trial is None else Topic.TRIAL, EventKind.PROGRESS, study, trial)
 
     def after(self, number: int, limit: int, study: str | None = None) -> list[Event]:
         """The numbered events after this number, the oldest first; of one study, or of all."""
@@ -157,7 +173,25 @@ def _write(session: Session) -> None:
         {"topic": one.topic, "kind": kind, **_study(one.study), "trial": one.trial, "created_at": now}
         for one, kind in noted.items()
     ]
-    session.execute(_INSERT, rows)
+    for some in (rows[first : first + AT_ONCE] for first in range(0, len(rows), AT_ONCE)):
+        values = {f"{name}_{place}": value for place, row in enumerate(some) for name, value in row.items()}
+        session.connection().execute(_insertion(len(some)), values)
+
+
+@lru_cache(maxsize=AT_ONCE)
+def _insertion(count: int) -> Insert:
+    """Of so many events. Always the same, and no list of values, so that it is compiled once: every transaction of a
+    worker writes events.
+    """
+    rows = union_all(*(_row(place) for place in range(count)))
+    return _EVENTS.insert().from_select([*_PLAIN, "study"], rows, include_defaults=False)
+
+
+def _row(place: int) -> Select[*tuple[Any, ...]]:
+    plain = [bindparam(f"{name}_{place}", type_=_EVENTS.c[name].type).label(name) for name in _PLAIN]
+    identity = bindparam(f"identity_{place}", type_=Integer)
+    found = select(Study.name).where(Study.id == identity).scalar_subquery()
+    return select(*plain, func.coalesce(bindparam(f"name_{place}", type_=String), found).label("study"))
 
 
 def _kind(changed: dict[str, Any]) -> EventKind:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from service.store.inserting import inserting
 from service.store.tables import IdempotencyRow
 
 _BEGUN = 0
@@ -31,9 +31,9 @@ class IdempotencyRepository:
 
         A transaction that begins with the same key meanwhile waits for this one to end.
         """
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        statement = insert(IdempotencyRow).values(key=key, digest=digest, status=_BEGUN, answer="", created_at=now)
-        new = self._session.execute(statement.on_conflict_do_nothing().returning(IdempotencyRow.key)).first()
+        statement = inserting(self._session, IdempotencyRow).on_conflict_do_nothing().returning(IdempotencyRow.key)
+        values = {"key": key, "digest": digest, "status": _BEGUN, "answer": "", "created_at": now}
+        new = self._session.execute(statement.values(**values)).first()
         if new is not None:
             return None
         row = self._session.scalars(select(IdempotencyRow).where(IdempotencyRow.key == key)).one()

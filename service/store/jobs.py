@@ -5,57 +5,72 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Select, Subquery, bindparam, func, literal, select, union_all, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    func,
+    select,
+    update,
+)
+from sqlalchemy import Table as RelationalTable
+from sqlalchemy.orm import Session
 
-from protocol.jobs import JobKind, JobState
-from protocol.targets import Need, Target
-from protocol.views import StudyState
+from protocol.jobs import CurvePoint, JobKind, JobState, Progress, Work
+from protocol.targets import Target
 from service.store.attempts import AttemptRepository
-from service.store.tables import Job, Study
+from service.store.lanes import MOST_COUNTED, Demand, Lane, Queue, lanes_of, queue_of
+from service.store.tables import Job, Study, Table, Trial, Worker
 
 OPEN = (JobState.QUEUED, JobState.LEASED)
-ACTIVE = (StudyState.PREPARING, StudyState.CALIBRATING, StudyState.SEARCHING, StudyState.FINALIZING)
-"""The states of a study in which its jobs are given out."""
-
-MOST_COUNTED = 100
-"""So many jobs of a lane are told from none; how many more there are changes nothing for those who wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """The queued jobs of one kind of one study: they need the same of their machine."""
+class Leased:
+    """A job that was just granted, with what its worker is told; `trial_id` is its trial's row, `trial` the number."""
 
-    study: int
+    id: int
+    attempt: int
     kind: JobKind
-    target: str | None
-    hardware_key: str | None
-
-    def suits(self, kinds: Collection[JobKind], targets: Collection[Target]) -> bool:
-        """Whether somebody who can do these kinds, and measure these targets, could take such a job."""
-        return self.kind in kinds and (
-            self.target is None or serves(targets, Need.parse(self.target), self.hardware_key)
-        )
+    study_id: int
+    study: str
+    trial_id: int | None
+    trial: int | None
+    expires_at: datetime
+    work: Work
+    checkpoint: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
-    """A lane, and how many jobs wait in it: `MOST_COUNTED` are that many or more."""
+class Held:
+    """A locked job, as far as a renewal asks: far less than there is of it.
 
-    lane: Lane
-    count: int
+    `trial` is its trial's number, `stops` whether it was decided to stop that early; `seen_at` is its worker's.
+    """
 
-
-def serves(targets: Collection[Target], need: Need, hardware_key: str | None) -> bool:
-    """Whether one of the targets is what is needed, on this hardware if one is named."""
-    return any(target.serves(need, hardware_key) for target in targets)
+    id: int
+    attempt: int
+    kind: JobKind
+    state: JobState
+    study_id: int
+    trial: int | None
+    stops: bool
+    worker: str | None
+    seen_at: datetime | None
+    renewal: int
+    progress: Progress | None
+    checkpoint: str | None
+    curve: tuple[CurvePoint, ...] | None
 
 
 class JobRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    @property
+    def _connection(self) -> Connection:
+        """For statements of rows that are no objects: making objects takes longer than reading rows."""
+        return self._session.connection()
 
     def add(self, job: Job) -> None:
         self._session.add(job)
@@ -63,17 +78,39 @@ class JobRepository:
     def get(self, identity: int) -> Job | None:
         return self._session.get(Job, identity)
 
-    def study(self, identity: int) -> int | None:
-        """Whose job it is, without reading the job."""
-        return self._session.scalar(select(Job.study_id).where(Job.id == identity))
-
     def lock(self, identity: int) -> Job | None:
         """The job, for this transaction alone to change."""
         options = {"populate_existing": True}
         return self._session.scalars(_LOCKED, {"identity": identity}, execution_options=options).one_or_none()
 
-    def lanes(self, kinds: Collection[JobKind], study: int | None = None) -> list[Lane]:
-        """Where jobs of these kinds wait, the one whose turn it is first; of one study, if it is named.
+    def hold(self, identity: int) -> Held | None:
+        """Locks the job like `lock`, and reads what a renewal needs."""
+        row = self._connection.execute(_HELD, {"identity": identity}).one_or_none()
+        return None if row is None else Held(**row._mapping)
+
+    def renew(
+        self,
+        held: Held,
+        *,
+        expires_at: datetime,
+        renewal: int,
+        progress: Progress | None,
+        checkpoint: str | None,
+        curve: tuple[CurvePoint, ...] | None,
+    ) -> None:
+        """Writes what is new of a job that is held."""
+        values = {
+            "identity": held.id,
+            "until": expires_at,
+            "newest": renewal,
+            "done": progress,
+            "saved": checkpoint,
+            "learned": curve,
+        }
+        self._connection.execute(_RENEW, values)
+
+    def lanes(self, kinds: Collection[JobKind]) -> list[Lane]:
+        """Where jobs of these kinds wait, the one whose turn it is first.
 
         The turn is that of the study with the highest priority, among equals of the one with the fewest leased jobs,
         then of the oldest; in a study of the job that failed least often, then of the oldest. Each lane's first job is
@@ -81,41 +118,52 @@ class JobRepository:
         """
         if not kinds:
             return []
-        statement = _lanes(tuple(sorted(set(kinds))), of_one=study is not None)
-        return [
-            Lane(study=study_id, kind=kind, target=target, hardware_key=key)
-            for study_id, kind, target, key in self._session.execute(
-                statement, {} if study is None else {"study": study}
-            )
+        rows = self._connection.execute(lanes_of(tuple(sorted(set(kinds))), of_one=False))
+        return [Lane(**row._mapping) for row in rows]
+
+    def queue(self, kinds: Collection[JobKind], now: datetime, study: int | None = None) -> Queue:
+        """The lanes, of one study if it is named, and whether leases are to be swept first."""
+        if not kinds:
+            return Queue(lanes=[], is_overdue=False)
+        statement = queue_of(tuple(sorted(set(kinds))), of_one=study is not None)
+        values = {"now": now} if study is None else {"now": now, "study": study}
+        rows = self._connection.execute(statement, values).all()
+        lanes = [
+            Lane(study_id=study_id, kind=kind, target=target, hardware_key=key)
+            for _, study_id, kind, target, key in rows
+            if study_id is not None
         ]
+        return Queue(lanes=lanes, is_overdue=rows[0].overdue)
 
     def lease(
         self,
+        lanes: Sequence[Lane],
         kinds: Collection[JobKind],
         targets: Collection[Target],
         *,
         worker: str,
         now: datetime,
         expires_at: datetime,
-        study: int | None = None,
-    ) -> Job | None:
+    ) -> Leased | None:
         """Grants the suitable job whose turn it is: one conditional update, so that no job is granted twice.
 
         Which lanes are suitable is judged here and not in SQL: there are few, however many jobs. A job that another
         transaction is just granting is left to it (SQLite, which has one writer anyway, has none), so that of workers
         that ask at the same instant some may be given a job of the study whose turn was next.
         """
-        for lane in self.lanes(kinds, study):
+        for lane in lanes:
             if lane.suits(kinds, targets):
-                job = self._grant(lane, worker, now, expires_at)
-                if job is not None:
-                    return job
+                values = {
+                    "in_study": lane.study_id,
+                    "of_kind": lane.kind,
+                    "to": worker,
+                    "now": now,
+                    "until": expires_at,
+                }
+                row = self._connection.execute(_GRANT, values).one_or_none()
+                if row is not None:
+                    return Leased(**row._mapping)
         return None
-
-    def _grant(self, lane: Lane, worker: str, now: datetime, expires_at: datetime) -> Job | None:
-        values = {"in_study": lane.study, "of_kind": lane.kind, "to": worker, "now": now, "until": expires_at}
-        options = {"synchronize_session": False, "populate_existing": True}
-        return self._session.scalars(_GRANT, values, execution_options=options).one_or_none()
 
     def demands(self) -> list[Demand]:
         """What waits, lane by lane. What lies behind the first `MOST_COUNTED` jobs of a lane is not looked at."""
@@ -124,7 +172,7 @@ class JobRepository:
     def _waiting(self, lane: Lane) -> int:
         some = (
             select(Job.id)
-            .where(Job.study_id == lane.study, Job.state == JobState.QUEUED, Job.kind == lane.kind)
+            .where(Job.study_id == lane.study_id, Job.state == JobState.QUEUED, Job.kind == lane.kind)
             .limit(MOST_COUNTED)
             .subquery()
         )
@@ -165,78 +213,85 @@ class JobRepository:
         AttemptRepository(self._session).cancel(study, now)  # behind the jobs, the order in which a release locks them
 
 
+def _table(kind: type[Table]) -> RelationalTable:
+    return kind.metadata.tables[kind.__tablename__]
+
+
 # Statements of every call of a worker are made once: making one takes longer than the database does to answer it.
 
 _LOCKED = select(Job).where(Job.id == bindparam("identity")).with_for_update()
 
+_JOBS, _TRIALS, _STUDIES, _WORKERS = (
+    each.metadata.tables[each.__tablename__].c for each in (Job, Trial, Study, Worker)
+)
+
+_HELD = (
+    select(
+        _JOBS.id,
+        _JOBS.attempt,
+        _JOBS.kind,
+        _JOBS.state,
+        _JOBS.study_id,
+        _TRIALS.number.label("trial"),
+        (_TRIALS.early_stop.is_not(None) & (_JOBS.kind == JobKind.DISTILL)).label("stops"),
+        _JOBS.worker,
+        _WORKERS.seen_at,
+        _JOBS.renewal,
+        _JOBS.progress,
+        _JOBS.checkpoint,
+        _JOBS.curve,
+    )
+    .select_from(_table(Job))
+    .outerjoin(_table(Trial), _TRIALS.id == _JOBS.trial_id)
+    .outerjoin(_table(Worker), _WORKERS.name == _JOBS.worker)
+    .where(_JOBS.id == bindparam("identity"))
+    .with_for_update(of=_table(Job))
+)
+_RENEW = (
+    update(_table(Job))
+    .where(_JOBS.id == bindparam("identity"))
+    .values(
+        expires_at=bindparam("until"),
+        renewal=bindparam("newest"),
+        progress=bindparam("done"),
+        checkpoint=bindparam("saved"),
+        curve=bindparam("learned"),
+    )
+)
+
+_first = _table(Job).alias().c
 _FIRST = (
-    select(Job.id)
-    .where(Job.study_id == bindparam("in_study"), Job.state == JobState.QUEUED, Job.kind == bindparam("of_kind"))
-    .order_by(Job.failures, Job.id)
+    select(_first.id)
+    .where(
+        _first.study_id == bindparam("in_study"), _first.state == JobState.QUEUED, _first.kind == bindparam("of_kind")
+    )
+    .order_by(_first.failures, _first.id)
     .limit(1)
     .with_for_update(skip_locked=True)
     .scalar_subquery()
 )
 _GRANT = (
-    update(Job)
-    .where(Job.id == _FIRST, Job.state == JobState.QUEUED)
+    update(_table(Job))
+    .where(_JOBS.id == _FIRST, _JOBS.state == JobState.QUEUED)
     .values(
         state=JobState.LEASED,
-        attempt=Job.attempt + 1,
+        attempt=_JOBS.attempt + 1,
         worker=bindparam("to"),
         leased_at=bindparam("now"),
         expires_at=bindparam("until"),
         progress=None,
         renewal=0,
     )
-    .returning(Job)
+    .returning(
+        _JOBS.id,
+        _JOBS.attempt,
+        _JOBS.kind,
+        _JOBS.study_id,
+        select(_STUDIES.name).where(_STUDIES.id == _JOBS.study_id).scalar_subquery().label("study"),
+        _JOBS.trial_id,
+        select(_TRIALS.number).where(_TRIALS.id == _JOBS.trial_id).scalar_subquery().label("trial"),
+        _JOBS.expires_at,
+        _JOBS.work,
+        _JOBS.checkpoint,
+    )
 )
-
-
-@lru_cache(maxsize=64)
-def _lanes(kinds: tuple[JobKind, ...], *, of_one: bool) -> Select[int, JobKind, str | None, str | None]:
-    """Of these kinds; `of_one` study, the parameter `study`, or of all."""
-    heads = _heads(kinds, of_one=of_one)
-    head, busy = aliased(Job), _busy()
-    return (
-        select(head.study_id, head.kind, head.target, head.hardware_key)
-        .join(heads, heads.c.job == head.id)
-        .join(Study, Study.id == head.study_id)
-        .outerjoin(busy, busy.c.study_id == head.study_id)
-        .order_by(
-            Study.priority.desc(),
-            func.coalesce(busy.c.leased, 0),
-            Study.created_at,
-            Study.id,
-            head.failures,
-            head.id,
-        )
-    )
-
-
-def _heads(kinds: tuple[JobKind, ...], *, of_one: bool) -> Subquery:
-    """The first job of each lane."""
-    named = union_all(*(select(literal(str(kind)).label("kind")) for kind in kinds)).subquery()
-    first = aliased(Job)
-    job = (
-        select(first.id)
-        .where(first.study_id == Study.id, first.state == JobState.QUEUED, first.kind == named.c.kind)
-        .order_by(first.failures, first.id)
-        .limit(1)
-        .correlate(Study, named)
-        .scalar_subquery()
-    )
-    wanted: ColumnElement[bool] = Study.state.in_(ACTIVE)
-    if of_one:
-        wanted = wanted & (Study.id == bindparam("study"))
-    return select(job.label("job")).select_from(Study).join(named, literal(True)).where(wanted).subquery()
-
-
-def _busy() -> Subquery:
-    """How many jobs of each study are leased; fewer than there are workers."""
-    return (
-        select(Job.study_id, func.count().label("leased"))
-        .where(Job.state == JobState.LEASED)
-        .group_by(Job.study_id)
-        .subquery()
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, FromClause, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -74,6 +74,11 @@ class StudyRepository:
         if study is None:
             raise NotFoundError("the study was deleted")
         return study
+
+    def lock_of(self, job: int) -> Study | None:
+        """The study that the job is of, locked; None where there is no such job."""
+        options = {"populate_existing": True}
+        return self._session.scalars(_LOCKED_OF, {"job": job}, execution_options=options).one_or_none()
 
     def cancelled_jobs(self, study: Study) -> Sequence[Job]:
         """The jobs that were open when the study was stopped, the oldest first."""
@@ -177,6 +182,12 @@ class StudyRepository:
 
 
 _NO_SYNC = {"synchronize_session": False}
+
+_LOCKED_OF = (
+    select(Study)
+    .where(Study.id == select(Job.study_id).where(Job.id == bindparam("job")).scalar_subquery())
+    .with_for_update(key_share=True)
+)
 
 
 def _belonging(table: FromClause, study: int) -> ColumnElement[bool] | None:

@@ -64,7 +64,7 @@ class Study(Table):
     state: Mapped[StudyState] = mapped_column(index=True)
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
-    prepared: Mapped[Prepared | None] = mapped_column(Json(Prepared), default=None)
+    prepared: Mapped[Prepared | None] = mapped_column(Frozen(Prepared), default=None)
     reference: Mapped[dict[str, float] | None] = mapped_column(Json(dict[str, float]), default=None)
     """The hypervolume's reference point, inferred once."""
     hardware_key: Mapped[str | None] = mapped_column(String(64), default=None)
@@ -178,8 +178,12 @@ class Job(Table):
     @property
     def is_of_finalist(self) -> bool:
         """Whether it finalizes a trial that has ended, or measures what was exported of one."""
-        work = self.work
-        return isinstance(work, FinalizeWork) or (isinstance(work, MeasureWork) and work.checkpoint is not None)
+        return is_of_finalist(self.work)
+
+
+def is_of_finalist(work: Work) -> bool:
+    """Whether this is done for a finalist."""
+    return isinstance(work, FinalizeWork) or (isinstance(work, MeasureWork) and work.checkpoint is not None)
 
 
 class Attempt(Table):

@@ -104,6 +104,11 @@ class Store:
         # SQLite has one writer, and whoever finds it busy sleeps before it looks again: threads take turns here.
         self._turn = Lock() if self._engine.dialect.name == "sqlite" else None
 
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether one transaction writes at a time."""
+        return self._turn is not None
+
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
         """A unit of work that only reads, and never waits for a writer. Takes a connection when it is first used."""

@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from sqlalchemy import JSON, Select, func, select, type_coerce, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import JSON, Select, String, bindparam, func, literal, select, type_coerce, update
 from sqlalchemy.orm import Session, aliased
 
 from protocol.jobs import JobKind
 from protocol.targets import Target
-from service.store.tables import Job, ReadingRow, Worker
+from service.store.inserting import inserting
+from service.store.tables import Attempt, ReadingRow, Worker
+
+NOTED_EVERY = timedelta(seconds=15)
+"""When a worker was last seen is written down no more often: that says little more, and costs more than it says."""
+
+
+def is_due(seen_at: datetime | None, now: datetime) -> bool:
+    """Whether it is to be written down that a worker is seen now; `seen_at` is what is written."""
+    return seen_at is None or not timedelta() <= now - seen_at < NOTED_EVERY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What is known of a worker that asks, None without it, and the lease that its request was granted before."""
+
+    kinds: tuple[JobKind, ...] | None
+    targets: tuple[Target, ...] | None
+    seen_at: datetime | None
+    job: int | None
+    attempt: int | None
+    worker: str | None
 
 
 class WorkerRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def asks(self, name: str, request: str | None) -> Asking:
+        """Who asks, and what this request was granted before."""
+        row = self._session.connection().execute(_ASKING, {"who": name, "request": request}).one()
+        return Asking(**row._mapping)
+
     def seen(self, name: str, kinds: tuple[JobKind, ...], targets: tuple[Target, ...], now: datetime) -> None:
         """Remembers that the worker asked, and for what."""
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
         values = {"kinds": kinds, "targets": targets, "seen_at": now}
-        statement = insert(Worker).values(name=name, **values)
+        statement = inserting(self._session, Worker).values(name=name, **values)
         self._session.execute(statement.on_conflict_do_update(index_elements=[Worker.name], set_=values))
 
-    def renewed(self, job: int, now: datetime) -> None:
-        """Remembers that whoever has, or had, this job is alive."""
-        name = select(Job.worker).where(Job.id == job).scalar_subquery()
-        statement = update(Worker).where(Worker.name == name).values(seen_at=now)
-        self._session.execute(statement, execution_options={"synchronize_session": False})
+    def renewed(self, name: str, now: datetime) -> None:
+        """Remembers that the worker is alive. Whoever has its row at the moment says the same: nobody waits."""
+        self._session.connection().execute(_RENEWED, {"who": name, "now": now})
 
     def add_reading(self, reading: ReadingRow) -> None:
         self._session.add(reading)
@@ -94,3 +117,23 @@ class WorkerRepository:
     def _readings(self, identities: Select[int]) -> Sequence[ReadingRow]:
         statement = select(ReadingRow).where(ReadingRow.id.in_(identities)).order_by(ReadingRow.target, ReadingRow.id)
         return self._session.scalars(statement).all()
+
+
+_WORKERS = Worker.metadata.tables[Worker.__tablename__]
+_ATTEMPTS = Attempt.metadata.tables[Attempt.__tablename__]
+_one = select(literal(1)).subquery()
+_ASKING = select(
+    _WORKERS.c.kinds,
+    _WORKERS.c.targets,
+    _WORKERS.c.seen_at,
+    _ATTEMPTS.c.job_id.label("job"),
+    _ATTEMPTS.c.attempt,
+    _ATTEMPTS.c.worker,
+).select_from(
+    _one.outerjoin(_WORKERS, _WORKERS.c.name == bindparam("who")).outerjoin(
+        _ATTEMPTS, _ATTEMPTS.c.request == bindparam("request", type_=String)
+    )
+)
+_free = _WORKERS.alias().c
+_FREE = select(_free.name).where(_free.name == bindparam("who")).with_for_update(skip_locked=True).scalar_subquery()
+_RENEWED = update(_WORKERS).where(_WORKERS.c.name == _FREE).values(seen_at=bindparam("now"))
