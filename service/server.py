@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import socket
 import ssl
@@ -64,6 +65,9 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
         app = create_app(settings)
         check_reach(settings, app.state.parts.store)
         server = _Server(configuration(app, settings), app.state.parts)
+        # What was loaded until now stays for good; looking for garbage among it would hold up every request meanwhile.
+        gc.collect()
+        gc.freeze()
         if ready is not None:
             scheme = "http" if settings.tls_certificate is None else "https"
             ready(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
