@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from operator import attrgetter
 
 from optimization.front import front, growth, hypervolume, infer_reference
 from optimization.values import Constraint, Objective
@@ -12,7 +14,7 @@ from protocol.metrics import metric_info
 from protocol.views import FrontPoint, FrontView, TrialState
 from service.errors import InvalidError
 from service.store.tables import Study
-from service.store.trials import Known
+from service.store.trials import Ended, Known
 from service.store.unit_of_work import UnitOfWork
 
 MOST_POINTS = 500
@@ -25,12 +27,32 @@ TRIED = (TrialState.COMPLETED, TrialState.INFEASIBLE)
 """Trials that were judged; where all that is asked is known of them, other bounds may judge them otherwise."""
 
 
+OVERLAP = timedelta(minutes=5)
+"""How far the clocks of two replicas may lie apart before a front is found from all trials again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresentFront:
     """The numbers of the trials on it; no hypervolume until the study has a reference point."""
 
     numbers: frozenset[int]
     hypervolume: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Grown:
+    """The front of the trials that were completed so far: `seen` are their numbers, `newest` is when the last ended."""
+
+    seen: frozenset[int]
+    best: tuple[Ended, ...]
+    newest: datetime | None
+
+
+class _Growing:
+    """The front that this process has found of a study; another one follows on it as trials are completed."""
+
+    def __init__(self) -> None:
+        self.front = _Grown(frozenset(), (), None)
 
 
 def completed(uow: UnitOfWork, study: Study) -> list[Known]:
@@ -40,19 +62,40 @@ def completed(uow: UnitOfWork, study: Study) -> list[Known]:
 
 
 def present_front(uow: UnitOfWork, study: Study) -> PresentFront:
-    """The study's front. Read anew only when another trial was completed: completed ones stay as they are."""
+    """The study's front: of the one before and of what was completed since, as completed trials stay as they are."""
     count = uow.trials.counts(study.id).get(TrialState.COMPLETED, 0)
+    identity = (study.id, study.created_at)
+    growing = uow.remembered(("growing front", *identity), _Growing)
+    found = growing.front
+    if len(found.seen) != count:
+        found = _followed(uow, study, found)
+        if len(found.seen) != count:  # clocks lie far apart, or this transaction began before another one's end
+            found = _followed(uow, study, _Growing().front)
+        growing.front = found
     reference = None if study.reference is None else tuple(sorted(study.reference.items()))
-    key = ("front", study.id, study.created_at, count, reference)
-    return uow.remembered(key, lambda: _present_front(uow, study))
+    return uow.remembered(("front", *identity, count, reference), lambda: _present(study, found))
 
 
-def _present_front(uow: UnitOfWork, study: Study) -> PresentFront:
-    objectives, trials = study.spec.objectives, completed(uow, study)
-    rows = [trial.metrics for trial in trials]
+def _followed(uow: UnitOfWork, study: Study, before: _Grown) -> _Grown:
+    """The front of the trials before and of those that were completed since."""
+    objectives = study.spec.objectives
+    since = None if before.newest is None else before.newest - OVERLAP
+    ended = uow.trials.completed_since(study.id, [objective.metric for objective in objectives], since)
+    fresh = [trial for trial in ended if trial.number not in before.seen]
+    trials = sorted([*before.best, *(trial for trial in fresh if trial.metrics)], key=attrgetter("number"))
+    places = front(objectives, [trial.metrics for trial in trials])
+    return _Grown(
+        seen=before.seen | {trial.number for trial in fresh},
+        best=tuple(trials[place] for place in places),
+        newest=max((trial.ended_at for trial in ended), default=before.newest),
+    )
+
+
+def _present(study: Study, grown: _Grown) -> PresentFront:
+    rows = [trial.metrics for trial in grown.best]
     return PresentFront(
-        numbers=frozenset(trials[place].number for place in front(objectives, rows)),
-        hypervolume=None if study.reference is None else hypervolume(objectives, rows, study.reference),
+        numbers=frozenset(trial.number for trial in grown.best),
+        hypervolume=None if study.reference is None else hypervolume(study.spec.objectives, rows, study.reference),
     )
 
 

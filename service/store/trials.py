@@ -26,6 +26,13 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended(Known):
+    """A trial that was completed; without values where one of them is not known."""
+
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Plain:
     """A trial as it is stored; JSON is unchecked."""
 
@@ -86,6 +93,17 @@ class TrialRepository:
         statement = statement.where(Trial.state.in_(states)) if states else statement
         rows = self._rows(statement.order_by(Trial.number))
         return [Known(number, dict(zip(metrics, found, strict=True))) for number, *found in rows]
+
+    def completed_since(self, study: int, metrics: Collection[str], since: datetime | None) -> list[Ended]:
+        """The study's completed trials that ended at this instant or later, or all of them, in no order."""
+        values = [metric_value(name) for name in metrics]
+        statement = select(Trial.number, Trial.ended_at, *values).where(Trial.study_id == study)
+        statement = statement.where(Trial.state == TrialState.COMPLETED)
+        rows = self._rows(statement if since is None else statement.where(Trial.ended_at >= since))
+        return [
+            Ended(number, {} if None in found else dict(zip(metrics, found, strict=True)), ended_at)
+            for number, ended_at, *found in rows
+        ]
 
     def spent(self, study: int) -> list[int]:
         """The numbers of the trials that count against the budget, in the order in which they ended."""

@@ -3,17 +3,18 @@
 import json
 import shutil
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import bindparam, event, text
 
 from optimization import front as fronts
 from protocol.jobs import JobKind
 from protocol.views import FrontView
-from service.operations.front import MOST_POINTS
+from service.operations.front import MOST_POINTS, completed, present_front
 from service.settings import sqlite_url
-from service.store.columns import Json
+from service.store.columns import Instant, Json
 
 MANY, FEW = 10_000, 200
 PAGE = 50
@@ -151,6 +152,46 @@ def test_front_and_history_are_not_quadratic(http, worker, cost):
     assert view.history[-1].hypervolume == pytest.approx(view.hypervolume)
     volumes = [point.hypervolume for point in view.history]
     assert volumes == sorted(volumes)
+
+
+def complete(worker, number, metrics, ended_at):
+    """One more completed trial like the first, but for these."""
+    with worker.store.write() as uow:
+        connection = uow._session.connection()
+        columns = "study_id, state, architecture, origin, created_at, variances, predicted"
+        values = {"number": number, "key": f"more {number}", "metrics": json.dumps(metrics), "ended_at": ended_at}
+        insert = f"INSERT INTO trials ({columns}, number, architecture_key, metrics, ended_at) SELECT {columns}, "
+        inserted = text(f"{insert} :number, :key, :metrics, :ended_at FROM trials WHERE number = 1")
+        connection.execute(inserted.bindparams(bindparam("ended_at", type_=Instant)), values)
+
+
+def test_present_front_follows_on_the_one_before_whoever_ends_when(http, worker, clock, cost):
+    fill(worker, FEW)
+    get(http, "/v1/studies/demo")
+    assert sum(cost().judged) >= FEW
+    generator = np.random.default_rng(1)
+    longest = len(get(http, "/v1/studies/demo/front")["numbers"])
+    for number in range(FEW + 1, FEW + 21):
+        minutes = 0 if number % 10 else 30  # some end long before others, by another replica's clock
+        latency_s = float(generator.uniform(1e-3, 1e-2))
+        metrics = {"latency_p50": latency_s, "accuracy": 0.9 - 1e-3 / latency_s, "parameters": 1.0}
+        complete(worker, number, metrics, clock() - timedelta(minutes=minutes))
+        clock.advance(60)
+        cost()
+        study = get(http, "/v1/studies/demo")
+        judged = cost().judged
+        if minutes == 0:
+            assert sum(judged) <= 2 * (longest + 2)
+        with worker.store.read() as uow:
+            found = uow.studies.find("demo")
+            everything = completed(uow, found)
+            rows = [trial.metrics for trial in everything]
+            expected = {everything[place].number for place in fronts.front(found.spec.objectives, rows)}
+            assert present_front(uow, found).numbers == expected
+        listed = get(http, "/v1/studies/demo/trials?limit=500&on_front=true")
+        assert {trial["number"] for trial in listed} == expected
+        assert study["hypervolume"] == pytest.approx(get(http, "/v1/studies/demo/front")["hypervolume"])
+        longest = max(longest, len(expected))
 
 
 def test_points_hold_every_trial(http, worker):
