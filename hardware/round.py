@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import resource
 import statistics
@@ -41,8 +42,8 @@ class Rules:
 
     Warm: at least two windows of calls and `warm_least_s`, and the medians of the last two differ by less than
     `tolerance`; after `warm_most_s` it goes on regardless. Enough: `samples` calls, `least_s` seconds of calls, and an
-    interval of each of `quantiles` narrower than `tolerance` of it; after `most_s` it stops regardless. `tolerance` of
-    None asks nothing of the intervals and 5 % of the windows.
+    interval of each of `quantiles` narrower than `tolerance` of it, for which it goes on until `narrow_most_s`; after
+    `most_s` it stops regardless. `tolerance` of None asks nothing of the intervals and 5 % of the windows.
     """
 
     samples: int
@@ -51,6 +52,7 @@ class Rules:
     tolerance: float | None
     warm_least_s: float = 0.5
     warm_most_s: float = 5.0
+    narrow_most_s: float = math.inf
     quantiles: tuple[QuantileName, ...] = (QuantileName.P50,)
 
     def enough(self, samples_s: list[float]) -> bool:
@@ -59,7 +61,7 @@ class Rules:
             return True
         if len(samples_s) < self.samples or timed_s < self.least_s:
             return False
-        if self.tolerance is None:
+        if self.tolerance is None or timed_s >= self.narrow_most_s:
             return True
         widths = (relative_width(quantile_of_calls(samples_s, QuantileName(name).share)) for name in self.quantiles)
         return all(width < self.tolerance for width in widths)

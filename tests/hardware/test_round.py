@@ -58,6 +58,14 @@ def test_calls_that_stay_scattered_stop_at_the_most_time() -> None:
     assert 30.0 <= sum(samples) < 30.02
 
 
+def test_narrow_intervals_are_waited_for_no_longer_than_said_and_calls_are() -> None:
+    patient = replace(RULES, narrow_most_s=5.0)
+    scattered = sample(prepared(Script(itertools.cycle([0.005, 0.015]))), patient)
+    assert 5.0 <= sum(scattered) < 5.3
+    slow = sample(prepared(Script(itertools.cycle([0.05, 0.15]))), patient)
+    assert 100 <= len(slow) <= 106
+
+
 def test_a_round_lasts_until_every_quantile_that_counts_is_narrow() -> None:
     tailed = ([0.01] * 98 + [0.02, 0.04]) * 10
     assert RULES.enough(tailed)
