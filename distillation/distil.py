@@ -23,12 +23,12 @@ from distillation.evaluation import evaluate
 from distillation.observer import Observer, Unobserved
 from distillation.plan import plan
 from distillation.recipe import FROM_TEACHER, Initialisation, Recipe, Units
+from distillation.start import Origin, begin
 from distillation.teaching import LiveTeaching, Teaching
 from distillation.trainer import CHECKPOINT_EVERY_S, Training, move, train
 from distillation.values import CurvePoint, Estimate
 from encoders.build import architecture_of, build, head_of
 from encoders.importance import Importance, norm_importance
-from encoders.initialisation import LayerChoice, initialise_from_student, initialise_from_teacher
 from encoders.modeling_stillhouse import StillhouseTaskModel
 from search_space import Architecture
 
@@ -49,14 +49,6 @@ class Distilled:
     initial_weights: str
     is_cached: bool
     assistance: Assistance | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """The model that a student starts as a part of, and how important its units are; None for the leading ones."""
-
-    model: StillhouseTaskModel
-    importance: Importance | None = None
 
 
 def distil(
@@ -105,11 +97,13 @@ def distil(
     move(teacher, place)
     if origin is None and recipe.initialisation in FROM_TEACHER:
         origin = Origin(model=teacher, importance=importance_of(teacher, recipe.units, selection, place))
-    pupil = Pupil(model=student, hidden_units=_initialise(student, origin, previous, recipe))
-    initial = weights_hash(student)
     batches = TrainingBatches(
         data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed, kind=kind
     )
+    move(student, place)
+    units = begin(student, recipe, origin=origin, previous=previous, batches=batches, device=place)
+    pupil = Pupil(model=student, hidden_units=units)
+    initial = weights_hash(student)
     teaching: Teaching = LiveTeaching(teacher)
     phases = plan(recipe, pupil, teaching, steps=steps)
     needs = [phase.criterion.needs for phase in phases if phase.criterion.is_taught]
@@ -168,18 +162,6 @@ def importance_of(
             return gradient_importance(model, selection, device=device, hidden=True)
         case _:
             assert_never(units)
-
-
-def _initialise(
-    student: StillhouseTaskModel, origin: Origin | None, previous: StillhouseTaskModel | None, recipe: Recipe
-) -> tuple[int, ...]:
-    """The teacher's hidden unit behind each of the student's, where it starts from the teacher."""
-    if previous is not None:
-        initialise_from_student(student, previous)
-    if recipe.initialisation not in FROM_TEACHER or origin is None:
-        return ()
-    layers = LayerChoice(recipe.initialisation.value)
-    return initialise_from_teacher(student, origin.model, layers=layers, importance=origin.importance).hidden_units
 
 
 def check(

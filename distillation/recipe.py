@@ -41,6 +41,17 @@ class Units(StrEnum):
     """Those on which the loss on the selection split rests most, by its gradients."""
 
 
+class Rescaling(StrEnum):
+    """What becomes of weights that read fewer units than the teacher's (`encoders.initialisation.Rescaling`)."""
+
+    AUTO = "auto"
+    """The one of the two that starts nearer to the teacher."""
+    SUM = "sum"
+    """They make up for all that is cut."""
+    VARIANCE = "variance"
+    """Sums over hidden units vary as they did; heads and neurons that are cut are not made up for."""
+
+
 class Precision(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
@@ -314,6 +325,7 @@ class Recipe:
     precision: Precision = Precision.FLOAT32
     initialisation: Initialisation = Initialisation.LOWER
     units: Units = Units.LEADING
+    rescaling: Rescaling = Rescaling.AUTO
     keep: Keep = Keep.LAST
     stages: tuple[Stage, ...] = field(default_factory=default_stages)
     schedule: Schedule = DIRECT
@@ -322,6 +334,7 @@ class Recipe:
         object.__setattr__(self, "precision", Precision(self.precision))
         object.__setattr__(self, "initialisation", Initialisation(self.initialisation))
         object.__setattr__(self, "units", Units(self.units))
+        object.__setattr__(self, "rescaling", Rescaling(self.rescaling))
         object.__setattr__(self, "keep", Keep(self.keep))
         for name in ("steps", "batch_size", "max_length"):
             if getattr(self, name) < 1:

@@ -18,9 +18,8 @@
 | classifier                     | where head, classes and what it reads agree; else as built                     |
 | masked-LM head                 | as built, but for the bias, where the word embeddings are of another width     |
 
-Units that are kept are the most important ones, in the teacher's order. Every linear map that reads fewer units is
-multiplied by importance of all / importance of the kept: the sum over the inputs that are kept then estimates the sum
-over all. Without importance all units count alike, and that is the teacher's inputs / student's inputs.
+Units that are kept are the most important ones, in the teacher's order. What reads fewer units is rescaled
+(`Rescaling`).
 
 A student of the teacher's own shape computes what the teacher computes, bit for bit. One that only loses heads or
 neurons of importance 0, which write nothing, computes the same up to rounding; so it is with hidden units without
@@ -72,6 +71,20 @@ class LayerChoice(StrEnum):
     """i + T - S"""
 
 
+class Rescaling(StrEnum):
+    """What becomes of a linear map that reads fewer units than the teacher's.
+
+    With r = importance of all units / importance of the kept ones; without importance all count alike, and that is the
+    teacher's units / the student's.
+    """
+
+    SUM = "sum"
+    """Multiplied by r: if units say much the same, the sum over those that are kept estimates the sum over all."""
+    VARIANCE = "variance"
+    """By the root of r where hidden units are fewer: if units have little to do with each other, the sum over those
+    that are kept varies as the sum over all. What heads and neurons that are cut wrote is not made up for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitialisationReport:
     """What became of the student's weights.
@@ -99,6 +112,7 @@ def initialise_from_teacher(
     layers: LayerChoice = LayerChoice.LOWER,
     importance: Importance | None = None,
     descending: bool = False,
+    rescaling: Rescaling = Rescaling.SUM,
 ) -> InitialisationReport:
     """Overwrites the student's weights with the part of the teacher's that the table above names.
 
@@ -114,7 +128,8 @@ def initialise_from_teacher(
         InitialisationError: the student is larger than the teacher in a dimension or of another vocabulary, or the
             importance is not of this teacher; nothing is changed then.
     """
-    return _initialise(student, teacher, layers, importance or Importance(), descending, may_grow=False)
+    choice = _UnitChoice(importance or Importance(), descending, rescaling)
+    return _initialise(student, teacher, layers, choice, may_grow=False)
 
 
 def initialise_from_student(student: StillhouseTaskModel, previous: StillhouseTaskModel) -> InitialisationReport:
@@ -124,7 +139,7 @@ def initialise_from_student(student: StillhouseTaskModel, previous: StillhouseTa
     Raises:
         InitialisationError: another vocabulary; nothing is changed then.
     """
-    return _initialise(student, previous, LayerChoice.LOWER, Importance(), descending=False, may_grow=True)
+    return _initialise(student, previous, LayerChoice.LOWER, _UnitChoice(Importance()), may_grow=True)
 
 
 def chosen_layers(choice: LayerChoice, of_teacher: int, of_student: int) -> tuple[int, ...]:
@@ -144,8 +159,7 @@ def _initialise(
     student: StillhouseTaskModel,
     teacher: StillhouseTaskModel,
     choice: LayerChoice,
-    importance: Importance,
-    descending: bool,
+    units: _UnitChoice,
     *,
     may_grow: bool,
 ) -> InitialisationReport:
@@ -156,8 +170,8 @@ def _initialise(
             _at_most(small, large, ("layers",))
         chosen = chosen_layers(choice, large.layers, min(small.layers, large.layers))
     _check(small, large, chosen, may_grow)
-    check_importance(importance, large)
-    transfer = _Transfer(student, teacher, importance, descending)
+    check_importance(units.importance, large)
+    transfer = _Transfer(student, teacher, units)
     with torch.no_grad():
         transfer.embeddings()
         for index, of_teacher in enumerate(chosen):
@@ -209,28 +223,47 @@ class _Units:
     gain: float = 1.0
 
 
-def _units(of_teacher: int, of_student: int, scores: Tensor | None = None, descending: bool = False) -> _Units:
-    weights = torch.ones(of_teacher) if scores is None else scores.detach().cpu()
-    weights = weights.double()
+@dataclass(frozen=True, slots=True)
+class _UnitChoice:
+    """Which units are kept, and how what reads them is rescaled."""
+
+    importance: Importance
+    descending: bool = False
+    rescaling: Rescaling = Rescaling.SUM
+
+    def of_hidden(self, of_teacher: int, of_student: int, scores: Tensor | None = None) -> _Units:
+        """Of hidden units, or of a bottleneck's."""
+        return self._chosen(of_teacher, of_student, scores, 1.0 if self.rescaling is Rescaling.SUM else 0.5)
+
+    def of_inner(self, of_teacher: int, of_student: int, scores: Tensor | None = None) -> _Units:
+        """Of heads, of the units of a head, or of neurons."""
+        return self._chosen(of_teacher, of_student, scores, 1.0 if self.rescaling is Rescaling.SUM else 0.0)
+
+    def _chosen(self, of_teacher: int, of_student: int, scores: Tensor | None, power: float) -> _Units:
+        weights = torch.ones(of_teacher) if scores is None else scores.detach().cpu()
+        weights = weights.double()
+        count = min(of_teacher, of_student)
+        kept = weights.argsort(descending=True, stable=True)[:count]
+        if not self.descending:
+            kept = kept.sort().values
+        mass = float(weights[kept].sum())
+        gain = (float(weights.sum()) / mass) ** power if count < of_teacher and mass > 0 else 1.0
+        return _Units(kept, torch.arange(count), gain)
+
+
+def _leading(of_teacher: int, of_student: int) -> _Units:
     count = min(of_teacher, of_student)
-    kept = weights.argsort(descending=True, stable=True)[:count]
-    if not descending:
-        kept = kept.sort().values
-    mass = float(weights[kept].sum())
-    gain = float(weights.sum()) / mass if count < of_teacher and mass > 0 else 1.0
-    return _Units(kept, torch.arange(count), gain)
+    return _Units(torch.arange(count), torch.arange(count))
 
 
 class _Transfer:
     """The state of one initialisation: what is kept, and what has been written."""
 
-    def __init__(
-        self, student: StillhouseTaskModel, teacher: StillhouseTaskModel, importance: Importance, descending: bool
-    ) -> None:
+    def __init__(self, student: StillhouseTaskModel, teacher: StillhouseTaskModel, units: _UnitChoice) -> None:
         self._student, self._teacher = student, teacher
         self._small, self._large = architecture_of(student.config), architecture_of(teacher.config)
-        self._importance, self._descending = importance, descending
-        self._hidden = _units(self._large.hidden_size, self._small.hidden_size, importance.hidden, descending)
+        self._units = units
+        self._hidden = units.of_hidden(self._large.hidden_size, self._small.hidden_size, units.importance.hidden)
         self._embedding_error: float | None = None
         self._written: set[int] = set()
 
@@ -254,10 +287,10 @@ class _Transfer:
                 self._linear(mine.projection, theirs.projection, self._hidden, _all(theirs.projection.in_features))
         else:
             self._factorise()
-        rows = _units(large.max_positions, small.max_positions)
+        rows = _leading(large.max_positions, small.max_positions)
         self._copy(mine.position.weight, theirs.position.weight, rows, self._hidden)
         if theirs.token_type is not None and mine.token_type is not None:
-            types = _units(large.token_types, small.token_types)
+            types = _leading(large.token_types, small.token_types)
             self._copy(mine.token_type.weight, theirs.token_type.weight, types, self._hidden)
         elif theirs.token_type is not None:
             # To the words it would also change the masked-LM head, which is tied to them.
@@ -269,12 +302,12 @@ class _Transfer:
         mine, theirs = blocks_of(self._student)[index], blocks_of(self._teacher)[of_teacher]
         hidden, inner = self._hidden, self._hidden
         if self._large.bottleneck_size:
-            inner = _units(self._large.bottleneck_size, self._small.bottleneck_size)
+            inner = self._units.of_hidden(self._large.bottleneck_size, self._small.bottleneck_size)
         self._normed_linear(mine.bottleneck, theirs.bottleneck, inner, hidden)
         self._normed_linear(mine.shared, theirs.shared, inner, hidden)
         self._normed_linear(mine.expansion, theirs.expansion, hidden, inner)
-        self._attention(mine.attention, theirs.attention, inner, _of_layer(self._importance.heads, of_teacher))
-        scores = _of_layer(self._importance.neurons, of_teacher)
+        self._attention(mine.attention, theirs.attention, inner, _of_layer(self._units.importance.heads, of_teacher))
+        scores = _of_layer(self._units.importance.neurons, of_teacher)
         self._feed_forwards(stacks_of(mine), stacks_of(theirs), inner, scores, choice)
 
     def pooler(self) -> None:
@@ -355,8 +388,9 @@ class _Transfer:
         self._norm(mine.norm, theirs.norm, inner)
         if not (mine.heads and theirs.heads):
             return
-        heads = _units(theirs.heads, mine.heads, scores, self._descending)
-        width = _within(heads, _units(theirs.head_size, mine.head_size), theirs.head_size, mine.head_size)
+        heads = self._units.of_inner(theirs.heads, mine.heads, scores)
+        sizes = theirs.head_size, mine.head_size
+        width = _within(heads, self._units.of_inner(*sizes), *sizes)
         here, there = reads_of(self._small), reads_of(self._large)
         for name in ("query", "key", "value"):
             if here[name] == there[name]:
@@ -380,7 +414,7 @@ class _Transfer:
             if target.has_neurons and source.has_neurons:
                 stack_scores = None if by_stack is None else by_stack[stack]
                 sizes = source.up.out_features, target.up.out_features
-                neurons = _units(*sizes, stack_scores, self._descending)
+                neurons = self._units.of_inner(*sizes, stack_scores)
                 self._linear(target.up, source.up, neurons, inner)
                 self._linear(target.down, source.down, inner, neurons)
         self._pass_through(mine[len(chosen) - 1 :])
@@ -439,7 +473,7 @@ def _same_classes(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
 
 
 def _all(count: int) -> _Units:
-    return _units(count, count)
+    return _leading(count, count)
 
 
 def _within(outer: _Units, inner: _Units, of_teacher: int, of_student: int) -> _Units:

@@ -107,6 +107,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "precision": "of matrix products; weights, optimiser and losses stay in float32",
         "initialisation": "where the student's weights come from",
         "units": "which of the teacher's units a narrower student starts from",
+        "rescaling": "what becomes of weights that read fewer units than the teacher's",
         "keep": "which weights the training ends with",
         "terms": "what is taught, where there is one stage: knowledge, with a weight or with settings",
         "stages": "parts with a criterion of their own, one after the other",

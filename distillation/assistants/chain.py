@@ -33,11 +33,12 @@ from distillation.checkpoint import training_name, weights_hash
 from distillation.criterion import Pupil
 from distillation.data import PreparedData
 from distillation.described import described
-from distillation.distil import Distilled, Origin, check, distil, importance_of
+from distillation.distil import Distilled, check, distil, importance_of
 from distillation.observer import Observer, Unobserved
 from distillation.plan import plan
 from distillation.recipe import FROM_TEACHER, Recipe
 from distillation.schedule import ScheduleKind
+from distillation.start import Origin
 from distillation.teaching import LiveTeaching
 from distillation.trainer import CHECKPOINT_EVERY_S, move
 from distillation.values import Estimate

@@ -152,9 +152,9 @@ def test_units_of_importance_are_those_that_the_loss_rests_on(run, data, teacher
     importance = gradient_importance(teacher, texts, device=torch.device("cpu"), hidden=True)
     expected = build(shape(), Head(classes=3), data.classes, seed=3)
     initialise_from_teacher(expected, teacher, importance=importance)
-    made = run(recipe=replace(recipe, units="importance"), steps=1)
+    made = run(recipe=replace(recipe, units="importance", rescaling="sum"), steps=1)
     assert made.initial_weights == weights_hash(expected)
-    assert made.initial_weights != run(recipe=replace(recipe, units="norms"), steps=1).initial_weights
+    assert made.initial_weights != run(recipe=replace(recipe, units="norms", rescaling="sum"), steps=1).initial_weights
     bare = SelectionSplit(tuple(replace(example, label=None) for example in data.selection.examples))
     with pytest.raises(TeacherError, match="units have no importance without labels"):
         run(data=replace(data, selection=bare), recipe=replace(recipe, units="importance"))

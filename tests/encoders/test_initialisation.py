@@ -11,7 +11,13 @@ from torch import nn
 from encoders.build import build
 from encoders.errors import InitialisationError
 from encoders.importance import Importance, norm_importance
-from encoders.initialisation import LayerChoice, chosen_layers, initialise_from_student, initialise_from_teacher
+from encoders.initialisation import (
+    LayerChoice,
+    Rescaling,
+    chosen_layers,
+    initialise_from_student,
+    initialise_from_teacher,
+)
 from encoders.values import Head, HeadKind, Pooling
 from search_space import Activation, Architecture, AttentionInput, Norm, Pooler
 
@@ -212,6 +218,41 @@ class TestWidths:
                 down.weight *= 40 / max(neurons, 1)
                 down.bias *= neurons > 0
         torch.testing.assert_close(student(ids).logits, teacher(ids).logits, **CLOSE)
+
+
+class TestRescalingByVariance:
+    def test_what_reads_fewer_hidden_units_is_scaled_by_the_root_and_nothing_else_is(self, architecture, teacher):
+        student = build(replace(architecture, hidden_size=16, heads=2, head_size=3, ffn_size=10), HEAD)
+        initialise_from_teacher(student, teacher, rescaling=Rescaling.VARIANCE)
+        root = (24 / 16) ** 0.5
+        rows = [0, 1, 2, 7, 8, 9]  # of heads of 7 units: the first 3 of the first two
+        for own, other in zip(student.encoder.layers, teacher.encoder.layers, strict=True):
+            mine, theirs = own.attention, other.attention
+            torch.testing.assert_close(mine.query.weight, theirs.query.weight[rows, :16] * root)
+            assert torch.equal(mine.output.weight, theirs.output.weight[:16][:, rows])
+            up, down = other.feed_forward[0].up, other.feed_forward[0].down
+            torch.testing.assert_close(own.feed_forward[0].up.weight, up.weight[:10, :16] * root)
+            assert torch.equal(own.feed_forward[0].down.weight, down.weight[:16, :10])
+        torch.testing.assert_close(student.classifier.weight, teacher.classifier.weight[:, :16] * root)
+
+    def test_by_importance_it_is_the_root_of_the_importance_that_is_kept(self, architecture, teacher):
+        scores = torch.arange(24.0).flip(0)
+        student = build(replace(architecture, hidden_size=4), HEAD)
+        importance = Importance(hidden=scores)
+        initialise_from_teacher(student, teacher, importance=importance, rescaling=Rescaling.VARIANCE)
+        root = float(scores.sum() / scores[:4].sum()) ** 0.5
+        torch.testing.assert_close(student.classifier.weight, teacher.classifier.weight[:, :4] * root)
+
+    def test_of_terms_that_have_nothing_to_do_with_each_other_the_sum_varies_as_it_did(self, made, architecture):
+        wide = replace(architecture, hidden_size=512, heads=8, head_size=64)
+        teacher = made(wide)
+        torch.nn.init.normal_(teacher.classifier.weight, generator=torch.Generator().manual_seed(0))
+        student = build(replace(wide, hidden_size=128), HEAD)
+        initialise_from_teacher(student, teacher, rescaling=Rescaling.VARIANCE)
+        read = torch.randn(4000, 512, generator=torch.Generator().manual_seed(1))
+        whole = read @ teacher.classifier.weight.T
+        part = read[:, :128] @ student.classifier.weight.T
+        torch.testing.assert_close(part.std(dim=0), whole.std(dim=0), rtol=0.2, atol=0.0)
 
 
 class TestImportance:
