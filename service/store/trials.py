@@ -87,6 +87,11 @@ class TrialRepository:
         rows = self._rows(statement.order_by(Trial.number))
         return [Known(number, dict(zip(metrics, found, strict=True))) for number, *found in rows]
 
+    def metrics(self, study: int, state: TrialState) -> list[dict[str, float]]:
+        """Those of the study's trials in this state, by number."""
+        statement = select(Trial.metrics).where(Trial.study_id == study, Trial.state == state)
+        return list(self._session.scalars(statement.order_by(Trial.number)))
+
     def spent(self, study: int) -> list[int]:
         """The numbers of the trials that count against the budget, in the order in which they ended."""
         states = [state for state in TrialState if state.spent]
