@@ -6,10 +6,13 @@ Real processes (`stillhouse serve`) over loopback, on SQLite and on a PostgreSQL
 with what it loads. The machine must be quiet. --quick tries the script; its numbers mean nothing. What was measured is
 kept in --folder, so a run that was stopped goes on where it was, and --parts does some of the parts.
 
-- `cycles`: lease, two renewals with a learning curve, and the report of a distillation, through the worker's own
-  client, by 1 to 128 clients in two processes; beside it, in turns, Optuna's RDB storage (ask, two intermediate values,
-  tell) with as many clients on the same PostgreSQL and on SQLite. Our trials are in the store already, as a suggester
-  puts them there, and Optuna's have no parameters: neither side chooses any. On PostgreSQL also two replicas of ours.
+- `cycles`: lease, two renewals with a learning curve, and the report of a distillation, by 1 to 128 clients in two
+  processes, that send messages written before through connections of their own, so that they take little of the two
+  cores (`--through client`: through the worker's own client instead, which takes more of them); beside it, in turns,
+  Optuna's RDB storage (ask, two intermediate values, tell) with as many clients on the same PostgreSQL and on SQLite:
+  there the clients do the work themselves, and no HTTP lies in between. Our trials are in the store already, as a
+  suggester puts them there, and Optuna's have no parameters: neither side chooses any. On PostgreSQL also two replicas
+  of ours.
 - `idle`: 1,000 workers wait in long polls, of 20 s and of 2 s (as `stillhouse worker` does). A job comes up every so
   often, put there by another process: how long until somebody has it, what the service takes meanwhile, and how long
   other answers take.
@@ -30,7 +33,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -40,7 +43,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-from cells.cycles import CALLS, OPTUNA, OURS, Generators, Load, optuna_storage
+from cells.cycles import CALLS, CLIENT, OPTUNA, OURS, WIRE, Generators, Load, optuna_storage
 from cells.ledger import Ledger, Row
 from cells.numbers import table
 from cells.processes import Service, postgresql, postgresql_version, serving
@@ -61,6 +64,10 @@ CYCLES_GOAL, LEASE_GOAL_S, GOAL_CLIENTS = 150.0, 0.2, 32
 WAITING_GOAL_S, MEMORY_GOAL_BYTES = 0.2, 300e6
 FRONT_GOAL_S, PAGE_GOAL_S = 0.3, 0.1
 
+THROUGH = {
+    WIRE: "Ours send messages that were written before, through a connection each",
+    CLIENT: "Ours speak through the worker's own client",
+}
 STUDY = "load"
 ANSWERS = {
     "list of studies": "/v1/studies",
@@ -97,6 +104,7 @@ class Plan:
     job_every_s: float = 0.2
     sizes: tuple[int, ...] = (1_000, 10_000)
     rounds: int = 5
+    through: str = WIRE
 
 
 QUICK = Plan(
@@ -135,10 +143,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks/service_load"), help="keeps all")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
+    parser.add_argument("--through", choices=(WIRE, CLIENT), default=WIRE, help="what our clients of cycles speak with")
     parser.add_argument("--quick", action="store_true", help="little of everything, to see that it runs")
     options = parser.parse_args()
-    plan = QUICK if options.quick else Plan()
-    ledger = Ledger(options.folder / ("quick.jsonl" if options.quick else "results.jsonl"))
+    plan = replace(QUICK if options.quick else Plan(), through=options.through)
+    ledger = Ledger(options.folder / f"{'quick' if options.quick else 'results'}-{plan.through}.jsonl")
     for store in options.stores:
         with databases(store) as found:
             ledger.once(f"machine, {store}", lambda found=found: machine(found))
@@ -223,6 +232,7 @@ def measure_cycles(plan: Plan, found: Databases, ledger: Ledger) -> None:
                 clients=clients,
                 warm_s=plan.warm_s,
                 window_s=plan.window_s,
+                through=plan.through,
             )
             key = cycle_key(found.store, side, clients, window)
             row = ledger.once(key, lambda load=load: generators.run(load))
@@ -242,9 +252,8 @@ def create_peers(url: str, clients: Sequence[int]) -> None:
 def print_cycles(plan: Plan, stores: Sequence[str], ledger: Ledger) -> None:
     print("## Cycles\n")
     print("Lease, two renewals, report; of Optuna ask, two intermediate values, tell. Cycles per second: the median of")
-    print(
-        f"{plan.windows} windows of {plan.window_s:g} s (least to greatest); milliseconds p50 / p99 of all windows.\n"
-    )
+    print(f"{plan.windows} windows of {plan.window_s:g} s (least to greatest); milliseconds p50 / p99 of all windows.")
+    print(f"{THROUGH[plan.through]}; Optuna's clients call its storage, with no HTTP in between.\n")
     rows = []
     for store in stores:
         for clients in plan.clients:

@@ -40,6 +40,7 @@ from service.api.metrics_registry import Metrics
 from service.api.queue_watch import QueueWatch
 from service.api.readiness import Readiness
 from service.api.requests import Requests
+from service.api.worker_calls import WorkerCalls
 from service.api.writers import Writers
 from service.clock import Clock, utc_now
 from service.settings import Settings
@@ -111,6 +112,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.include_router(dashboard.router)
     app.state.access = declared(app)
     dashboard.mount_static(app)
+    app.add_middleware(WorkerCalls, parts=parts)
     app.add_middleware(Guard, parts=parts)
     app.add_middleware(Envelope, settings=settings)
     app.add_middleware(Requests, metrics=parts.metrics, drain=parts.drain)  # the last is the outermost

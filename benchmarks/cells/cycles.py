@@ -1,11 +1,15 @@
 """Many clients that take work, say twice how far they are, and hand in the result: threads of few processes.
 
-A client of ours is what `stillhouse worker` speaks through, with a connection of its own; one of Optuna is a thread
-with a `Study` of its own over its process's storage, which has a connection for each. Neither trains anything.
+A client of ours has a connection of its own and speaks HTTP by the line, in messages that were written before: it
+shares the cores with the service, and what is measured is the service. Or it is what `stillhouse worker` speaks
+through, which takes longer for a message, on a machine of its own. One of Optuna is a thread with a `Study` of its own
+over its process's storage, which has a connection for each, and no HTTP in between. None of them trains anything.
 """
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -15,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -28,6 +33,8 @@ T = TypeVar("T")
 OURS, OPTUNA = "stillhouse", "Optuna"
 CALLS = {OURS: ("lease", "renew", "report"), OPTUNA: ("ask", "report", "tell")}
 """The first of a cycle, the one that comes twice, and the last."""
+WIRE, CLIENT = "wire", "client"
+"""What our clients speak through: a connection, or the client of `stillhouse worker`."""
 PROCESSES = 2
 LOCK_WAIT_S = 60.0
 """How long Optuna's SQLite waits for another writer: with its default of 5 s many of its calls would fail."""
@@ -45,6 +52,7 @@ class Load:
     clients: int
     warm_s: float
     window_s: float
+    through: str = WIRE
 
 
 @dataclass(slots=True)
@@ -102,7 +110,7 @@ def _drive(load: Load, part: int) -> dict[str, Any]:
     """This process's clients: every `PROCESSES`th."""
     mine = range(part, load.clients, PROCESSES)
     ended, ready = threading.Event(), threading.Barrier(len(mine) + 1)
-    opened = _ours if load.side == OURS else _optuna
+    opened = _optuna if load.side == OPTUNA else _wire if load.through == WIRE else _ours
     with opened(load, len(mine)) as cycles:
         takens = [Taken() for _ in mine]
         threads = [
@@ -139,17 +147,105 @@ def _cycle_on(
                 ended.wait(0.05)
 
 
+class Wire:
+    """One connection that is kept."""
+
+    def __init__(self, address: str) -> None:
+        url = urlsplit(address)
+        self._socket = socket.create_connection((url.hostname, url.port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """The body of the answer; empty where there is none.
+
+        Raises:
+            RuntimeError: it is no success.
+        """
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        self._socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += self._more()
+        start, _, answer = received.partition(b"\r\n\r\n")
+        lines = start.lower().split(b"\r\n")
+        length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
+        while len(answer) < length:
+            answer += self._more()
+        status = int(lines[0].split()[1])
+        if status not in (200, 204):
+            raise RuntimeError(f"{path} answered {status}: {answer[:200]!r}")
+        return answer
+
+    def _more(self) -> bytes:
+        some = self._socket.recv(65_536)
+        if not some:
+            raise ConnectionError("the service closed the connection")
+        return some
+
+
+@contextmanager
+def _wire(load: Load, _many: int) -> Iterator[Callable[[int, Taken], AbstractContextManager[Cycle]]]:
+    # Each message but for the attempt that it is of, which is any: what comes before and behind it.
+    renewals = [_around(_renewal(attempt=0, place=place)) for place in (1, 2)]
+    report = _around(Report(attempt=0, result=_result()))
+
+    @contextmanager
+    def cycles(number: int, taken: Taken) -> Iterator[Cycle]:
+        wire = Wire(load.places[number % len(load.places)])
+        asks = _request(number).model_dump(mode="json")
+
+        def once() -> None:
+            asked = json.dumps({**asks, "request": uuid4().hex}).encode()
+            granted = taken.timed("lease", lambda: wire.post("/v1/jobs:lease", asked))
+            if not granted:
+                raise LookupError("no job was waiting: the load was too small")
+            grant = json.loads(granted)
+            path, attempt = f"/v1/jobs/{grant['job']}", str(grant["attempt"]).encode()
+            for said in renewals:
+                taken.timed("renew", lambda said=said: wire.post(f"{path}:renew", attempt.join(said)))
+            taken.timed("report", lambda: wire.post(f"{path}:report", attempt.join(report)))
+
+        try:
+            yield once
+        finally:
+            wire.close()
+
+    yield cycles
+
+
+def _around(message: Renewal | Report) -> tuple[bytes, bytes]:
+    """The message's text before and behind the number of its attempt."""
+    before, _, behind = message.model_dump_json().partition('"attempt":0')
+    return f'{before}"attempt":'.encode(), behind.encode()
+
+
+def _request(number: int) -> LeaseRequest:
+    return LeaseRequest(
+        worker=f"load-{number}", protocol_version=PROTOCOL_VERSION, kinds=(JobKind.DISTILL,), wait_s=2.0
+    )
+
+
+def _renewal(attempt: int, place: int) -> Renewal:
+    progress = Progress(stage="distilling", done=100 * place, total=200)
+    return Renewal(attempt=attempt, number=place, progress=progress, curve=curve()[: 5 * place])
+
+
+def _result() -> Distilled:
+    return Distilled(selection=score(0.8), curve=curve(), steps=200, seconds=60.0, weights=ARTEFACT)
+
+
 @contextmanager
 def _ours(load: Load, _many: int) -> Iterator[Callable[[int, Taken], AbstractContextManager[Cycle]]]:
-    result = Distilled(selection=score(0.8), curve=curve(), steps=200, seconds=60.0, weights=ARTEFACT)
+    result = _result()
 
     @contextmanager
     def cycles(number: int, taken: Taken) -> Iterator[Cycle]:
         wire = httpx.HTTPTransport(verify=False)  # no certificates to be read, on plain loopback
         with Client(load.places[number % len(load.places)], token="", patience_s=60.0, wire=wire) as client:
-            request = LeaseRequest(
-                worker=f"load-{number}", protocol_version=PROTOCOL_VERSION, kinds=(JobKind.DISTILL,), wait_s=2.0
-            )
+            request = _request(number)
 
             def once() -> None:
                 asked = request.model_copy(update={"request": uuid4().hex})
@@ -157,12 +253,7 @@ def _ours(load: Load, _many: int) -> Iterator[Callable[[int, Taken], AbstractCon
                 if grant is None:
                     raise LookupError("no job was waiting: the load was too small")
                 for place in (1, 2):
-                    said = Renewal(
-                        attempt=grant.attempt,
-                        number=place,
-                        progress=Progress(stage="distilling", done=100 * place, total=200),
-                        curve=curve()[: 5 * place],
-                    )
+                    said = _renewal(grant.attempt, place)
                     taken.timed("renew", lambda said=said: client.jobs.renew(grant.job, said))
                 taken.timed(
                     "report", lambda: client.jobs.report(grant.job, Report(attempt=grant.attempt, result=result))

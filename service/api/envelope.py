@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import problem
@@ -26,6 +25,9 @@ HEADERS: Mapping[str, str] = {
 """Of every answer that does not say otherwise. No header of CORS is among them: no other site may read anything."""
 
 NOT_KEPT = "no-store"
+
+_RAW = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS.items())
+_RAW_OF_API = (*_RAW, (b"cache-control", NOT_KEPT.encode()))
 
 
 class Envelope:
@@ -71,11 +73,9 @@ class _Body:
             return
         if message["type"] == "http.response.start":
             self._begun = True
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers.setdefault(name, value)
-            if self._scope["path"].startswith("/v1/"):
-                headers.setdefault("Cache-Control", NOT_KEPT)
+            added = _RAW_OF_API if self._scope["path"].startswith("/v1/") else _RAW
+            said = {name.lower() for name, _ in message["headers"]}
+            message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in said)]
         await self._send(message)
 
     async def _refuse(self) -> Message:

@@ -60,8 +60,13 @@ async def lease(message: LeaseRequest, request: Request, parts: PartsOf) -> Resp
     learned(worker=message.worker)
     clock = asyncio.get_running_loop().time
     end = clock() + message.wait_s
+    # While others wait there is seldom a job for one more, and nobody should queue for the only writer to hear so.
+    looks_first = parts.store.has_one_writer and parts.watch.is_waited_for
     while True:
-        grant = await parts.writers.do(partial(_lease, parts, message))
+        grant = None
+        if not looks_first or not await parts.writers.look(partial(_has_nothing, parts, message)):
+            grant = await parts.writers.do(partial(_lease, parts, message))
+        looks_first = False
         if grant is not None:
             learned(job=grant.job, attempt=grant.attempt, study=grant.study, trial=grant.trial)
             return _json(grant)
@@ -78,20 +83,20 @@ async def renew(job: JobId, message: Renewal, parts: PartsOf) -> Response:
     return _json(await parts.writers.do(partial(_renew, parts, job, message)))
 
 
-@router.post("/jobs/{job}:report", status_code=200, responses=LOST)
-async def report(job: JobId, message: Report, parts: PartsOf) -> dict[str, str]:
+@router.post("/jobs/{job}:report", status_code=200, response_model=dict[str, str], responses=LOST)
+async def report(job: JobId, message: Report, parts: PartsOf) -> Response:
     """Ends the attempt. The same report may be sent any number of times."""
     learned(attempt=message.attempt)
-    await parts.writers.do(partial(_report, parts, job, message))
-    return {}
+    await parts.writers.report(partial(_report, parts, job, message))
+    return _nothing()
 
 
-@router.post("/jobs/{job}:release", status_code=200, responses=LOST)
-async def release(job: JobId, message: Release, parts: PartsOf) -> dict[str, str]:
+@router.post("/jobs/{job}:release", status_code=200, response_model=dict[str, str], responses=LOST)
+async def release(job: JobId, message: Release, parts: PartsOf) -> Response:
     """Gives the job back; the attempt does not count."""
     learned(attempt=message.attempt)
     await parts.writers.do(partial(_release, parts, job, message))
-    return {}
+    return _nothing()
 
 
 @router.get("/jobs/{job}")
@@ -106,6 +111,11 @@ def workers(
 ) -> tuple[WorkerView, ...]:
     """Workers that ever asked for a job, by name."""
     return sent(views.worker_page(uow, limit, cursor), request, response)
+
+
+def _has_nothing(parts: Parts, message: LeaseRequest) -> bool:
+    with parts.store.read() as uow:
+        return jobs.has_nothing(uow, message)
 
 
 def _lease(parts: Parts, message: LeaseRequest) -> Grant | None:
@@ -131,3 +141,7 @@ def _release(parts: Parts, job: int, message: Release) -> None:
 def _json(answer: Grant | Renewed) -> Response:
     """As its model says it: it was checked when it was made."""
     return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _nothing() -> Response:
+    return Response(b"{}", media_type="application/json")

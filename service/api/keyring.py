@@ -45,6 +45,7 @@ class Keyring:
         self._store, self._clock, self._loopback, self._failures = store, clock, loopback, failures
         self._used: dict[str, datetime] = {}
         self._noted: dict[str, datetime] = {}
+        self._rereading = False
         self._tokens: Mapping[str, TokenRow]
         self._read_at: datetime
         self.read()
@@ -54,17 +55,21 @@ class Keyring:
         return self._loopback and not self._tokens
 
     async def refresh(self) -> None:
-        """Reads the tokens again if that was a while ago.
+        """Reads the tokens again if that was a while ago: where many ask, one of them does it for all in good time.
 
         While the store cannot be read, the last known ones are good for what needs no store, such as metrics.
         """
         now = self._clock()
-        if not timedelta() <= now - self._read_at < FRESH:
-            try:
-                await self.reread()
-            except StoreUnavailableError as error:
-                self._read_at = now
-                logger.warning("%s; the tokens are those that were read last", error)
+        if timedelta() <= now - self._read_at < (FRESH if self._rereading else FRESH / 2):
+            return
+        self._rereading = True
+        try:
+            await self.reread()
+        except StoreUnavailableError as error:
+            self._read_at = now
+            logger.warning("%s; the tokens are those that were read last", error)
+        finally:
+            self._rereading = False
 
     async def reread(self) -> None:
         """Raises: StoreUnavailableError."""

@@ -37,10 +37,14 @@ def problem(status: int, code: str, detail: str, errors: Sequence[str] = ()) -> 
     return Response(body.model_dump_json(), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
+def refused(error: RequestError) -> Response:
+    return problem(error.status, error.code, str(error), error.errors)
+
+
 async def _refused(_request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestError):
         raise error
-    return problem(error.status, error.code, str(error), error.errors)
+    return refused(error)
 
 
 async def _malformed(request: Request, error: Exception) -> Response:

@@ -42,6 +42,11 @@ class QueueWatch:
     def is_closed(self) -> bool:
         return self._closed
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for a job, of any kind."""
+        return bool(self._waiting)
+
     async def wait(self, request: LeaseRequest, wait_s: float, study: int | None = None) -> bool:
         """Whether there may be a job for this request now, of this study if one is named; False when `wait_s` have
         passed, or at the end.

@@ -16,6 +16,7 @@ from typing import TypeVar
 from protocol.jobs import (
     AttemptEnd,
     Command,
+    Distilled,
     DistillWork,
     Failure,
     FailureReason,
@@ -44,10 +45,11 @@ from service.errors import (
 from service.operations.early_stopping import carry_out, merged
 from service.operations.failures import job_failed, requeue
 from service.operations.machines import can_measure, mixed, settle
-from service.operations.outcomes import artefacts_of, follow
+from service.operations.outcomes import artefacts_of, distilled, follow
 from service.operations.readings import store_readings, with_drift
 from service.settings import Settings
 from service.store.jobs import Held, Leased
+from service.store.reports import Distilling
 from service.store.tables import Job, is_of_finalist
 from service.store.unit_of_work import UnitOfWork
 from service.store.workers import Asking, is_due
@@ -68,7 +70,7 @@ def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest, study: int
     if refused is not None:
         raise UpgradeNeededError(refused)
     asking = uow.workers.asks(request.worker, request.request)
-    if (asking.kinds, asking.targets) != (request.kinds, request.targets) or is_due(asking.seen_at, uow.now):
+    if _is_news(asking, request, uow):
         uow.workers.seen(request.worker, request.kinds, request.targets, uow.now)
     if asking.job is not None:
         return _granted_again(uow, settings, asking, request)
@@ -92,6 +94,22 @@ def lease(uow: UnitOfWork, settings: Settings, request: LeaseRequest, study: int
         uow.trials.get(job.trial_id).state = TrialState.MEASURING
     uow.events.leased(job.study_id, job.trial)
     return _grant(uow, settings, job, request)
+
+
+def has_nothing(uow: UnitOfWork, request: LeaseRequest) -> bool:
+    """Whether `lease` would now grant nothing to this request, and write nothing; what it refuses is left to it."""
+    if refusal(request.protocol_version) is not None or request.readings:
+        return False
+    asking = uow.workers.asks(request.worker, request.request)
+    if asking.job is not None or _is_news(asking, request, uow):
+        return False
+    queue = uow.jobs.queue(request.kinds, uow.now)
+    return not queue.is_overdue and not any(lane.suits(request.kinds, request.targets) for lane in queue.lanes)
+
+
+def _is_news(asking: Asking, request: LeaseRequest, uow: UnitOfWork) -> bool:
+    """Whether something about the worker is to be written down."""
+    return (asking.kinds, asking.targets) != (request.kinds, request.targets) or is_due(asking.seen_at, uow.now)
 
 
 def _granted_again(uow: UnitOfWork, settings: Settings, earlier: Asking, request: LeaseRequest) -> Grant | None:
@@ -169,13 +187,15 @@ def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) 
         UnknownArtefactError: it names an artefact that was never uploaded.
     """
     digest = _digest(message)
+    if isinstance(message.result, Distilled):
+        distilling = _known(uow.reports.lock(identity), identity)
+        if _is_new(uow, distilling, message, digest):
+            distilled(uow, distilling, message.attempt, digest, message.result)
+        return
     study = _known(uow.studies.lock_of(identity), identity)
     job = _lock(uow, identity)
-    if (job.reported_attempt, job.reported_digest) == (message.attempt, digest):
+    if not _is_new(uow, job, message, digest):
         return
-    _check_lease(job, message.attempt)
-    if not isinstance(message.result, Failure | Stopped):
-        _check_uploaded(uow, artefacts_of(message.result))
     job.reported_attempt, job.reported_digest = message.attempt, digest
     if isinstance(message.result, Failure):
         job_failed(uow, study, job, message.result, settings.max_attempts)
@@ -193,7 +213,9 @@ def report(uow: UnitOfWork, settings: Settings, identity: int, message: Report) 
     job.state, job.ended_at, job.expires_at = JobState.DONE, uow.now, None
     settle(study, message.result)
     uow.attempts.end(job, AttemptEnd.DONE, uow.now)
-    if follow(uow, study, job, with_drift(uow, job.worker, message.result)):
+    outcome = with_drift(uow, job.worker, message.result)
+    assert not isinstance(outcome, Distilled)
+    if follow(uow, study, job, outcome):
         uow.attempts.found_infeasible(job)
 
 
@@ -278,7 +300,21 @@ def _released(uow: UnitOfWork, job: Job, attempt: int) -> bool:
     return row is not None and row.reason is AttemptEnd.RELEASED
 
 
-def _check_lease(job: Job | Held, attempt: int) -> None:
+def _is_new(uow: UnitOfWork, job: Job | Distilling, message: Report, digest: str) -> bool:
+    """Whether the report is to be carried out: False where it was.
+
+    Raises:
+        LeaseLostError, UnknownArtefactError.
+    """
+    if (job.reported_attempt, job.reported_digest) == (message.attempt, digest):
+        return False
+    _check_lease(job, message.attempt)
+    if not isinstance(message.result, Failure | Stopped):
+        _check_uploaded(uow, artefacts_of(message.result))
+    return True
+
+
+def _check_lease(job: Job | Held | Distilling, attempt: int) -> None:
     if job.state is not JobState.LEASED or job.attempt != attempt:
         raise LeaseLostError(
             f"attempt {attempt} no longer has job {job.id}, which is {job.state} at attempt {job.attempt}: drop it and "

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from distillation.values import Fidelity
 from hardware.values import Measurement
 from optimization.front import infer_reference
+from optimization.values import Constraint, Objective
+from protocol.events import EventKind, Topic
 from protocol.jobs import (
+    AttemptEnd,
     Calibrated,
     CalibrateWork,
     Distilled,
-    DistillWork,
     Evaluated,
     FailureReason,
     Finalized,
     FinalizeWork,
+    JobKind,
     Measured,
     MeasureWork,
     Outcome,
@@ -33,6 +37,7 @@ from service.operations.metrics import known_early, score_variance
 from service.operations.queue import prepared, queue_calibrate, queue_distill, queue_export_measurement, queue_sample
 from service.operations.spaces import effective_space, references
 from service.operations.trials import begin_search
+from service.store.reports import Distilling, Ended
 from service.store.tables import Evaluation, Job, MeasurementRole, MeasurementRow, Study, Trial
 from service.store.unit_of_work import UnitOfWork
 
@@ -43,7 +48,44 @@ FLAT = 1.2
 """Largest over smallest latency below which a study is told that it searches noise."""
 
 
-def follow(uow: UnitOfWork, study: Study, job: Job, outcome: Outcome) -> bool:
+Followed = Prepared | Calibrated | Measured | Finalized | Evaluated
+"""Outcomes of the rows that they change; the commonest one, `distilled`, reads and writes less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """How a study judges its trials: what no change of it changes."""
+
+    metric: str
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
+
+
+def distilled(uow: UnitOfWork, job: Distilling, attempt: int, digest: str, outcome: Distilled) -> None:
+    """Stores what a distillation found out; its attempt, its job and its trial have ended. Study and job must be
+    locked. `digest` is that of the attempt's report.
+
+    Raises:
+        InvalidError: the outcome does not answer this job.
+    """
+    if job.kind is not JobKind.DISTILL or job.metrics is None or job.variances is None:
+        raise InvalidError(f"job {job.id} is of kind {job.kind}, the outcome of kind {outcome.kind}")
+    judging = _judging(uow, job)
+    metrics = {**job.metrics, judging.metric: outcome.selection.value}
+    variances = {**job.variances, judging.metric: score_variance(outcome.selection)}
+    reason = broken(judging.constraints, metrics)
+    state = TrialState.INFEASIBLE if reason else TrialState.COMPLETED
+    uow.reports.end(job, attempt, digest, uow.now)
+    uow.attempts.end(job, AttemptEnd.INFEASIBLE if reason else AttemptEnd.DONE, uow.now)
+    ended = Ended(state=state, metrics=metrics, variances=variances, reason=reason)
+    uow.reports.distilled(job, outcome, ended, uow.now)
+    uow.events.ended(job.study_id, job.trial)
+    if job.reference is None and (reference := _inferred(uow, job.study_id, judging.objectives)) is not None:
+        uow.reports.refer(job.study_id, reference)
+        uow.events.note(Topic.STUDY, EventKind.CHANGED, job.study_id)
+
+
+def follow(uow: UnitOfWork, study: Study, job: Job, outcome: Followed) -> bool:
     """Stores the outcome and does what comes next; whether the trial is infeasible by it. Study and job must be locked.
 
     Raises:
@@ -58,8 +100,6 @@ def follow(uow: UnitOfWork, study: Study, job: Job, outcome: Outcome) -> bool:
             _calibrated(uow, study, job, outcome)
         case Measured():
             _measured(uow, study, job, _trial(uow, job), outcome)
-        case Distilled():
-            _distilled(uow, study, job, _trial(uow, job), outcome)
         case Finalized():
             _finalized(uow, study, job, _trial(uow, job), outcome)
         case Evaluated():
@@ -158,24 +198,20 @@ def _measured(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: Me
     queue_distill(uow, study, trial)
 
 
-def _distilled(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: Distilled) -> None:
-    if not isinstance(job.work, DistillWork):
-        raise InvalidError(f"job {job.id} does not distil")
-    _store_evaluation(uow, trial, job.work.fidelity, outcome)
-    metric = str(study.spec.task.metric)
-    trial.metrics = {**trial.metrics, metric: outcome.selection.value}
-    trial.variances = {**trial.variances, metric: score_variance(outcome.selection)}
-    reason = broken(study.spec.constraints, trial.metrics)
-    end_trial(uow, trial, TrialState.INFEASIBLE if reason else TrialState.COMPLETED, reason)
-    _refer(uow, study)
+def _judging(uow: UnitOfWork, job: Distilling) -> Judging:
+    """Of the job's study. Its digest tells of all that it was begun with; only its budget may be extended."""
+
+    def read() -> Judging:
+        spec = uow.studies.get(job.study_id).spec
+        return Judging(metric=str(spec.task.metric), objectives=spec.objectives, constraints=spec.constraints)
+
+    return uow.remembered(("judging", job.study_id, job.digest), read)
 
 
-def _refer(uow: UnitOfWork, study: Study) -> None:
-    """Infers the hypervolume's reference point as soon as enough is known."""
-    if study.reference is None:
-        rows = [completed.metrics for completed in uow.trials.of(study.id, TrialState.COMPLETED)]
-        if len(rows) >= FEWEST_FOR_REFERENCE:
-            study.reference = infer_reference(study.spec.objectives, rows)
+def _inferred(uow: UnitOfWork, study: int, objectives: Sequence[Objective]) -> dict[str, float] | None:
+    """The hypervolume's reference point, as soon as enough is known."""
+    rows = uow.trials.metrics(study, TrialState.COMPLETED)
+    return infer_reference(objectives, rows) if len(rows) >= FEWEST_FOR_REFERENCE else None
 
 
 def _evaluated(uow: UnitOfWork, study: Study, trial: Trial, outcome: Evaluated) -> None:
@@ -191,13 +227,26 @@ def _evaluated(uow: UnitOfWork, study: Study, trial: Trial, outcome: Evaluated) 
         raise InvalidError(f"metrics: {missing[0]} is missing, by which the study judges: {' '.join(missing)}")
     reason = broken(study.spec.constraints, trial.metrics)
     end_trial(uow, trial, TrialState.INFEASIBLE if reason else TrialState.COMPLETED, reason)
-    _refer(uow, study)
+    if study.reference is None and (reference := _inferred(uow, study.id, study.spec.objectives)) is not None:
+        study.reference = reference
 
 
 def _finalized(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: Finalized) -> None:
     if not isinstance(job.work, FinalizeWork):
         raise InvalidError(f"job {job.id} does not finalize")
-    _store_evaluation(uow, trial, Fidelity.FULL, outcome)
+    uow.trials.add_evaluation(
+        Evaluation(
+            trial_id=trial.id,
+            fidelity=Fidelity.FULL,
+            selection=outcome.selection,
+            report=outcome.report,
+            curve=outcome.curve,
+            steps=outcome.steps,
+            seconds=outcome.seconds,
+            weights=None,
+            created_at=uow.now,
+        )
+    )
     if outcome.measurement is None:
         queue_export_measurement(uow, study, trial, job.work, outcome.export)
         return
@@ -216,22 +265,6 @@ def _trial(uow: UnitOfWork, job: Job) -> Trial:
     if job.trial_id is None:
         raise InvalidError(f"job {job.id} is of no trial")
     return uow.trials.get(job.trial_id)
-
-
-def _store_evaluation(uow: UnitOfWork, trial: Trial, fidelity: Fidelity, outcome: Distilled | Finalized) -> None:
-    uow.trials.add_evaluation(
-        Evaluation(
-            trial_id=trial.id,
-            fidelity=fidelity,
-            selection=outcome.selection,
-            report=outcome.report if isinstance(outcome, Finalized) else None,
-            curve=outcome.curve,
-            steps=outcome.steps,
-            seconds=outcome.seconds,
-            weights=outcome.weights if isinstance(outcome, Distilled) else None,
-            created_at=uow.now,
-        )
-    )
 
 
 def _store_measurement(

@@ -7,11 +7,11 @@ told that it is gone, and one that was just named is too young to be collected.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from protocol.jobs import JobState
 from protocol.views import StudyState
@@ -21,6 +21,9 @@ from service.store.tables import ArtefactPart, ArtefactRow, Evaluation, Finalist
 
 OVER = (StudyState.COMPLETED, StudyState.FAILED)
 """States from which no study goes on."""
+
+TOUCHED_EVERY = timedelta(minutes=1)
+"""One that was touched more lately is far too young to be collected: it is neither written again nor locked."""
 
 _SOME = 500
 """Names in one statement."""
@@ -43,10 +46,14 @@ class ArtefactRepository:
         return self._session.get(ArtefactRow, identity)
 
     def missing(self, identities: Collection[str], now: datetime) -> list[str]:
-        """Those of these that nobody uploaded. The others are touched, and stay until the transaction ends."""
+        """Those of these that nobody uploaded. The others are touched, or were a moment ago: they stay."""
+        connection = self._session.connection()
         known: set[str] = set()
         for some in _batches(sorted(set(identities))):
-            known |= set(self._session.scalars(_TOUCH, {"some": some, "now": now}, execution_options=_NO_SYNC))
+            found = {row.id: row.touched_at for row in connection.execute(_TOUCHED, {"some": some})}
+            old = [one for one, touched_at in found.items() if not timedelta() <= now - touched_at < TOUCHED_EVERY]
+            known |= found.keys() - set(old)
+            known |= set(connection.execute(_TOUCH, {"some": old, "now": now}).scalars()) if old else set()
         return sorted(set(identities) - known)
 
     def examined(self, identity: str, files: Iterable[str]) -> None:
@@ -129,7 +136,11 @@ class ArtefactRepository:
 
 _NO_SYNC = {"synchronize_session": False}
 
-_touched = aliased(ArtefactRow)
+_ARTEFACTS = ArtefactRow.metadata.tables[ArtefactRow.__tablename__]
+_TOUCHED = select(_ARTEFACTS.c.id, _ARTEFACTS.c.touched_at).where(
+    _ARTEFACTS.c.id.in_(bindparam("some", expanding=True))
+)
+_touched = _ARTEFACTS.alias().c
 # Locked in the order of their names, that two reports which name the same do not wait for each other.
 _IN_ORDER = (
     select(_touched.id)
@@ -138,10 +149,10 @@ _IN_ORDER = (
     .with_for_update(key_share=True)
 )
 _TOUCH = (
-    update(ArtefactRow)
-    .where(ArtefactRow.id.in_(_IN_ORDER))
+    update(_ARTEFACTS)
+    .where(_ARTEFACTS.c.id.in_(_IN_ORDER))
     .values(touched_at=bindparam("now"))
-    .returning(ArtefactRow.id)
+    .returning(_ARTEFACTS.c.id)
 )
 
 _Item = TypeVar("_Item")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import Executable, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from protocol.jobs import AttemptEnd, JobKind, JobState
-from service.store.inserting import inserting
+from service.store.inserting import insertion
 from service.store.tables import Attempt, Job, StaleWrite
 
 if TYPE_CHECKING:
     from service.store.jobs import Leased
+    from service.store.reports import Distilling
 
 MOST_STALE = 50
 """Refused writes that are kept of a job; of those before, only the count is known."""
@@ -39,19 +41,19 @@ class AttemptRepository:
 
     def begin(self, job: Leased, worker: str, request: str | None, now: datetime) -> bool:
         """Whether it was begun: False where this request was granted a job by a transaction at the same time."""
-        statement = inserting(self._session, Attempt).values(
-            job_id=job.id,
-            attempt=job.attempt,
-            study_id=job.study_id,
-            kind=job.kind,
-            worker=worker,
-            leased_at=now,
-            request=request,
-        )
-        begun = statement.on_conflict_do_nothing(index_elements=[Attempt.request]).returning(Attempt.job_id)
-        return self._session.execute(begun).first() is not None
+        values = {
+            "job_id": job.id,
+            "attempt": job.attempt,
+            "study_id": job.study_id,
+            "kind": job.kind,
+            "worker": worker,
+            "leased_at": now,
+            "request": request,
+        }
+        connection = self._session.connection()
+        return connection.execute(_beginning(connection.dialect.name), values).first() is not None
 
-    def end(self, job: Job, reason: AttemptEnd, now: datetime, message: str | None = None) -> None:
+    def end(self, job: Job | Distilling, reason: AttemptEnd, now: datetime, message: str | None = None) -> None:
         """Ends the job's newest attempt, that began with its lease, unless it has ended."""
         began_at = job.leased_at or now
         values = {"of": job.id, "newest": job.attempt, "now": now, "why": reason, "words": message}
@@ -117,6 +119,17 @@ class AttemptRepository:
 
 
 _ATTEMPTS = Attempt.metadata.tables[Attempt.__tablename__]
+
+
+@lru_cache(maxsize=2)
+def _beginning(dialect: str) -> Executable:
+    return (
+        insertion(dialect, _ATTEMPTS)
+        .on_conflict_do_nothing(index_elements=[_ATTEMPTS.c.request])
+        .returning(_ATTEMPTS.c.job_id)
+    )
+
+
 _NEWEST = (_ATTEMPTS.c.job_id == bindparam("of")) & (_ATTEMPTS.c.attempt == bindparam("newest"))
 _END = (
     update(_ATTEMPTS)

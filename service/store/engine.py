@@ -54,6 +54,7 @@ def open_engine(database_url: str) -> Engine:
         hide_parameters=True,
         pool_size=10,
         max_overflow=40,
+        isolation_level="READ COMMITTED",  # set once: an option of transactions is set and taken back for each
     )
     event.listen(engine, "checkin", _leave)
     event.listen(engine, "checkout", partial(_ask, engine.dialect))
@@ -75,7 +76,7 @@ def writing(engine: Engine) -> Engine:
     """
     if engine.dialect.name == "sqlite":
         return engine.execution_options(**{_IMMEDIATE: True})
-    return engine.execution_options(isolation_level="READ COMMITTED")
+    return engine
 
 
 def database_name(database_url: str) -> str:

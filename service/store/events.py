@@ -73,6 +73,10 @@ class EventRepository:
         self.note(Topic.STUDY if trial is None else Topic.TRIAL, EventKind.JOB, study, trial)
         self.note(Topic.WORKER, EventKind.JOB)
 
+    def ended(self, study: int, trial: int | None) -> None:
+        """Tells of a trial that ended with its job, of which the session sees nothing."""
+        self.note(Topic.TRIAL, EventKind.STATE, study, trial)
+
     def progressed(self, study: int, trial: int | None) -> None:
         """Tells of a job that is getting on, of which the session sees nothing either."""
         self.note(Topic.STUDY if trial is None else Topic.TRIAL, EventKind.PROGRESS, study, trial)

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from protocol.jobs import CurvePoint, JobKind, JobState, Progress, Work
 from protocol.targets import Target
 from service.store.attempts import AttemptRepository
-from service.store.lanes import MOST_COUNTED, Demand, Lane, Queue, lanes_of, queue_of
+from service.store.lanes import MOST_COUNTED, ONE, Demand, Lane, Queue, fixed, lanes_of, queue_of
 from service.store.tables import Job, Study, Table, Trial, Worker
 
 OPEN = (JobState.QUEUED, JobState.LEASED)
@@ -263,10 +263,12 @@ _first = _table(Job).alias().c
 _FIRST = (
     select(_first.id)
     .where(
-        _first.study_id == bindparam("in_study"), _first.state == JobState.QUEUED, _first.kind == bindparam("of_kind")
+        _first.study_id == bindparam("in_study"),
+        _first.state == fixed(JobState.QUEUED),
+        _first.kind == bindparam("of_kind"),
     )
     .order_by(_first.failures, _first.id)
-    .limit(1)
+    .limit(ONE)
     .with_for_update(skip_locked=True)
     .scalar_subquery()
 )

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, bindparam, exists, func, literal, select, true, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    Subquery,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.orm import aliased
 
 from protocol.jobs import JobKind, JobState
@@ -59,6 +73,19 @@ def serves(targets: Collection[Target], need: Need, hardware_key: str | None) ->
     return any(target.serves(need, hardware_key) for target in targets)
 
 
+ONE = literal_column("1", Integer)
+"""As a limit; see `fixed`."""
+
+
+def fixed(word: StrEnum) -> ColumnElement[str]:
+    """A word of a closed set in the text of a statement that is asked all the time.
+
+    As a parameter it would cost a plan each time: PostgreSQL keeps a plan only if that suits any value, and there are
+    far more jobs that have ended than jobs that wait.
+    """
+    return literal_column(f"'{word}'", String)
+
+
 @lru_cache(maxsize=64)
 def lanes_of(kinds: tuple[JobKind, ...], *, of_one: bool) -> Select[*tuple[Any, ...]]:
     """The lanes of these kinds in order; of one study, the parameter `study`, or of all."""
@@ -69,7 +96,7 @@ def lanes_of(kinds: tuple[JobKind, ...], *, of_one: bool) -> Select[*tuple[Any, 
 @lru_cache(maxsize=64)
 def queue_of(kinds: tuple[JobKind, ...], *, of_one: bool) -> Select[*tuple[Any, ...]]:
     """The same, behind whether a lease has ended at the parameter `now`: one row without a lane where there is none."""
-    ended = exists().where(Job.state == JobState.LEASED, Job.expires_at <= bindparam("now"))
+    ended = exists().where(Job.state == fixed(JobState.LEASED), Job.expires_at <= bindparam("now"))
     overdue, lanes = select(ended.label("overdue")).subquery(), _placed(kinds, of_one=of_one)
     return (
         select(overdue.c.overdue, lanes.c.study_id, lanes.c.kind, lanes.c.target, lanes.c.hardware_key)
@@ -101,27 +128,27 @@ def _placed(kinds: tuple[JobKind, ...], *, of_one: bool) -> Subquery:
 
 def _heads(kinds: tuple[JobKind, ...], *, of_one: bool) -> Subquery:
     """The first job of each lane."""
-    named = union_all(*(select(literal(str(kind)).label("kind")) for kind in kinds)).subquery()
+    named = union_all(*(select(fixed(kind).label("kind")) for kind in kinds)).subquery()
     first = aliased(Job)
     job = (
         select(first.id)
-        .where(first.study_id == Study.id, first.state == JobState.QUEUED, first.kind == named.c.kind)
+        .where(first.study_id == Study.id, first.state == fixed(JobState.QUEUED), first.kind == named.c.kind)
         .order_by(first.failures, first.id)
-        .limit(1)
+        .limit(ONE)
         .correlate(Study, named)
         .scalar_subquery()
     )
-    wanted: ColumnElement[bool] = Study.state.in_(ACTIVE)
+    wanted: ColumnElement[bool] = Study.state.in_([fixed(state) for state in ACTIVE])
     if of_one:
         wanted = wanted & (Study.id == bindparam("study"))
-    return select(job.label("job")).select_from(Study).join(named, literal(True)).where(wanted).subquery()
+    return select(job.label("job")).select_from(Study).join(named, true()).where(wanted).subquery()
 
 
 def _busy() -> Subquery:
     """How many jobs of each study are leased; fewer than there are workers."""
     return (
         select(Job.study_id, func.count().label("leased"))
-        .where(Job.state == JobState.LEASED)
+        .where(Job.state == fixed(JobState.LEASED))
         .group_by(Job.study_id)
         .subquery()
     )

@@ -291,8 +291,8 @@ class CalibrationRow(Table):
 class ArtefactRow(Table):
     """An artefact whose file was verified; the row is written after the file.
 
-    `touched_at` is when somebody last sent it, asked for it in order to name it, or named it: it stays for a while
-    after that. `examined` says that its parts are known, if it is a folder.
+    `touched_at` is when somebody last sent it, asked for it in order to name it, or named it, to the minute: it stays
+    for a while after that. `examined` says that its parts are known, if it is a folder.
     """
 
     __tablename__ = "artefacts"

@@ -105,6 +105,11 @@ class TrialRepository:
             for number, ended_at, *found in rows
         ]
 
+    def metrics(self, study: int, state: TrialState) -> list[dict[str, float]]:
+        """Those of the study's trials in this state, by number."""
+        statement = select(Trial.metrics).where(Trial.study_id == study, Trial.state == state)
+        return list(self._session.scalars(statement.order_by(Trial.number)))
+
     def spent(self, study: int) -> list[int]:
         """The numbers of the trials that count against the budget, in the order in which they ended."""
         states = [state for state in TrialState if state.spent]

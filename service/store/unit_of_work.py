@@ -24,6 +24,7 @@ from service.store.events import NOW, EventRepository, RecordingSession
 from service.store.idempotency import IdempotencyRepository
 from service.store.jobs import JobRepository
 from service.store.monitoring import MonitoringRepository
+from service.store.reports import ReportRepository
 from service.store.studies import StudyRepository
 from service.store.tokens import TokenRepository
 from service.store.trials import TrialRepository
@@ -56,6 +57,7 @@ class UnitOfWork:
         self.trials = TrialRepository(session)
         self.jobs = JobRepository(session)
         self.attempts = AttemptRepository(session)
+        self.reports = ReportRepository(session)
         self.workers = WorkerRepository(session)
         self.artefacts = ArtefactRepository(session)
         self.calibrations = CalibrationRepository(session)

@@ -5,7 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.jobs import Command, FailureReason, JobKind, JobState, Measured, Progress, Renewal
+from protocol.jobs import (
+    PROTOCOL_VERSION,
+    Command,
+    FailureReason,
+    JobKind,
+    JobState,
+    LeaseRequest,
+    Measured,
+    Progress,
+    Renewal,
+)
 from protocol.views import StudyState, TrialState
 from service.errors import (
     InvalidError,
@@ -15,9 +25,10 @@ from service.errors import (
     UnknownArtefactError,
     UpgradeNeededError,
 )
-from service.operations.jobs import renew, sweep
+from service.operations.jobs import has_nothing, renew, sweep
 from service.operations.trials import add_trial
 from service.store.unit_of_work import Store
+from service.store.workers import NOTED_EVERY
 
 
 def searching(worker, **changes):
@@ -325,6 +336,43 @@ def test_workers_that_ask_at_once_never_share_a_job(worker):
     with ThreadPoolExecutor(6) as pool:
         taken = [job for jobs in pool.map(take, [f"w{number}" for number in range(6)]) for job in jobs]
     assert sorted(taken) == list(range(1, 25))
+
+
+def nothing(worker, /, **changes):
+    with worker.store.read() as uow:
+        given = {"worker": "w", "kinds": (JobKind.MEASURE,), "targets": ("cpu/torch",)}
+        return has_nothing(uow, LeaseRequest(**{"protocol_version": PROTOCOL_VERSION, **given, **changes}))
+
+
+def test_a_look_tells_a_lease_that_would_do_nothing(worker, clock):
+    worker.create()
+    assert not nothing(worker)  # the worker is new
+    assert worker.lease(kinds=(JobKind.MEASURE,)) is None
+    assert nothing(worker)
+    assert not nothing(worker, kinds=(JobKind.PREPARE,))  # the worker can do something else now, and it waits
+    assert not nothing(worker, protocol_version=1)
+    reading = {"target": "cpu/torch", "hardware_key": "k", "p50_s": 1e-3, "disturbed": False, "tolerance": 0.1}
+    assert not nothing(worker, readings=[{**reading, "measured_at": clock.now}])
+    assert not nothing(worker, targets=())
+    clock.advance(NOTED_EVERY.total_seconds())
+    assert not nothing(worker)  # that it is there is to be written down
+
+
+def test_a_look_tells_what_a_lease_would_grant(worker, clock):
+    worker.settings = replace(worker.settings, lease_s=5)  # shorter than for what workers are noted again
+    worker.create()
+    assert worker.lease("other", kinds=(JobKind.MEASURE,)) is None
+    asked = {"worker": "w", "kinds": (JobKind.PREPARE,), "request": "a-request"}
+    grant = worker.lease(**asked)
+    assert not nothing(worker, **asked)  # its answer may have been lost
+    assert nothing(worker, **{**asked, "request": "another-one"})
+    assert nothing(worker, worker="other")
+    worker.release(grant)
+    assert not nothing(worker, **{**asked, "request": "another-one"})
+    worker.lease(**{**asked, "request": "another-one"})
+    assert nothing(worker, worker="other")
+    clock.advance(6)
+    assert not nothing(worker, worker="other")  # a lease is to be swept
 
 
 def test_reports_that_arrive_at_once_all_count(worker):

@@ -79,6 +79,21 @@ def test_what_is_asked_for_again_stays(store, files, send, collect, clock, http)
     assert http.head(f"/v1/artefacts/{identity}").status_code == 404
 
 
+def test_what_was_touched_a_moment_ago_is_not_written_again(store, send, clock):
+    identity = send(b"one")
+
+    def touched_at():
+        with store.read() as uow:
+            return uow.artefacts.find(identity).touched_at
+
+    sent_at = touched_at()
+    for seconds, is_written in ((59, False), (1, True)):
+        clock.advance(seconds)
+        with store.write() as uow:
+            assert retention.touch(uow, identity)
+        assert (touched_at() != sent_at) is is_written
+
+
 def test_a_folder_keeps_its_files_and_takes_them_with_it(store, files, send, collect, clock):
     first, second, alone = send(b"one"), send(b"two"), send(b"alone")
     clock.advance(GRACE_S + 1)

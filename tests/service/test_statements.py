@@ -6,10 +6,11 @@ from sqlalchemy import event
 from protocol.jobs import CurvePoint, JobKind, Progress
 from service.operations.trials import add_trial
 
-MOST = {"lease": 6, "renew": 3, "report": 11}
-"""Of a lease that writes down that its worker is there, and a report at which the study's reference is inferred: most
-have one and two less.
-"""
+MOST = {"lease": 6, "renew": 3, "report": 10}
+"""Of a lease that writes down that its worker is there, and a report at which the study's reference is inferred."""
+
+USUAL = {"lease": 5, "renew": 3, "report": 8}
+"""Of the others, once that is known."""
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_worker_needs_few_statements(worker, asked):
     with worker.store.write() as uow:
         study = uow.studies.lock(1)
         base = uow.trials.of(study.id)[0].architecture
-        for size in (40, 48):
+        for size in (40, 48, 56):
             add_trial(uow, study, type(base)(**{**base.to_dict(), "ffn_size": size}), "test")
     worker.work(JobKind.MEASURE)
     spent = {}
@@ -39,10 +40,10 @@ def test_a_worker_needs_few_statements(worker, asked):
     def count(call, work):
         asked.clear()
         found = work()
-        spent[call] = max(len(asked), spent.get(call, 0))
+        spent.setdefault(call, []).append(len(asked))
         return found
 
-    for _ in range(3):
+    for _ in range(4):
         grant = count("lease", worker.lease)
         assert grant.work.kind is JobKind.DISTILL
         for number in (1, 2):
@@ -53,4 +54,5 @@ def test_a_worker_needs_few_statements(worker, asked):
             }
             count("renew", lambda grant=grant, said=said: worker.renew(grant, **said))
         count("report", lambda grant=grant: worker.report(grant))
-    assert all(spent[call] <= most for call, most in MOST.items()), spent
+    assert all(max(spent[call]) <= most for call, most in MOST.items()), spent
+    assert all(min(spent[call]) <= usual for call, usual in USUAL.items()), spent
