@@ -48,7 +48,7 @@ from cells.recipes import (
     taught,
     weighted,
 )
-from cells.tasks import Setting, docstrings, real
+from cells.tasks import Setting, docstrings, parsed_by, parser_of, real
 
 from distillation.prepare import TEACHER
 from distillation.presets import PRESETS
@@ -263,22 +263,8 @@ def overall(compared: list[Comparison]) -> str | None:
 
 
 def parsed() -> argparse.Namespace:
-    def numbers(text: str) -> list[int]:
-        return [int(number) for number in text.split(",")]
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="real data: see above")
-    parser.add_argument("--teacher", type=Path, help="checkpoint for the real data")
-    parser.add_argument("--real", choices=["cola", "rte", "stsb"], default="stsb")
-    parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks/kd_revisited"), help="keeps all")
-    parser.add_argument("--processes", type=int, default=1, help="of one thread each")
-    parser.add_argument("--seeds", type=numbers, default=[0, 1, 2])
-    parser.add_argument("--real-seeds", type=numbers, default=[0, 1])
-    parser.add_argument("--quick", action="store_true", help="a few steps of everything, to see that it works")
-    options = parser.parse_args()
-    if (options.data is None) != (options.teacher is None):
-        parser.error("--data and --teacher belong together")
-    return options
+    parser = parser_of("kd_revisited", __doc__, real="stsb", real_seeds=[0, 1])
+    return parsed_by(parser)
 
 
 if __name__ == "__main__":

@@ -34,14 +34,14 @@ from cells.distillations import prepared, summary
 from cells.ledger import Ledger, Row
 from cells.numbers import mean_and_spread, paired, table
 from cells.scatter import Panel, drawn
-from cells.tasks import Setting, docstrings, real
+from cells.tasks import Setting, docstrings, parsed_by, parser_of, real
 from scipy.stats import pearsonr, spearmanr
 
 from distillation.assistants.candidates import importance_by_labels, slice_at, whole_of
 from distillation.data import read_report
 from distillation.prepare import DATA
 from distillation.presets import recipe as preset
-from distillation.recipe import Recipe, Units
+from distillation.recipe import Recipe, Rescaling, Units
 from distillation.schedule import GRID, Schedule
 
 SPARSITIES = (0.9, 0.95)
@@ -80,7 +80,7 @@ def ways(recipe: Recipe, assistants: Sequence[float]) -> dict[str, Recipe]:
     maxidisc = Schedule(kind="maxidisc", sparsities=tuple(assistants))  # type: ignore[arg-type]
     return {
         DIRECT: recipe,
-        GAINED: replace(recipe, units=Units.IMPORTANCE),
+        GAINED: replace(recipe, units=Units.IMPORTANCE, rescaling=Rescaling.SUM),
         ALL: replace(recipe, schedule=Schedule(kind="minidisc", sparsities=HALF)),  # type: ignore[arg-type]
         SAMPLED: replace(recipe, schedule=Schedule(kind="minidisc", sparsities=FULL, between=1)),  # type: ignore[arg-type]
         MAXIDISC: replace(recipe, schedule=maxidisc),
@@ -313,27 +313,13 @@ def best_assistants(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def parsed() -> argparse.Namespace:
-    def numbers(text: str) -> list[int]:
-        return [int(number) for number in text.split(",")]
-
     def shares(text: str) -> list[float]:
         return [float(number) for number in text.split(",")]
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="real data: see above")
-    parser.add_argument("--teacher", type=Path, help="checkpoint for the real data")
-    parser.add_argument("--real", choices=["cola", "rte", "stsb"], default="cola")
-    parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks/minidisc"), help="keeps all")
-    parser.add_argument("--processes", type=int, default=1, help="of one thread each")
+    parser = parser_of("minidisc", __doc__, real="cola", real_seeds=[0])
     parser.add_argument("--steps", type=int, help="of every stage, else the task's own")
     parser.add_argument("--assistants", type=shares, default=[0.5, 0.7, 0.8], help="sparsities that MaxiDisc tries")
-    parser.add_argument("--seeds", type=numbers, default=[0, 1, 2])
-    parser.add_argument("--real-seeds", type=numbers, default=[0])
-    parser.add_argument("--quick", action="store_true", help="a few steps of everything, to see that it works")
-    options = parser.parse_args()
-    if (options.data is None) != (options.teacher is None):
-        parser.error("--data and --teacher belong together")
-    return options
+    return parsed_by(parser)
 
 
 if __name__ == "__main__":

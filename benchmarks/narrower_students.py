@@ -16,7 +16,7 @@ script; its numbers mean nothing.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ import torch
 from cells.distillations import Cell, distilled, prepared, summary
 from cells.ledger import Ledger, Row
 from cells.numbers import mean_and_spread, paired, table
-from cells.tasks import TASKS, Setting, docstrings, real
+from cells.tasks import Setting, docstrings, parsed_by, parser_of, real
 
 from distillation.batches import Encoded, TrainingBatches
 from distillation.data import read_data
@@ -146,22 +146,8 @@ def main() -> None:
 
 
 def parsed() -> argparse.Namespace:
-    def numbers(text: str) -> Sequence[int]:
-        return [int(number) for number in text.split(",")]
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="real data: see above")
-    parser.add_argument("--teacher", type=Path, help="checkpoint for the real data")
-    parser.add_argument("--real", choices=list(TASKS), default="stsb")
-    parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks/narrower_students"))
-    parser.add_argument("--processes", type=int, default=1, help="of one thread each")
-    parser.add_argument("--seeds", type=numbers, default=[0, 1, 2])
-    parser.add_argument("--real-seeds", type=numbers, default=[0])
-    parser.add_argument("--quick", action="store_true", help="a few steps of everything, to see that it works")
-    options = parser.parse_args()
-    if (options.data is None) != (options.teacher is None):
-        parser.error("--data and --teacher belong together")
-    return options
+    parser = parser_of("narrower_students", __doc__, real="stsb", real_seeds=[0])
+    return parsed_by(parser)
 
 
 if __name__ == "__main__":

@@ -122,3 +122,28 @@ def _stsb(folder: Path) -> tuple[Task, str, int, int]:
 
 
 TASKS: dict[str, Callable[[Path], tuple[Task, str, int, int]]] = {"cola": _cola, "rte": _rte, "stsb": _stsb}
+
+
+def parser_of(name: str, documentation: str | None, *, real: str, real_seeds: Sequence[int]) -> argparse.ArgumentParser:
+    """What every comparison on these tasks can be told; for `parsed_by`."""
+    parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="real data: see above")
+    parser.add_argument("--teacher", type=Path, help="checkpoint for the real data")
+    parser.add_argument("--real", choices=list(TASKS), default=real)
+    parser.add_argument("--folder", type=Path, default=Path(".stillhouse/benchmarks") / name, help="keeps all")
+    parser.add_argument("--processes", type=int, default=1, help="of one thread each")
+    parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2])
+    parser.add_argument("--real-seeds", type=_numbers, default=real_seeds)
+    parser.add_argument("--quick", action="store_true", help="a few steps of everything, to see that it works")
+    return parser
+
+
+def parsed_by(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    options = parser.parse_args()
+    if (options.data is None) != (options.teacher is None):
+        parser.error("--data and --teacher belong together")
+    return options
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]

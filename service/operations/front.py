@@ -14,7 +14,7 @@ from protocol.metrics import metric_info
 from protocol.views import FrontPoint, FrontView, TrialState
 from service.errors import InvalidError
 from service.store.tables import Study
-from service.store.trials import Ended, Known
+from service.store.trials import Completed, Known
 from service.store.unit_of_work import UnitOfWork
 
 MOST_POINTS = 500
@@ -44,7 +44,7 @@ class _Grown:
     """The front of the trials that were completed so far: `seen` are their numbers, `newest` is when the last ended."""
 
     seen: frozenset[int]
-    best: tuple[Ended, ...]
+    best: tuple[Completed, ...]
     newest: datetime | None
 
 

@@ -17,7 +17,7 @@ from protocol.jobs import JobState
 from protocol.views import StudyState
 from service.store.inserting import inserting
 from service.store.jobs import OPEN
-from service.store.tables import ArtefactPart, ArtefactRow, Evaluation, Finalist, Job, Study, Trial
+from service.store.tables import ArtefactPart, ArtefactRow, Evaluation, Finalist, Job, Study, Trial, core_table
 
 OVER = (StudyState.COMPLETED, StudyState.FAILED)
 """States from which no study goes on."""
@@ -136,7 +136,7 @@ class ArtefactRepository:
 
 _NO_SYNC = {"synchronize_session": False}
 
-_ARTEFACTS = ArtefactRow.metadata.tables[ArtefactRow.__tablename__]
+_ARTEFACTS = core_table(ArtefactRow)
 _TOUCHED = select(_ARTEFACTS.c.id, _ARTEFACTS.c.touched_at).where(
     _ARTEFACTS.c.id.in_(bindparam("some", expanding=True))
 )

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from protocol.jobs import AttemptEnd, JobKind, JobState
 from service.store.inserting import insertion
-from service.store.tables import Attempt, Job, StaleWrite
+from service.store.tables import Attempt, Job, StaleWrite, core_table
 
 if TYPE_CHECKING:
     from service.store.jobs import Leased
@@ -57,8 +57,7 @@ class AttemptRepository:
         """Ends the job's newest attempt, that began with its lease, unless it has ended."""
         began_at = job.leased_at or now
         values = {"of": job.id, "newest": job.attempt, "now": now, "why": reason, "words": message}
-        seconds = max(0.0, (now - began_at).total_seconds())
-        self._session.connection().execute(_END, {**values, "took_s": seconds})
+        self._session.connection().execute(_END, {**values, "took_s": _seconds(began_at, now)})
 
     def found_infeasible(self, job: Job) -> None:
         """Of the job's newest attempt, that is done."""
@@ -118,7 +117,7 @@ class AttemptRepository:
         return self._session.scalars(select(StaleWrite).where(StaleWrite.job_id == job).order_by(StaleWrite.id)).all()
 
 
-_ATTEMPTS = Attempt.metadata.tables[Attempt.__tablename__]
+_ATTEMPTS = core_table(Attempt)
 
 
 @lru_cache(maxsize=2)
@@ -141,4 +140,8 @@ _INFEASIBLE = update(_ATTEMPTS).where(_NEWEST).values(reason=AttemptEnd.INFEASIB
 
 def _end(row: Attempt, reason: AttemptEnd, now: datetime, message: str | None) -> None:
     row.ended_at, row.reason, row.message = now, reason, message
-    row.seconds = max(0.0, (now - row.leased_at).total_seconds())
+    row.seconds = _seconds(row.leased_at, now)
+
+
+def _seconds(began_at: datetime, ended_at: datetime) -> float:
+    return max(0.0, (ended_at - began_at).total_seconds())

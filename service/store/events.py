@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from protocol.events import Event, EventData, EventKind, Topic
 from protocol.jobs import JobState
-from service.store.tables import EventRow, Finalist, Job, Study, Table, Trial
+from service.store.tables import EventRow, Finalist, Job, Study, Trial, core_table
 
 MOST_KEPT = 100_000
 """Events that can still be resumed after."""
@@ -43,7 +43,7 @@ NOW = "stillhouse_now"
 """Where in its `info` a session has what answers the instant of its transaction."""
 
 _NOTED = "stillhouse_noted"
-_EVENTS = Table.metadata.tables[EventRow.__tablename__]
+_EVENTS = core_table(EventRow)
 _PLAIN = ("topic", "kind", "trial", "created_at")
 _ORDER = list(EventKind)
 

@@ -13,14 +13,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy import Table as RelationalTable
 from sqlalchemy.orm import Session
 
 from protocol.jobs import CurvePoint, JobKind, JobState, Progress, Work
 from protocol.targets import Target
 from service.store.attempts import AttemptRepository
 from service.store.lanes import MOST_COUNTED, ONE, Demand, Lane, Queue, fixed, lanes_of, queue_of
-from service.store.tables import Job, Study, Table, Trial, Worker
+from service.store.tables import Job, Study, Trial, Worker, core_table
 
 OPEN = (JobState.QUEUED, JobState.LEASED)
 
@@ -213,17 +212,11 @@ class JobRepository:
         AttemptRepository(self._session).cancel(study, now)  # behind the jobs, the order in which a release locks them
 
 
-def _table(kind: type[Table]) -> RelationalTable:
-    return kind.metadata.tables[kind.__tablename__]
-
-
 # Statements of every call of a worker are made once: making one takes longer than the database does to answer it.
 
 _LOCKED = select(Job).where(Job.id == bindparam("identity")).with_for_update()
 
-_JOBS, _TRIALS, _STUDIES, _WORKERS = (
-    each.metadata.tables[each.__tablename__].c for each in (Job, Trial, Study, Worker)
-)
+_JOBS, _TRIALS, _STUDIES, _WORKERS = (core_table(each).c for each in (Job, Trial, Study, Worker))
 
 _HELD = (
     select(
@@ -241,14 +234,14 @@ _HELD = (
         _JOBS.checkpoint,
         _JOBS.curve,
     )
-    .select_from(_table(Job))
-    .outerjoin(_table(Trial), _TRIALS.id == _JOBS.trial_id)
-    .outerjoin(_table(Worker), _WORKERS.name == _JOBS.worker)
+    .select_from(core_table(Job))
+    .outerjoin(core_table(Trial), _TRIALS.id == _JOBS.trial_id)
+    .outerjoin(core_table(Worker), _WORKERS.name == _JOBS.worker)
     .where(_JOBS.id == bindparam("identity"))
-    .with_for_update(of=_table(Job))
+    .with_for_update(of=core_table(Job))
 )
 _RENEW = (
-    update(_table(Job))
+    update(core_table(Job))
     .where(_JOBS.id == bindparam("identity"))
     .values(
         expires_at=bindparam("until"),
@@ -259,7 +252,7 @@ _RENEW = (
     )
 )
 
-_first = _table(Job).alias().c
+_first = core_table(Job).alias().c
 _FIRST = (
     select(_first.id)
     .where(
@@ -273,7 +266,7 @@ _FIRST = (
     .scalar_subquery()
 )
 _GRANT = (
-    update(_table(Job))
+    update(core_table(Job))
     .where(_JOBS.id == _FIRST, _JOBS.state == JobState.QUEUED)
     .values(
         state=JobState.LEASED,

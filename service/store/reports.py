@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from distillation.values import Fidelity
 from protocol.jobs import Distilled, JobKind, JobState
 from protocol.views import TrialState
-from service.store.tables import Evaluation, Job, Study, Trial
+from service.store.tables import Evaluation, Job, Study, Trial, core_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +101,7 @@ class ReportRepository:
         self._connection.execute(_REFER, {"identity": study, "point": reference})
 
 
-_JOBS, _TRIALS, _STUDIES, _EVALUATIONS = (
-    each.metadata.tables[each.__tablename__] for each in (Job, Trial, Study, Evaluation)
-)
+_JOBS, _TRIALS, _STUDIES, _EVALUATIONS = (core_table(each) for each in (Job, Trial, Study, Evaluation))
 
 _STUDY_OF = (
     select(_STUDIES.c.id.label("study_id"), _STUDIES.c.digest, _STUDIES.c.reference)

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, UniqueConstraint
+from sqlalchemy import Table as RelationalTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 from distillation.values import Fidelity
@@ -50,6 +51,11 @@ _NAMES = {
 class Table(MappedAsDataclass, DeclarativeBase, kw_only=True):
     metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map = {enum.Enum: ClosedSet, datetime: Instant, str: Words}  # noqa: RUF012
+
+
+def core_table(kind: type[Table]) -> RelationalTable:
+    """For statements that are made without the ORM."""
+    return kind.metadata.tables[kind.__tablename__]
 
 
 class Study(Table):

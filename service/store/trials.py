@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, undefer
 
 from distillation.values import Fidelity
 from protocol.views import FinalistState, TrialState
-from service.store.tables import Evaluation, Finalist, MeasurementRow, Trial
+from service.store.tables import Evaluation, Finalist, MeasurementRow, Trial, core_table
 from service.store.trial_pages import TrialFilter, TrialOrder, metric_value, page_of
 
 
@@ -26,7 +26,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended(Known):
+class Completed(Known):
     """A trial that was completed; without values where one of them is not known."""
 
     ended_at: datetime
@@ -94,14 +94,14 @@ class TrialRepository:
         rows = self._rows(statement.order_by(Trial.number))
         return [Known(number, dict(zip(metrics, found, strict=True))) for number, *found in rows]
 
-    def completed_since(self, study: int, metrics: Collection[str], since: datetime | None) -> list[Ended]:
+    def completed_since(self, study: int, metrics: Collection[str], since: datetime | None) -> list[Completed]:
         """The study's completed trials that ended at this instant or later, or all of them, in no order."""
         values = [metric_value(name) for name in metrics]
         statement = select(Trial.number, Trial.ended_at, *values).where(Trial.study_id == study)
         statement = statement.where(Trial.state == TrialState.COMPLETED)
         rows = self._rows(statement if since is None else statement.where(Trial.ended_at >= since))
         return [
-            Ended(number, {} if None in found else dict(zip(metrics, found, strict=True)), ended_at)
+            Completed(number, {} if None in found else dict(zip(metrics, found, strict=True)), ended_at)
             for number, ended_at, *found in rows
         ]
 
@@ -123,7 +123,7 @@ class TrialRepository:
 
     def columns(self, study: int) -> list[Plain]:
         """What plots are drawn from of every trial, by number; JSON as it is stored, unchecked."""
-        table = Trial.metadata.tables[Trial.__tablename__].c
+        table = core_table(Trial).c
         stored = (table.metrics, table.variances, table.predicted, table.predicted_latency)
         statement = select(
             table.id, table.number, type_coerce(table.state, Text), table.origin, table.architecture_key,
@@ -136,7 +136,7 @@ class TrialRepository:
 
     def architectures(self, study: int, keys: Collection[str]) -> dict[str, dict[str, Any]]:
         """By key, as it is stored and unchecked, the architecture of trials of the study."""
-        table = Trial.metadata.tables[Trial.__tablename__].c
+        table = core_table(Trial).c
         statement = select(table.architecture_key, cast(table.architecture, Text)).where(table.study_id == study)
         if len(keys) <= MOST_NAMED:
             statement = statement.where(table.architecture_key.in_(keys))

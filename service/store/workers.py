@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from protocol.jobs import JobKind
 from protocol.targets import Target
 from service.store.inserting import inserting
-from service.store.tables import Attempt, ReadingRow, Worker
+from service.store.tables import Attempt, ReadingRow, Worker, core_table
 
 NOTED_EVERY = timedelta(seconds=15)
 """When a worker was last seen is written down no more often: that says little more, and costs more than it says."""
@@ -119,8 +119,8 @@ class WorkerRepository:
         return self._session.scalars(statement).all()
 
 
-_WORKERS = Worker.metadata.tables[Worker.__tablename__]
-_ATTEMPTS = Attempt.metadata.tables[Attempt.__tablename__]
+_WORKERS = core_table(Worker)
+_ATTEMPTS = core_table(Attempt)
 _one = select(literal(1)).subquery()
 _ASKING = select(
     _WORKERS.c.kinds,
