@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optimization.quiet import quiet
-from optimization.surrogate import Belief
+from optimization.surrogate import LEAST_VARIANCE, Belief
 
 with quiet():
     import torch
@@ -31,9 +31,6 @@ with quiet():
 
 LEAST = 1e-300
 """Below it logarithms are all the same."""
-
-LEAST_VARIANCE = 1e-200
-"""Of what is known for certain: far below that of any metric, whatever its unit."""
 
 LARGEST_BLOCK = 1 << 21
 """Numbers held at once in one array of samples x candidates x boxes."""

@@ -11,16 +11,13 @@ from optimization.features import Rows
 from optimization.observations import Observations
 from optimization.quiet import quiet
 from optimization.strategy import Standing, StrategyStudy, StrategyTrial
-from optimization.surrogate import Belief
+from optimization.surrogate import LEAST_VARIANCE, Belief
 from optimization.values import Constraint, Direction
 
 with quiet():
     import torch
     from torch import Tensor
     from torch.special import log_ndtr
-
-LEAST_VARIANCE = 1e-200
-"""Of what is known for certain: far below that of any metric, whatever its unit."""
 
 LABEL_VARIANCE = 0.1
 """Of a trial's being feasible (1) or not (-1), beside what its neighbours say."""

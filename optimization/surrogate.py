@@ -33,6 +33,9 @@ with quiet():
 LEAST_NOISE = 1e-5
 """Variance of the noise, of standardised values: keeps matrices positive definite."""
 
+LEAST_VARIANCE = 1e-200
+"""Of what is known for certain: far below that of any metric, whatever its unit."""
+
 MOST_NOISE = 1e12
 """Variance of the noise, of standardised values: one that noisy tells nothing any more."""
 
