@@ -105,7 +105,7 @@ def kept_importance(
         return importance_of_tensors(computed())
     # Weights alone do not say how they are computed with; another number of threads adds up in another order.
     computing = (model.config.to_json_string(), device.type, torch.get_num_threads(), torch.__version__)
-    told_from = (content, texts.kind.value, texts.max_length, most, BATCH_SIZE)
+    told_from = (content, texts.kind.value, texts.max_length, len(texts), int(texts.lengths.sum()), most, BATCH_SIZE)
     key = training_name(model, "importance", *told_from, hidden, *computing)
     return importance_of_tensors(cache.tensors(key, computed, observer=observer))
 
