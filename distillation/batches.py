@@ -81,6 +81,7 @@ class Encoded:
     ) -> None:
         """`seed` is of the masked words, which are others in every epoch of training."""
         self.kind = kind
+        self.max_length = max_length
         self.examples = split.examples
         self.rows: Rows = encode(split.examples, tokenizer, kind=kind, max_length=max_length)
         self.vocabulary_size = len(tokenizer)
@@ -134,9 +135,14 @@ class Encoded:
             None if decides is None else torch.from_numpy(decides),
         )
 
-    def by_length(self, batch_size: int) -> Iterator[tuple[Integers, Batch]]:
-        """Everything once, with the rows' indices; alike in length within a batch."""
+    def by_length(self, batch_size: int, most: int | None = None) -> Iterator[tuple[Integers, Batch]]:
+        """Everything once, with the rows' indices; alike in length within a batch.
+
+        No more than `most` rows, evenly from the shortest to the longest.
+        """
         order = np.argsort(self.lengths, kind="stable")
+        if most is not None and most < len(order):
+            order = order[np.arange(most) * len(order) // most]
         for start in range(0, len(order), batch_size):
             indices = order[start : start + batch_size]
             yield indices, self.batch(indices)

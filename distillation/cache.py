@@ -1,9 +1,11 @@
-"""A teacher's outputs on disk: computed once for all trials on a machine that train on the same texts.
+"""What is computed of a teacher, on disk: once for all trials on a machine that train on the same texts.
 
-    FOLDER/KEY/lock              held shared by who reads, exclusively by who writes or removes
-    FOLDER/KEY/logits.npy        one row for each text, or for each token
-    FOLDER/KEY/hidden-3.npy      one row for each token: the states after layer 3, counted from 1; 0 are the embeddings
-    FOLDER/KEY/query-0.npy       one row for each token: the queries of layer 0, head after head
+    FOLDER/KEY/reading             held shared by who reads, exclusively by who removes
+    FOLDER/KEY/writing             held exclusively by who looks what is there, and computes what is not
+    FOLDER/KEY/logits.npy          one row for each text, or for each token
+    FOLDER/KEY/hidden-3.npy        one row for each token: the states after layer 3, from 1; 0 are the embeddings
+    FOLDER/KEY/query-0.npy         one row for each token: the queries of layer 0, head after head
+    FOLDER/KEY/SHA256.safetensors  small tensors, such as the importance of units, under the hash of their file
 
 KEY is a hash of all that the numbers depend on: the teacher's weights, the data, where texts are cut. Rows are found by
 an example's index, never by a step: every epoch sees its own teacher.
@@ -12,12 +14,14 @@ an example's index, never by a step: every epoch sees its own teacher.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import shutil
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,6 +42,7 @@ from distillation.teaching import LiveTeaching, Teaching
 from encoders.build import architecture_of, head_of
 from encoders.modeling_stillhouse import Projections, StillhouseOutput, StillhouseTaskModel
 from encoders.values import POOLING, HeadKind
+from encoders.weights import read, save_tensors
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,7 @@ BATCH_SIZE = 64
 ASK_EVERY_S = 0.2
 BYTES = 4
 """Of a number: float32, so that what is read is what was computed."""
+SUFFIX = ".safetensors"
 
 Floats = npt.NDArray[np.float32]
 
@@ -77,31 +83,45 @@ class Cache:
         if size > self.budget_bytes:
             return live
         entry = self.folder / training_name(teacher, "outputs", content, len(encoded), int(encoded.lengths.sum()))
-        reading = None
         try:
-            entry.mkdir(parents=True, exist_ok=True)
-            # Held as long as the teaching lives: what is being read is not removed.
-            reading = os.open(entry / "reading", os.O_WRONLY | os.O_CREAT, 0o644)
-            _wait_for(reading, fcntl.LOCK_SH, observer)
-            os.utime(entry)
-            with (entry / "writing").open("ab") as writing:
-                _wait_for(writing.fileno(), fcntl.LOCK_EX, observer)
-                missing = [part for part in parts if not (entry / part.file).exists()]
-                if missing:
-                    self._make_room(entry, sum(BYTES * rows[part.name] * part.width for part in missing))
-                    _fill(entry, missing, rows, live, encoded, observer)
-            arrays = {part.name: np.load(entry / part.file, mmap_mode="r") for part in parts}
-            teaching = CachedTeaching(teacher, encoded, arrays)
-            weakref.finalize(teaching, os.close, reading)
-        except BaseException as error:
-            if reading is not None:
-                os.close(reading)
-            if not isinstance(error, OSError):
-                raise
+            with _reading(entry, observer) as held:
+                with _writing(entry, observer):
+                    missing = [part for part in parts if not (entry / part.file).exists()]
+                    if missing:
+                        self._make_room(entry, sum(BYTES * rows[part.name] * part.width for part in missing))
+                        _fill(entry, missing, rows, live, encoded, observer)
+                arrays = {part.name: np.load(entry / part.file, mmap_mode="r") for part in parts}
+                teaching = CachedTeaching(teacher, encoded, arrays)
+                # Held as long as the teaching lives: what is being read is not removed.
+                weakref.finalize(teaching, held.pop_all().close)
+        except OSError as error:
             # A full disk, say: slower, and no reason to fail.
             log.warning("the teacher's outputs are not kept: %s", error)
             return live
         return teaching
+
+    def tensors(self, key: str, compute: Callable[[], dict[str, Tensor]], *, observer: Observer) -> dict[str, Tensor]:
+        """What `compute` gives, bit for bit, from disk where it has been computed before under this key.
+
+        `key` is a hash of all that it depends on. It is held in memory: what takes no small part of the budget is not
+        for here.
+
+        Raises:
+            Interrupted: the observer asked for it while another process computed; or as `compute`.
+        """
+        if not self.budget_bytes:
+            return compute()
+        entry, found = self.folder / key, None
+        try:
+            with _reading(entry, observer), _writing(entry, observer):
+                found = _whole(entry)
+                if found is None:
+                    found = compute()
+                    self._make_room(entry, sum(tensor.nbytes for tensor in found.values()))
+                    _save(entry, found)
+        except OSError as error:
+            log.warning("what was computed of the teacher is not kept: %s", error)
+        return compute() if found is None else found
 
     def _make_room(self, kept: Path, size_bytes: int) -> None:
         """Removes what was used longest ago and nobody reads, until the new bytes fit."""
@@ -252,13 +272,51 @@ def _starts(encoded: Encoded) -> Integers:
     return starts
 
 
+@contextmanager
+def _reading(entry: Path, observer: Observer) -> Iterator[ExitStack]:
+    """Within, or until what is given is closed, nobody removes the entry."""
+    entry.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        reading = held.enter_context((entry / "reading").open("ab"))
+        _wait_for(reading.fileno(), fcntl.LOCK_SH, observer)
+        os.utime(entry)
+        yield held
+
+
+@contextmanager
+def _writing(entry: Path, observer: Observer) -> Iterator[None]:
+    """Within, nobody else writes there."""
+    with (entry / "writing").open("ab") as writing:
+        _wait_for(writing.fileno(), fcntl.LOCK_EX, observer)
+        yield
+
+
+def _whole(entry: Path) -> dict[str, Tensor] | None:
+    """The tensors that are kept there; what was damaged is removed."""
+    for path in entry.glob(f"*{SUFFIX}"):
+        if _hash(path) == path.stem:
+            return read(path)
+        path.unlink()
+    return None
+
+
+def _save(entry: Path, tensors: Mapping[str, Tensor]) -> None:
+    written = entry / "written"
+    save_tensors(tensors, written)
+    written.rename(entry / f"{_hash(written)}{SUFFIX}")
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _wait_for(handle: int, lock: int, observer: Observer) -> None:
     while True:
         try:
             fcntl.flock(handle, lock | fcntl.LOCK_NB)
         except BlockingIOError:
             if observer.should_stop():
-                raise Interrupted("stopped while another process computed the teacher's outputs") from None
+                raise Interrupted("stopped while another process computed the same of the teacher") from None
             time.sleep(ASK_EVERY_S)
         else:
             return

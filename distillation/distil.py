@@ -11,7 +11,7 @@ from typing import assert_never
 import torch
 from torch import nn
 
-from distillation.assistants.importance import gradient_importance
+from distillation.assistants.importance import kept_importance
 from distillation.assistants.tradeoff import Assistance
 from distillation.batches import Encoded, TrainingBatches
 from distillation.cache import Cache, CachedTeaching
@@ -23,6 +23,7 @@ from distillation.evaluation import evaluate
 from distillation.observer import Observer, Unobserved
 from distillation.plan import plan
 from distillation.recipe import FROM_TEACHER, Initialisation, Recipe, Units
+from distillation.splits import MOST_SELECTION
 from distillation.start import Origin, begin
 from distillation.teaching import LiveTeaching, Teaching
 from distillation.trainer import CHECKPOINT_EVERY_S, Training, move, train
@@ -31,6 +32,10 @@ from encoders.build import architecture_of, build, head_of
 from encoders.importance import Importance, norm_importance
 from encoders.modeling_stillhouse import StillhouseTaskModel
 from search_space import Architecture
+
+MOST_ROWS = 2 * MOST_SELECTION
+"""Of the selection split, from which importance is told: all texts, and of long contexts, or long texts of a masked LM,
+no more windows than that. A row costs about what two do that are evaluated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +83,9 @@ def distil(
         resume: a checkpoint of an earlier attempt at the same distillation, wherever it was made.
         previous: the student that this one starts from, where the recipe says `previous`.
         origin: what it starts from instead of its teacher, where the recipe says so.
-        cache: where the teacher's outputs are kept for all distillations on the same data. They are computed in other
-            batches there: the last digits of a student trained with it and of one without differ.
+        cache: where the teacher's outputs and the importance of its units are kept for all distillations on the same
+            data. Outputs are computed in other batches there: the last digits of a student trained with it and of one
+            without differ. Importance is the same to the bit.
 
     Raises:
         TeacherError: teacher, data, recipe, previous student and architecture do not fit together.
@@ -87,7 +93,6 @@ def distil(
         Interrupted, DivergedError, CheckpointError, SaveError: as `train`.
     """
     observer = observer or Unobserved()
-    observer.stage("distilling")
     check(data, teacher, architecture, recipe, previous)
     place = torch.device(device)
     student = build(architecture, head_of(teacher.config), data.classes or None, seed=seed)
@@ -96,7 +101,10 @@ def distil(
     teacher.train(False)
     move(teacher, place)
     if origin is None and recipe.initialisation in FROM_TEACHER:
-        origin = Origin(model=teacher, importance=importance_of(teacher, recipe.units, selection, place))
+        importance = importance_of(
+            teacher, recipe.units, selection, place, content=data.content_hash, cache=cache, observer=observer
+        )
+        origin = Origin(model=teacher, importance=importance)
     batches = TrainingBatches(
         data.train, data.tokenizer, batch_size=recipe.batch_size, max_length=recipe.max_length, seed=seed, kind=kind
     )
@@ -124,6 +132,7 @@ def distil(
         seed=seed,
         device=place,
     )
+    observer.stage("distilling")
     trained = train(training, folder=folder, resume=resume, observer=observer, checkpoint_every_s=checkpoint_every_s)
     move(student, torch.device("cpu"))
     return Distilled(
@@ -146,9 +155,18 @@ def report(model: StillhouseTaskModel, data: ReportData, recipe: Recipe, *, devi
 
 
 def importance_of(
-    model: StillhouseTaskModel, units: Units, selection: Encoded, device: torch.device
+    model: StillhouseTaskModel,
+    units: Units,
+    selection: Encoded,
+    device: torch.device,
+    *,
+    content: str = "",
+    cache: Cache | None = None,
+    observer: Observer | None = None,
 ) -> Importance | None:
     """The importance by which a smaller model takes units of this one; None for the leading ones.
+
+    By gradients it is told from `MOST_ROWS` rows of the selection split. `content` identifies its data in the cache.
 
     Raises:
         TeacherError: it is told from labels, and the selection split has none.
@@ -159,7 +177,16 @@ def importance_of(
         case Units.NORMS:
             return norm_importance(model)
         case Units.IMPORTANCE:
-            return gradient_importance(model, selection, device=device, hidden=True)
+            return kept_importance(
+                model,
+                selection,
+                content=content,
+                cache=cache,
+                device=device,
+                hidden=True,
+                most=MOST_ROWS,
+                observer=observer,
+            )
         case _:
             assert_never(units)
 

@@ -9,10 +9,11 @@ from functools import cached_property
 import torch
 
 from distillation.assistants.grid import candidate, hull, is_slice, share_of
-from distillation.assistants.importance import gradient_importance
+from distillation.assistants.importance import kept_importance
 from distillation.assistants.slices import extract, supernet_of
 from distillation.assistants.tradeoff import TARGET, Point, tradeoff
 from distillation.batches import Encoded
+from distillation.cache import Cache
 from distillation.data import PreparedData
 from distillation.errors import TeacherError
 from distillation.observer import Observer
@@ -52,9 +53,13 @@ def importance_by_labels(
     teacher: StillhouseTaskModel,
     recipe: Recipe,
     device: str,
+    *,
     observer: Observer | None = None,
+    cache: Cache | None = None,
 ) -> Importance:
     """The importance that schedules cut by: of heads and neurons, and of hidden units where the task is the language.
+
+    It is told from all of the selection split.
 
     Raises:
         TeacherError: as `gradient_importance`.
@@ -62,7 +67,15 @@ def importance_by_labels(
     place, kind = torch.device(device), data.task.kind
     texts = Encoded(data.selection, data.tokenizer, max_length=recipe.max_length, kind=kind)
     move(teacher, place)
-    found = gradient_importance(teacher, texts, device=place, hidden=kind is HeadKind.MASKED_LM, observer=observer)
+    found = kept_importance(
+        teacher,
+        texts,
+        content=data.content_hash,
+        cache=cache,
+        device=place,
+        hidden=kind is HeadKind.MASKED_LM,
+        observer=observer,
+    )
     move(teacher, torch.device("cpu"))
     return found
 

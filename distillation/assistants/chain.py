@@ -11,7 +11,7 @@ References: arXiv:2205.14570.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from distillation.assistants.candidates import Candidates, Points, importance_by_labels
 from distillation.assistants.grid import hull, share_of
+from distillation.assistants.importance import importance_of_tensors, tensors_of
 from distillation.assistants.journal import Journal, StageObserver
 from distillation.assistants.slices import extract, skeleton_of
 from distillation.assistants.stage import Learned, Settings, train_slices
@@ -346,11 +347,13 @@ class _Chain:
     def _importance(self) -> Importance:
         """Computed once: elsewhere it might come out in another order."""
         if self.journal.note("importance") is None:
-            self._tell("importance of the teacher's units")
+            self.observer.shown = None
             settings, place = self.settings, str(self.settings.device)
-            found = importance_by_labels(settings.data, self.teacher, settings.recipe, place, settings.observer)
-            self.journal.keep("importance", True, _tensors(found))
-        return _importance(self.journal.tensors("importance"))
+            found = importance_by_labels(
+                settings.data, self.teacher, settings.recipe, place, observer=settings.observer, cache=self.cache
+            )
+            self.journal.keep("importance", True, tensors_of(found))
+        return importance_of_tensors(self.journal.tensors("importance"))
 
     @cached_property
     def candidates(self) -> Candidates:
@@ -383,7 +386,15 @@ class _Chain:
         kind = settings.data.task.kind
         texts = Encoded(settings.data.selection, settings.data.tokenizer, max_length=recipe.max_length, kind=kind)
         move(self.teacher, settings.device)
-        found = importance_of(self.teacher, recipe.units, texts, settings.device)
+        found = importance_of(
+            self.teacher,
+            recipe.units,
+            texts,
+            settings.device,
+            content=settings.data.content_hash,
+            cache=self.cache,
+            observer=settings.observer,
+        )
         move(self.teacher, torch.device("cpu"))
         return None if found is None else found.hidden
 
@@ -392,17 +403,3 @@ def _described(kind: type[T], values: Any) -> T:
     # As it comes back from a file, also where it has just been made.
     made: T = described(kind, json.loads(json.dumps(values)))
     return made
-
-
-def _tensors(importance: Importance) -> dict[str, Tensor]:
-    found = {} if importance.hidden is None else {"hidden": importance.hidden}
-    for name, layers in (("heads", importance.heads), ("neurons", importance.neurons)):
-        found |= {f"{name}.{index:04d}": layer for index, layer in enumerate(layers or ())}
-    return found
-
-
-def _importance(tensors: Mapping[str, Tensor]) -> Importance:
-    def layers(kind: str) -> tuple[Tensor, ...]:
-        return tuple(tensors[name] for name in sorted(tensors) if name.startswith(f"{kind}."))
-
-    return Importance(hidden=tensors.get("hidden"), heads=layers("heads"), neurons=layers("neurons"))

@@ -13,7 +13,7 @@ References: arXiv:2205.14570, section 3.2; arXiv:1905.10650, eq. 2 (the masks on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -21,10 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from distillation.batches import Batch, Encoded
+from distillation.cache import Cache
+from distillation.checkpoint import training_name
 from distillation.decisions import Decisions, answer
 from distillation.errors import Interrupted, TeacherError
 from distillation.losses import hard_labels, values_mse
-from distillation.observer import Observer
+from distillation.observer import Observer, Unobserved
 from encoders.importance import Importance, blocks_of, stacks_of
 from encoders.modeling_stillhouse import StillhouseTaskModel
 from encoders.values import HeadKind
@@ -38,6 +40,7 @@ def gradient_importance(
     *,
     device: torch.device,
     hidden: bool = False,
+    most: int | None = None,
     batch_size: int = BATCH_SIZE,
     observer: Observer | None = None,
 ) -> Importance:
@@ -45,6 +48,7 @@ def gradient_importance(
 
     Args:
         hidden: of hidden units as well.
+        most: no more of the texts' rows than that, evenly from the shortest to the longest.
 
     Raises:
         TeacherError: no text has a label.
@@ -54,7 +58,7 @@ def gradient_importance(
     sums = [torch.zeros_like(mask) for mask in masks.all]
     seen = False
     with _evaluating(model), _masked(model, masks):
-        for _, batch in texts.by_length(batch_size):
+        for _, batch in texts.by_length(batch_size, most):
             if observer is not None and observer.should_stop():
                 raise Interrupted("stopped while the importance of units was computed")
             loss = _loss(model, batch.to(device), texts.kind)
@@ -70,6 +74,57 @@ def gradient_importance(
     heads = tuple(_normalised(next(found)) for _ in masks.heads)
     neurons = tuple(_normalised(next(found)) for _ in masks.neurons)
     return Importance(hidden=_normalised(next(found)) if hidden else None, heads=heads, neurons=neurons)
+
+
+def kept_importance(
+    model: StillhouseTaskModel,
+    texts: Encoded,
+    *,
+    content: str,
+    cache: Cache | None,
+    device: torch.device,
+    hidden: bool = False,
+    most: int | None = None,
+    observer: Observer | None = None,
+) -> Importance:
+    """As `gradient_importance`, bit for bit, and from the cache where somebody on this machine has computed it before.
+
+    Args:
+        content: identifies the data whose selection split the texts are, and its tokens.
+
+    Raises:
+        TeacherError, Interrupted: as `gradient_importance`.
+    """
+    observer = observer or Unobserved()
+
+    def computed() -> dict[str, Tensor]:
+        observer.stage("importance of the teacher's units")
+        return tensors_of(gradient_importance(model, texts, device=device, hidden=hidden, most=most, observer=observer))
+
+    if cache is None:
+        return importance_of_tensors(computed())
+    # Weights alone do not say how they are computed with; another number of threads adds up in another order.
+    computing = (model.config.to_json_string(), device.type, torch.get_num_threads(), torch.__version__)
+    told_from = (content, texts.kind.value, texts.max_length, len(texts), int(texts.lengths.sum()), most, BATCH_SIZE)
+    key = training_name(model, "importance", *told_from, hidden, *computing)
+    return importance_of_tensors(cache.tensors(key, computed, observer=observer))
+
+
+def tensors_of(importance: Importance) -> dict[str, Tensor]:
+    """As tensors by name, for a file."""
+    found = {} if importance.hidden is None else {"hidden": importance.hidden}
+    for name, layers in (("heads", importance.heads), ("neurons", importance.neurons)):
+        found |= {f"{name}.{index:04d}": layer for index, layer in enumerate(layers or ())}
+    return found
+
+
+def importance_of_tensors(tensors: Mapping[str, Tensor]) -> Importance:
+    """The inverse of `tensors_of`, where heads and neurons are known."""
+
+    def layers(kind: str) -> tuple[Tensor, ...]:
+        return tuple(tensors[name] for name in sorted(tensors) if name.startswith(f"{kind}."))
+
+    return Importance(hidden=tensors.get("hidden"), heads=layers("heads"), neurons=layers("neurons"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

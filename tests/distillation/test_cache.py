@@ -1,4 +1,5 @@
 import fcntl
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -168,3 +169,113 @@ def test_a_student_learns_the_same_from_the_cache_to_the_last_digits(cache, data
         assert torch.allclose(weight, teachings["cached"][name], atol=1e-3)
         assert torch.equal(teachings["again"][name], teachings["cached"][name])
     assert np.isfinite([float(weight.sum()) for weight in teachings["cached"].values()]).all()
+
+
+TENSORS = {
+    "single": torch.tensor([0.1, -0.0, float("inf")]),
+    "double": torch.tensor([[1 / 3]], dtype=torch.float64),
+    "half": torch.tensor([1.5], dtype=torch.bfloat16),
+    "none": torch.zeros(0),
+}
+
+
+@pytest.fixture
+def computing():
+    """Computes `TENSORS`, and counts how often."""
+
+    def compute():
+        compute.times += 1
+        return {name: tensor.clone() for name, tensor in TENSORS.items()}
+
+    compute.times = 0
+    return compute
+
+
+def assert_whole(found):
+    assert found.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor)
+
+
+def test_tensors_are_computed_once_for_each_key_and_read_as_they_were(cache, computing):
+    for key, times in (("one", 1), ("one", 1), ("other", 2), ("one", 2)):
+        assert_whole(cache.tensors(key, computing, observer=Unobserved()))
+        assert computing.times == times
+
+
+def flipped(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # still safetensors, of another number
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def half_written(path):
+    path.rename(path.with_name("written"))
+
+
+@pytest.mark.parametrize("damage", [flipped, cut, half_written])
+def test_damaged_tensors_are_never_read(cache, computing, damage):
+    cache.tensors("one", computing, observer=Unobserved())
+    (path,) = cache.folder.rglob("*.safetensors")
+    damage(path)
+    for _ in range(2):
+        assert_whole(cache.tensors("one", computing, observer=Unobserved()))
+        assert computing.times == 2
+    assert [found.name for found in cache.folder.rglob("*.safetensors")] == [path.name]
+
+
+def test_tensors_that_cannot_be_kept_are_computed(cache, computing, tmp_path, caplog):
+    (tmp_path / "file").write_text("no folder")
+    for folder, budget_bytes in (("file", PLENTY), ("small", 10), ("none", 0)):
+        poor = Cache(folder=tmp_path / folder, budget_bytes=budget_bytes)
+        assert_whole(poor.tensors("one", computing, observer=Unobserved()))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))  # as of a full disk
+    try:
+        full = cache.tensors("one", computing, observer=Unobserved())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert_whole(full)
+    assert computing.times == 4
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert len(caplog.records) == 3  # a budget of 0 is a choice
+    assert not (tmp_path / "none").exists()
+    assert_whole(cache.tensors("one", computing, observer=Unobserved()))
+    assert len(list(cache.folder.rglob("*.safetensors"))) == 1
+
+
+def test_tensors_make_room_as_outputs_do(cache, teacher, batches, computing):
+    opened(cache, teacher, batches)
+    size = sum(path.stat().st_size for path in cache.folder.rglob("*.npy"))
+    tight = replace(cache, budget_bytes=size)
+    reading = opened(tight, teacher, batches)
+    tight.tensors("one", computing, observer=Unobserved())
+    assert not list(cache.folder.rglob("*.safetensors"))
+    del reading
+    tight.tensors("one", computing, observer=Unobserved())
+    assert not list(cache.folder.rglob("*.npy"))
+    assert len(list(cache.folder.rglob("*.safetensors"))) == 1
+
+
+def test_a_computation_that_fails_leaves_nothing_and_lets_the_next_one_in(cache, computing):
+    def failing():
+        raise Interrupted("asked to stop")
+
+    with pytest.raises(Interrupted, match="asked to stop"):
+        cache.tensors("one", failing, observer=Unobserved())
+    assert not list(cache.folder.rglob("*.safetensors"))
+    assert_whole(cache.tensors("one", computing, observer=Unobserved()))
+
+
+def test_who_wants_the_same_tensors_waits_for_the_first(cache, computing, recorder):
+    def meanwhile():
+        with pytest.raises(Interrupted, match="another process"):
+            cache.tensors("one", computing, observer=recorder(stop_after=0))
+        return computing()
+
+    assert_whole(cache.tensors("one", meanwhile, observer=Unobserved()))
+    assert computing.times == 1

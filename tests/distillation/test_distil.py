@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from distillation.assistants.importance import gradient_importance
 from distillation.batches import Encoded
+from distillation.cache import Cache
 from distillation.checkpoint import weights_hash
 from distillation.distil import distil, report
 from distillation.errors import CheckpointError, DivergedError, Interrupted, SaveError, TeacherError
@@ -158,6 +159,37 @@ def test_units_of_importance_are_those_that_the_loss_rests_on(run, data, teacher
     bare = SelectionSplit(tuple(replace(example, label=None) for example in data.selection.examples))
     with pytest.raises(TeacherError, match="units have no importance without labels"):
         run(data=replace(data, selection=bare), recipe=replace(recipe, units="importance"))
+
+
+def test_importance_is_computed_once_for_all_students_and_changes_no_bit_of_them(run, shape, recorder, tmp_path):
+    cache, watching = Cache(folder=tmp_path / "teachers", budget_bytes=10**6), recorder()
+    best = preset("best-practice", batch_size=16, max_length=12)
+    labels = replace(best, stages=LABELS_ALONE)  # else the teacher's outputs are cached as well, to other last digits
+    students = [{}, {"architecture": shape(hidden_size=8, heads=1)}, {"seed": 4}]
+    for number, student in enumerate(students):
+        alone = run(recipe=labels, folder=tmp_path / f"alone-{number}", **student)
+        shared = run(recipe=labels, folder=tmp_path / f"shared-{number}", cache=cache, observer=watching, **student)
+        assert shared.initial_weights == alone.initial_weights
+        assert equal(weights(shared), weights(alone))
+        taught = run(recipe=best, folder=tmp_path / f"taught-{number}", cache=cache, observer=watching, **student)
+        assert taught.initial_weights == alone.initial_weights
+    assert watching.stages.count("importance of the teacher's units") == 1
+    assert watching.stages.count("distilling") == 2 * len(students)
+    assert watching.stages[-1] == "distilling"
+
+
+def test_a_distillation_stops_while_importance_is_computed(run, recipe, recorder):
+    with pytest.raises(Interrupted, match="stopped while the importance of units was computed"):
+        run(recipe=replace(recipe, units="importance"), observer=recorder(stop_after=0))
+
+
+def test_long_texts_tell_importance_by_a_bound_number_of_rows(run, data, teacher, recipe, monkeypatch):
+    by_importance = replace(recipe, units="importance")
+    whole = run(recipe=by_importance, steps=1).initial_weights
+    monkeypatch.setattr("distillation.distil.MOST_ROWS", len(data.selection.examples))
+    assert run(recipe=by_importance, steps=1).initial_weights == whole
+    monkeypatch.setattr("distillation.distil.MOST_ROWS", 3)
+    assert run(recipe=by_importance, steps=1).initial_weights != whole
 
 
 def test_the_random_state_of_the_caller_is_left_alone(run):

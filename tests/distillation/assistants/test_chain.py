@@ -242,7 +242,24 @@ def test_what_the_teacher_says_is_read_from_a_cache(run, tmp_path):
     cache = Cache(folder=tmp_path / "cache", budget_bytes=2**24)
     made = run(cache=cache)
     assert made.is_cached
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len({path.parent for path in cache.folder.rglob("*.npy")}) == 1
+
+
+def test_the_importance_of_units_is_computed_once_for_all_students_of_a_teacher(
+    run, minidisc, shape, recorder, tmp_path
+):
+    cache, watching = Cache(folder=tmp_path / "cache", budget_bytes=2**24), recorder()
+    other = shape(layers=3, hidden_size=12, heads=1)  # no slice: its hidden units are chosen, too
+    recipe = replace(minidisc, units="importance")
+    stage = "importance of the teacher's units"
+    for architecture, times in ((None, 1), (other, 2), (other, 2)):
+        change = {} if architecture is None else {"architecture": architecture}
+        made = run(recipe=recipe, cache=cache, observer=watching, folder=tmp_path / "kept", **change)
+        assert watching.stages.count(stage) == times
+    alone = run(recipe=recipe, folder=tmp_path / "alone", architecture=other)
+    assert [point.architecture for point in made.assistance.rounds[0].points] == [
+        point.architecture for point in alone.assistance.rounds[0].points
+    ]
 
 
 def test_without_a_schedule_the_teacher_alone_teaches(run, minidisc, data, teacher, target, tmp_path):

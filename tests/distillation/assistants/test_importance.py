@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from distillation.assistants.importance import gradient_importance
+from distillation.assistants.importance import gradient_importance, kept_importance
 from distillation.batches import Encoded
+from distillation.cache import Cache
 from distillation.errors import Interrupted, TeacherError
 from distillation.splits import Example, SelectionSplit
 from encoders.build import build
@@ -133,3 +134,68 @@ def test_without_labels_there_is_no_importance(data):
 def test_it_stops_where_somebody_asks(texts, recorder):
     with pytest.raises(Interrupted, match="stopped while the importance of units was computed"):
         gradient_importance(tiny(), texts, device=CPU, observer=recorder(stop_after=0))
+
+
+def assert_equal(one, other):
+    for name in ("heads", "neurons"):
+        for mine, theirs in zip(getattr(one, name), getattr(other, name), strict=True):
+            assert mine.dtype == theirs.dtype
+            assert torch.equal(mine, theirs)
+    assert (one.hidden is None) == (other.hidden is None)
+    if one.hidden is not None:
+        assert one.hidden.dtype == other.hidden.dtype
+        assert torch.equal(one.hidden, other.hidden)
+
+
+def test_no_more_rows_are_read_than_asked_for(data, texts):
+    model = tiny()
+    rows = sorted(index for indices, _ in texts.by_length(2, 5) for index in indices)
+    part = SelectionSplit(tuple(texts.examples[row] for row in rows))
+    found = gradient_importance(model, texts, device=CPU, hidden=True, most=5)
+    assert_equal(
+        found, gradient_importance(model, Encoded(part, data.tokenizer, max_length=12), device=CPU, hidden=True)
+    )
+    whole = gradient_importance(model, texts, device=CPU, hidden=True)
+    assert not torch.equal(found.hidden, whole.hidden)
+    assert_equal(gradient_importance(model, texts, device=CPU, hidden=True, most=len(texts)), whole)
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_what_is_kept_has_the_bits_of_what_is_computed(texts, tmp_path, recorder, hidden):
+    cache = Cache(folder=tmp_path, budget_bytes=10**6)
+    for model in (tiny(ffn_stacks=2), tiny(heads=(0, 2), ffn_size=(4, 0)).float()):
+        live = gradient_importance(model, texts, device=CPU, hidden=hidden)
+        watching = recorder()
+        for kept in (None, cache, cache):
+            found = kept_importance(
+                model, texts, content="data", cache=kept, device=CPU, hidden=hidden, observer=watching
+            )
+            assert_equal(found, live)
+        assert watching.stages == ["importance of the teacher's units"] * 2
+
+
+def test_importance_is_kept_for_each_thing_that_it_depends_on(data, texts, tmp_path, recorder):
+    cache, model, watching = Cache(folder=tmp_path, budget_bytes=10**6), tiny(), recorder()
+    other, relu = tiny(), tiny(activation="relu")
+    with torch.no_grad():
+        other.classifier.bias[0] += 1e-9
+    given = {"model": model, "texts": texts, "content": "data", "hidden": True, "most": None}
+    changes = [
+        {},
+        {"model": other},
+        {"model": relu},
+        {"texts": Encoded(data.selection, data.tokenizer, max_length=5)},
+        {"content": "other labels"},
+        {"hidden": False},
+        {"most": 8},
+    ]
+    for _ in range(2):
+        for change in changes:
+            kept_importance(**given | change, cache=cache, device=CPU, observer=watching)
+    assert len(watching.stages) == len(changes)
+    torch.set_num_threads(2)  # which add up in another order
+    try:
+        kept_importance(**given, cache=cache, device=CPU, observer=watching)
+    finally:
+        torch.set_num_threads(1)
+    assert len(watching.stages) == len(changes) + 1
