@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from cli.reporting import report
 from protocol.study import Constraint, StudySpec
 from protocol.views import StudyState, TrialState
 from tests.dashboard.browser.test_large_study import SPEC, write_study
@@ -114,4 +115,22 @@ def test_without_scripts_the_page_says_what_is_missing(studies, browser, path):
     page.goto(f"{studies}{path}" if path else studies.removesuffix("studies"))
     expect(page.locator("noscript p")).to_contain_text("needs JavaScript")
     expect(page.locator("noscript p")).to_be_visible()
+    context.close()
+
+
+def test_report_is_whole_on_paper_and_without_network(studies, address, browser, tmp_path, screenshots):
+    file = tmp_path / "narrow.html"
+    report(address, "narrow", file, as_json=True)
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    seen = "(part) => part.checkVisibility({contentVisibilityAuto: true})"
+    hidden = f"[...document.querySelectorAll('details > :not(summary)')].filter((part) => !({seen})(part)).length"
+    assert page.evaluate(hidden) == 3, "every trial, the recipe and the study are folded on screen"
+    page.emulate_media(media="print")
+    page.screenshot(path=screenshots / "report.png", full_page=True)  # as it is drawn for paper
+    assert page.evaluate(hidden) == 0
+    assert asked == [file.as_uri()]
     context.close()
