@@ -133,7 +133,7 @@ def _mark(drawn: Element, mark: Mark, across: _Scale, up: _Scale) -> None:
     if mark.shape in ("teacher", "baseline"):
         SubElement(group, "path", {"d": f"M{x} {y - 7}L{x + 6} {y + 5}H{x - 6}Z"})
     else:
-        SubElement(group, "circle", {"cx": str(x), "cy": str(y), "r": "4.5"})
+        SubElement(group, "circle", {"cx": str(x), "cy": str(y), "r": "4.5" if mark.shape == "best" else "3"})
     if mark.label:
         is_right = x > (LEFT + WIDTH) / 2
         _text(group, mark.label, x - 9 if is_right else x + 9, y + 4, "end" if is_right else "start")

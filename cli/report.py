@@ -123,7 +123,7 @@ def _plots(body: Element, study: StudyView, trials: Sequence[TrialView], front: 
     metric, other = _axes(study)
     is_latency = other.startswith(LATENCY)
     drawn = {
-        f"{metric} over {other}, as the trials were compared": plot(
+        f"{metric} over {other}, as the trials were compared. {_legend(study)}": plot(
             "the front",
             Axis(
                 title=other,
@@ -154,6 +154,15 @@ def _plots(body: Element, study: StudyView, trials: Sequence[TrialView], front: 
         when = "" if study.spec.external else " before any training"
         text = f"{counted(len(outside), 'trial')} {was} out of bounds{when}, and {has} no point here."
         SubElement(body, "p", {"class": "fine"}).text = text
+
+
+def _legend(study: StudyView) -> str:
+    """What the marks of the front's plot are; by size and shape, for colours are lost on paper."""
+    triangles = "named baselines" if study.spec.external else "the teacher and named baselines"
+    return (
+        "Large dots are the front, with 95 % intervals where they are known, small ones other completed trials,"
+        f" triangles {triangles}."
+    )
 
 
 def _axes(study: StudyView) -> tuple[str, str]:
@@ -261,7 +270,7 @@ def _environment(body: Element, study: StudyView, trials: Sequence[TrialView]) -
     SubElement(body, "h2").text = "Environment of the latencies"
     for key, latency in found.items():
         SubElement(body, "h3").text = f"hardware {key}"
-        _facts(body, {**latency.environment, "last measured": latency.measured_at})
+        _facts(body, {**latency.environment, "last measured": _time(datetime.fromisoformat(latency.measured_at))})
 
 
 def _latencies(study: StudyView, trials: Sequence[TrialView]) -> Iterator[LatencyView]:

@@ -6,7 +6,8 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eaee; --soft: #a4abb8; --paper: #15171b; --rule: #333943;
   --best: #6aa9ff; --trial: #707a8a; --teacher: #ff9d5c; } }
 @media print { :root { --ink: #000; --soft: #333; --paper: #fff; --rule: #bbb; --best: #0b4fae; --trial: #888;
-  --teacher: #8a3606; } details > * { display: block; } figure, tr { break-inside: avoid; } }
+  --teacher: #8a3606; } details::details-content { content-visibility: visible; block-size: auto; }
+  details > * { display: block; } figure, tr { break-inside: avoid; } }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }

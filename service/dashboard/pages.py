@@ -23,6 +23,7 @@ from service.dashboard.wording import (
     shown_metrics,
     subject,
     time_taken,
+    trials_text,
     wanted,
 )
 from service.errors import NotFoundError
@@ -74,6 +75,7 @@ _templates.filters |= {
     "subject": subject,
     "taken": time_taken,
     "title_of": metric_title,
+    "trials": trials_text,
     "volume": hypervolume_text,
     "metric": metric_text,
     "wanted": wanted,

@@ -29,6 +29,11 @@ def time_taken(study: StudyView) -> str:
     return NONE if study.ended_at is None else format_duration((study.ended_at - study.created_at).total_seconds())
 
 
+def trials_text(study: StudyView) -> str:
+    """How many trials of how many are spent."""
+    return f"{study.spent_trials:,} of {study.spec.budget.trials:,}"
+
+
 def device_time(study: StudyView) -> str:
     """How long its jobs have had workers, all together."""
     seconds = sum(study.device_seconds.values())

@@ -54,7 +54,7 @@ def now(study):
     return study().created_at
 
 
-def test_a_finished_study_is_told_in_full(page, trial, finalist):
+def test_a_finished_study_is_told_in_full(page, trial, finalist, now):
     trials = [
         trial(1, value=0.70, ms=2.0, finalist=finalist(0.72, 2.1)),
         trial(2, value=0.74, ms=4.0),
@@ -77,6 +77,8 @@ def test_a_finished_study_is_told_in_full(page, trial, finalist):
         "hardware here",
         "knowledge: logits",
         "Hypervolume of the front over the trials",
+        "Large dots are the front",
+        f"last measured {now:%Y-%m-%d %H:%M} UTC",
     ):
         assert found.has(words), words
     assert found.count("svg") == 2

@@ -7,6 +7,8 @@ import { axisTitle, metricOf, written } from "./metrics.js";
 import { CONFIG, axis, colours, layout, plain, plotly } from "./plot.js";
 import { thinned } from "./thinning.js";
 
+/** Shares whose ticks are nearer than a point. */
+const FINE = [{ dtickrange: [null, 0.009], value: ".3f" }];
 const FOOT = 0.02;
 /** Notes at the lower edge are above the marks at the foot. */
 const FOOT_PX = 18;
@@ -227,7 +229,7 @@ function frameOf(figure, drawing) {
   const { study, marks, view, colour } = drawing;
   const known = baselines(study, view, marks);
   const at = (place) => known.filter((baseline) => baseline.place === place);
-  const format = metricOf(view.y).unit === "share" ? { tickformat: ".2f" } : {};
+  const format = metricOf(view.y).unit === "share" ? { tickformat: ".2f", tickformatstops: FINE } : {};
   return {
     ...layout(colour, figure.clientHeight),
     uirevision: revisionOf(view),
@@ -242,7 +244,8 @@ function frameOf(figure, drawing) {
   };
 }
 
-const logarithmic = { type: "log", dtick: "D1", minorloglabels: "none" };
+/** Where less than a power of ten is shown, digits between are told, too. */
+const logarithmic = { type: "log", minorloglabels: "complete" };
 
 /** Lines of the baselines and of the study's own bounds. */
 function fixedShapes({ study, marks, view, colour }) {

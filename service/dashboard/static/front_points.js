@@ -5,6 +5,8 @@ import { sign } from "./trial_columns.js";
 
 /** What a baseline may lie off, in the metric, while the points are close to each other. */
 const LEAST_REACH = 0.05;
+/** Of the width of a figure; what lies in less of it is squeezed. */
+const SQUEEZED = 0.2;
 
 /** The axes that a study is first shown on: its latency, or the objective beside the task's metric, against what it is about. */
 export function firstAxes(spec) {
@@ -119,6 +121,14 @@ export function bounds(study, view, marks) {
       const reach = Math.max(0.25 * most, most - least);
       return { metric, axis, value, near: axis === "x" ? value <= most * 1.25 : value >= least - reach && value <= most + reach };
     });
+}
+
+/** Whether what was found is so near to zero, of all that is shown across, that only equal ratios tell it apart. */
+export function isSqueezed(marks, view) {
+  const compared = [marks.front, marks.completed, marks.running].flat();
+  const shown = view.others ? everyPoint(marks) : [compared, marks.finalists, marks.teacher].flat();
+  const [least, most] = extremes(shown.map(({ x }) => x));
+  return least > 0 && compared.length > 0 && extremes(compared.map(({ x }) => x))[1] < SQUEEZED * most;
 }
 
 export function everyPoint(marks) {

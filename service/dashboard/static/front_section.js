@@ -3,7 +3,7 @@
 import { element, setText } from "./dom.js";
 import { drawFront, pointOut } from "./front_figure.js";
 import { showLegend } from "./front_legend.js";
-import { marksOf } from "./front_points.js";
+import { isSqueezed, marksOf } from "./front_points.js";
 import { axisTitle, metricOf } from "./metrics.js";
 
 const AXES = ["x", "y", "colour"];
@@ -17,21 +17,19 @@ export class FrontSection {
     this.form = place.querySelector("#front-controls");
     this.open = open;
     this.answered = null;
-    this.form.addEventListener("change", () => {
-      const chosen = Object.fromEntries([...AXES.map((name) => [name, this.form.elements[name].value]), ...SWITCHES.map((name) => [name, this.form.elements[name].checked])]);
-      onChange(chosen);
-    });
+    this.form.addEventListener("change", ({ target }) => onChange({ [target.name]: target.type === "checkbox" ? target.checked : target.value }));
     this.form.addEventListener("submit", (event) => event.preventDefault());
   }
 
   async update(columns, finalists, choices) {
-    Object.assign(this, { columns, finalists, choices });
-    this.offer(columns.metricNames);
     const marks = marksOf(columns, choices, finalists);
+    const view = { ...choices, logX: choices.logX ?? isSqueezed(marks, choices) };
+    Object.assign(this, { columns, finalists, choices: view });
+    this.offer(columns.metricNames);
     this.legend.hidden = !columns.size; // bounds alone are no figure
-    showLegend(this.legend, { columns, marks, view: choices });
+    showLegend(this.legend, { columns, marks, view });
     this.caption();
-    await drawFront(this.figure, { columns, marks, view: choices, ...this.pointed(), open: this.open });
+    await drawFront(this.figure, { columns, marks, view, ...this.pointed(), open: this.open });
   }
 
   /** Points out the best student within a bound: {place, name, bound}. */
@@ -69,11 +67,14 @@ export class FrontSection {
   caption() {
     const { columns, choices } = this;
     const { trials } = columns.study;
-    const [completed, failed] = [trials.completed ?? 0, trials.failed ?? 0];
+    const completed = trials.completed ?? 0;
+    const ended = ["infeasible", "failed"].filter((state) => trials[state]).map((state) => `${trials[state].toLocaleString("en")} ${state}`);
     const kind = columns.study.spec.external ? "Every trial stands where it was told to be" : "Every trial is a flash distillation scored on the selection split";
     setText("front-caption", `${axisTitle(choices.y)} against ${axisTitle(choices.x)}. ${kind}; choose a point to see its trial.`);
     const best = columns.where((place) => columns.onFront[place]).length;
-    const none = failed ? `No trial was completed; ${failed} failed. The table of trials says why.` : "";
-    setText("front-summary", completed ? `${best} of ${completed} completed trials are on the front.` : none);
+    const none = ended.length ? `No trial was completed; ${ended.join(", ")}. The table of trials says why.` : "";
+    const few = best === 1 ? "The only completed trial is the front." : "The only completed trial is not on the front.";
+    const many = `${best.toLocaleString("en")} of ${completed.toLocaleString("en")} completed trials ${best === 1 ? "is" : "are"} on the front.`;
+    setText("front-summary", completed > 1 ? many : completed ? few : none);
   }
 }

@@ -3,10 +3,14 @@
 import { volume } from "./format.js";
 import { CONFIG, axis, colours, layout, plotly } from "./plot.js";
 
+/** With so few trials each has a tick: there are no halves. */
+const FEW = 6;
+
 /** False while there is nothing to draw. `grown` has a point {trials, hypervolume} for each trial, of which those are drawn that changed it. */
 export async function drawHistory(figure, grown) {
   if (!grown.length) return false;
   const points = grown.filter(({ hypervolume }, index) => index === 0 || index === grown.length - 1 || hypervolume !== grown[index - 1].hypervolume);
+  const last = points.at(-1).trials;
   const library = await plotly();
   const colour = colours();
   if (!figure.classList.contains("js-plotly-plot")) figure.replaceChildren();
@@ -28,7 +32,7 @@ export async function drawHistory(figure, grown) {
       ...frame,
       margin: { ...frame.margin, b: 44 },
       dragmode: false,
-      xaxis: axis(colour, "trials", { tickformat: "d", fixedrange: true, nticks: 6 }),
+      xaxis: axis(colour, "trials", { tickformat: "d", fixedrange: true, nticks: 6, ...(last <= FEW && { tick0: 0, dtick: 1 }) }),
       yaxis: axis(colour, "", { fixedrange: true, nticks: 5, rangemode: "tozero" }),
     },
     CONFIG,

@@ -72,7 +72,7 @@ function told(studies, isWhole, isFiltered) {
 
 function cells(study) {
   const { spec } = study;
-  const numbers = [trialsText(study), String(study.front_size), volume(study.hypervolume), remaining(study)];
+  const numbers = [trialsText(study), study.front_size.toLocaleString("en"), volume(study.hypervolume), remaining(study)];
   const share = isOver(study) || study.state === "stopped" ? study.spent_trials / spec.budget.trials : stageProgress(study);
   return { name: study.name, about: aboutText(spec), state: study.state, priority: spec.priority ?? 0, share, numbers, cost: cost(study), created: study.created_at };
 }

@@ -3,23 +3,20 @@
 import { firstAxes } from "./front_points.js";
 import { constraintText, readConstraint } from "./within.js";
 
-/** What can be in an address, and what is meant where it is not. */
-const SWITCHES = { logX: "log-x", logY: "log-y" };
-
 /** A slider changes it many times a second, which browsers forbid. */
 const REST_MS = 200;
 let writing = null;
 
-/** {x, y, colour, logX, logY, bars, others, within, filter, sort}: the choices that the address names, and the usual ones. */
+/** {x, y, colour, logX, logY, bars, others, within, filter, sort}: the choices that the address names, and the usual ones; `logX` is null where the points decide. */
 export function readChoices(spec) {
   const given = new URLSearchParams(location.search);
   const axes = firstAxes(spec);
-  const flags = Object.fromEntries(Object.entries(SWITCHES).map(([name, key]) => [name, given.get(key) === "1"]));
   return {
     x: given.get("x") ?? axes.x,
     y: given.get("y") ?? axes.y,
     colour: given.get("colour") ?? "",
-    ...flags,
+    logX: given.has("log-x") ? given.get("log-x") === "1" : null,
+    logY: given.get("log-y") === "1",
     bars: given.get("bars") !== "0",
     others: given.get("others") !== "0",
     within: readConstraint(given.get("constraint")),
@@ -41,7 +38,8 @@ function write(spec, choices) {
   put("x", choices.x, axes.x);
   put("y", choices.y, axes.y);
   put("colour", choices.colour, "");
-  for (const [name, key] of Object.entries(SWITCHES)) put(key, choices[name] ? "1" : "0", "0");
+  if (choices.logX !== null) said.set("log-x", choices.logX ? "1" : "0");
+  put("log-y", choices.logY ? "1" : "0", "0");
   put("bars", choices.bars ? "1" : "0", "1");
   put("others", choices.others ? "1" : "0", "1");
   if (choices.within) said.set("constraint", constraintText(choices.within.name, choices.within.bound));

@@ -42,7 +42,7 @@ export function cost(study) {
 }
 
 export function trialsText(study) {
-  return `${study.spent_trials} of ${study.spec.budget.trials}`;
+  return `${study.spent_trials.toLocaleString("en")} of ${study.spec.budget.trials.toLocaleString("en")}`;
 }
 
 /** What is under way, in words. */
@@ -70,7 +70,7 @@ export function showSummary(study) {
   setText("doing", doing(study));
   setText("trials-count", trialsText(study));
   setText("trials-aside", trialsAside(study));
-  setText("front-size", String(study.front_size));
+  setText("front-size", study.front_size.toLocaleString("en"));
   setText("hypervolume", volume(study.hypervolume));
   setText("remaining-term", isOver(study) ? "Took" : "Remaining");
   setText("remaining", isOver(study) ? taken(study) : remaining(study));
@@ -101,7 +101,7 @@ function showStages(study) {
 
 function trialsAside(study) {
   const parts = ["infeasible", "failed", "stopped"].filter((state) => study.trials[state]);
-  const lines = parts.map((state) => `${study.trials[state]} ${state}`);
+  const lines = parts.map((state) => `${study.trials[state].toLocaleString("en")} ${state}`);
   if (study.saved_steps) lines.push(`${count(study.saved_steps)} steps saved`);
   return lines.join(", ");
 }

@@ -36,7 +36,10 @@ export function bestWithin(columns, name, bound, among = () => true) {
   return { place: best, wanted: wanted.name, fits: fitting.length, of: known.length };
 }
 
-/** The bounds worth asking for: {low, high, toBound, toStep, steps}; null while there is nothing to choose from. */
+/**
+ * The bounds worth asking for: {low, high, toBound, toStep, snapped, steps}; null while there is nothing to choose from.
+ * `snapped` takes what is written like an end, or read back from an address, for that end.
+ */
 export function boundsOf(columns, name) {
   const values = columns.where((place) => columns.isCandidate(place)).map((place) => columns.value(name, place)).filter((value) => value !== null);
   if (!values.length) return null;
@@ -48,7 +51,8 @@ export function boundsOf(columns, name) {
     low,
     high,
     steps: STEPS,
-    toBound: (step) => (step >= STEPS ? high : step <= 0 ? low : rounded(between(step / STEPS))),
+    toBound: (step) => (step >= STEPS ? high : step <= 0 ? low : Math.min(high, Math.max(low, rounded(between(step / STEPS))))),
+    snapped: (bound) => [low, high].find((end) => written(name, end) === written(name, bound)) ?? bound,
     toStep: (value) => (value <= low ? 0 : value >= high ? STEPS : Math.round(STEPS * shareOf(value))),
   };
 }

@@ -50,7 +50,7 @@ export class WithinPanel {
   /** Takes this bound, the usual one without any; only a chosen one is said in the address. */
   choose({ name, bound }, chosen = true) {
     this.bounds = boundsOf(this.columns, name);
-    const constraint = { name, bound: bound ?? firstBound(this.columns, name) };
+    const constraint = { name, bound: this.bounds.snapped(bound ?? firstBound(this.columns, name)) };
     if (chosen) this.constraint = constraint;
     this.metric.value = name;
     const metric = metricOf(name);

@@ -6,7 +6,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -81,8 +81,19 @@ def quality(shape: Architecture, noise: float) -> float:
     return 0.9 - 0.25 * math.exp(-shape.hidden_size / 120) - 0.2 * math.exp(-body / 2e6) + noise
 
 
-def write_study(home: Path, count: int = COUNT) -> None:
-    """The study with so many trials, as the service itself would have stored it."""
+def write_study(
+    home: Path,
+    count: int = COUNT,
+    *,
+    spec: StudySpec = SPEC,
+    state: StudyState = StudyState.SEARCHING,
+    changed: Callable[[dict[str, object]], dict[str, object]] = lambda row: row,
+    before: int = 0,
+) -> None:
+    """The study with so many trials, as the service itself would have stored it.
+
+    `changed` may change each trial's row; `before` trials of other studies are in the store.
+    """
     prepared = Prepared.model_validate(
         {
             "data": "a" * 64,
@@ -99,10 +110,10 @@ def write_study(home: Path, count: int = COUNT) -> None:
     )
     with closing(Store(Settings(home=home, database_url=sqlite_url(home)).database_url)) as store, store.write() as uow:
         study = Study(
-            name=SPEC.name,
-            digest=SPEC.digest,
-            spec=SPEC,
-            state=StudyState.SEARCHING,
+            name=spec.name,
+            digest=spec.digest,
+            spec=spec,
+            state=state,
             created_at=CREATED,
             prepared=prepared,
             reference={"accuracy": 0.4, "latency_p50": 0.05},
@@ -115,7 +126,7 @@ def write_study(home: Path, count: int = COUNT) -> None:
             trial_id=None,
             role=MeasurementRole.REFERENCE,
             name="teacher",
-            measurement=measurement(SPEC.target, latency_s(TEACHER)),
+            measurement=measurement(spec.target, latency_s(TEACHER)),
             samples=120,
             samples_s=[],
             created_at=CREATED,
@@ -124,15 +135,16 @@ def write_study(home: Path, count: int = COUNT) -> None:
         noise = random.Random(1)
         rows, measured, evaluated = [], [], []
         for number, shape in enumerate(architectures(count), start=1):
-            row = trial_row(study.id, number, shape, noise)
+            row = changed({**trial_row(study.id, number, shape, noise), "id": before + number})
             rows.append(row)
-            measured.append(measurement_row(study.id, number, shape))
+            measured.append(measurement_row(study.id, row["id"], shape))
             if row["state"] is TrialState.COMPLETED:
-                evaluated.append(evaluation_row(number, row["metrics"]["accuracy"]))
+                evaluated.append(evaluation_row(row["id"], row["metrics"]["accuracy"]))
         session = uow._session  # in bulk: one by one takes a minute
         session.execute(insert(Trial), rows)
         session.execute(insert(MeasurementRow), measured)
-        session.execute(insert(Evaluation), evaluated)
+        if evaluated:
+            session.execute(insert(Evaluation), evaluated)
 
 
 def trial_row(study: int, number: int, shape: Architecture, noise: random.Random) -> dict[str, object]:
