@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from protocol.card import FILE, latency_text, verdict_text, with_front_matter, with_latencies
+from protocol.card import (
+    FILE,
+    hardware_text,
+    latency_text,
+    verdict_text,
+    with_front_matter,
+    with_latencies,
+    with_licence,
+)
 from protocol.study import StudySpec
 from protocol.views import LatencyView
 
@@ -30,6 +38,8 @@ def complete_card(
         card = with_latencies(card, _rows(spec, latency), verdict_text(latency.verdict, latency.notes))
     said = {"license": license, "language": language}
     card = with_front_matter(card, {name: value for name, value in said.items() if value is not None})
+    if license is not None:
+        card = with_licence(card, license)
     if card != before:
         path.write_text(card, encoding="utf-8")
 
@@ -42,4 +52,5 @@ def _rows(spec: StudySpec, latency: LatencyView) -> dict[str, str]:
     for name in judged:
         bounds = (latency.low_s, latency.high_s) if name == "p50" else (None, None)
         rows[f"latency {name}"] = latency_text(values[name], *bounds, latency.source, latency.effort)
-    return {**rows, "device profile": spec.target.label}
+    hardware = hardware_text(latency.environment, latency.source)
+    return {**rows, "device profile": spec.target.label} | ({"hardware": hardware} if hardware else {})

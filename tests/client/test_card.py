@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from client.card import complete_card
+from protocol.card import NO_LICENCE, NOT_YET
 from protocol.study_file import parse_study
 from protocol.views import LatencyView
 
@@ -68,6 +69,35 @@ def test_the_latency_stands_behind_the_scores_with_source_and_verdict(card, spec
     before = card.read_text()
     complete_card(card.parent, spec, LATENCY)
     assert card.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"cpu": "EPYC", "logical_cores": "4", "available_cores": "2"}, "EPYC, 2 cores"),
+        ({"cpu": "EPYC", "available_cores": "2", "gpu": "H100"}, "H100"),
+        ({}, None),
+    ],
+)
+def test_the_card_names_the_hardware_that_it_was_measured_on(card, spec, environment, told):
+    complete_card(card.parent, spec, LATENCY.model_copy(update={"environment": environment}))
+    rows = [line for line in card.read_text().splitlines() if line.startswith("| hardware ")]
+    assert rows == ([] if told is None else [f"| hardware | {told} |"])
+
+
+def test_what_a_compiler_estimated_names_no_hardware(card, spec):
+    stamp = {"source": "compiler", "environment": {"cpu": "EPYC", "available_cores": "2"}}
+    complete_card(card.parent, spec, LATENCY.model_copy(update=stamp))
+    assert "EPYC" not in card.read_text()
+
+
+def test_a_named_licence_stands_in_the_text_too_and_may_be_changed(card, spec):
+    card.write_text(f"{CARD}\n## Licence\n\n{NO_LICENCE} It was made from data.{NOT_YET}\n")
+    complete_card(card.parent, spec, None, license="mit")
+    complete_card(card.parent, spec, None, license="apache-2.0")
+    told = card.read_text()
+    assert told.endswith("## Licence\n\nIts owner gives it under `apache-2.0`. It was made from data.\n")
+    assert "license: apache-2.0" in told
 
 
 def test_a_card_that_tells_its_latency_keeps_it(card, spec):
