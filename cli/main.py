@@ -90,9 +90,9 @@ def _exit_code(error: Exception) -> ExitCode | None:
     if isinstance(error, CliError):
         return error.code
     # Only now: --help must not wait for an HTTP client.
-    from client.errors import ClientError, InvalidAddress, InvalidToken, ProblemError
+    from client.errors import ClientError, InvalidAddress, InvalidArgument, InvalidToken, ProblemError
 
-    if isinstance(error, InvalidAddress | InvalidToken):
+    if isinstance(error, InvalidAddress | InvalidArgument | InvalidToken):
         return ExitCode.BAD_INPUT
     if isinstance(error, ProblemError) and 400 <= error.problem.status < 500:
         return ExitCode.BAD_INPUT

@@ -51,6 +51,9 @@ class Client:
         self.artefacts = Artefacts(self._transport, None if cache is None else Cache(cache))
         self.studies = Studies(self._transport, self.artefacts, self.jobs)
 
+    def __repr__(self) -> str:
+        return f"<client of {self.base_url}>"
+
     def healthy(self) -> bool:
         """Whether the service says that it is well. Asked once, and not waited for long.
 

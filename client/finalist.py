@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from client.arguments import made
 from client.artefacts import Artefacts
 from client.card import complete_card
 from client.errors import ClientError, NoSuchFinalistError, installed
@@ -49,6 +50,13 @@ class Finalist:
         self.trial = trial
         self.view = finalist
         self._spec, self._artefacts = spec, artefacts
+
+    def __repr__(self) -> str:
+        told = [self.trial.label]
+        told += [] if self.score is None else [f"{self._spec.task.metric} {self.score.value:.3f} on the report split"]
+        if self.latency is not None:
+            told.append(f"latency p50 {format_seconds(self.latency.p50_s)} {self.latency.source}")
+        return f"<finalist {self.number} of {self.trial.study}: {', '.join(told)}>"
 
     @property
     def number(self) -> int:
@@ -144,10 +152,14 @@ def bound(metric: str, value: str | float, *, at_least: bool = False) -> Constra
     """A bound as people write it, `"4 ms"`, or in base units.
 
     Raises:
-        QuantityError: no number, or a unit that does not belong.
+        InvalidArgument: no number, or a unit that does not belong.
     """
-    number = parse_quantity(value, metric_info(metric).unit) if isinstance(value, str) else float(value)
-    return Constraint(metric=metric, bound=number, at_least=at_least)
+
+    def constraint() -> Constraint:
+        number = parse_quantity(value, metric_info(metric).unit) if isinstance(value, str) else float(value)
+        return Constraint(metric=metric, bound=number, at_least=at_least)
+
+    return made(constraint, metric)
 
 
 def cache_folder() -> Path:

@@ -12,6 +12,8 @@ from cli.assistants import assistants_tables
 from cli.progress import Events
 from cli.summary import best_within, closing_lines, print_summary
 from cli.tables import counted, difference_text, front_table, latency_text, speed_up, trials_table
+from client import Client, Finalist
+from client.tables import Trials
 from distillation.assistants.tradeoff import Assistance, Point, Round
 from distillation.values import Estimate
 from protocol.calibration import PredictedLatency
@@ -204,3 +206,15 @@ def test_news_of_an_external_trial_name_its_own_metrics(study, trial):
         line for line in Events().look(study(spec=EXTERNAL, prepared=None, references={}), [one]) if "trial 1" in line
     ]
     assert line.endswith("completed energy_mj 3.2 f1_dev 0.91 size_kb 5")
+
+
+def test_what_the_client_shows_of_itself_in_a_notebook_is_short(study, trial, finalist):
+    best = finalist(report=0.735, ms=6.0)
+    done = trial(3, finalist=best)
+    with Client("http://service:1") as client:
+        told = repr(Finalist(done, best, study().spec, client.artefacts))
+        assert repr(client) == "<client of http://service:1>"
+    assert (
+        told == "<finalist 3 of demo: 2x96 a3x32 f384, accuracy 0.735 on the report split, latency p50 6 ms measured>"
+    )
+    assert repr(Trials([done])) == "<1 trial; .to_pandas() is a table of them>"
