@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import typer
 
 from cli.commands import machine, models, operating, planning, running, studying, tokens
 from cli.errors import CliError, ExitCode
+from cli.helping import Command, Group, print_version
 
 Commands = Mapping[str, Callable[..., None]]
 
@@ -58,16 +60,30 @@ GROUPS: Mapping[str, tuple[str, Commands]] = {
 
 def _group(help_text: str, commands: Commands, *, name: str | None = None) -> typer.Typer:
     made = typer.Typer(
-        name=name, help=help_text, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+        name=name,
+        cls=Group,
+        help=help_text,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
     )
     for command_name, command in commands.items():
-        made.command(command_name)(command)
+        made.command(command_name, cls=Command)(command)
     return made
 
 
 app = _group("Finds and trains the best small language model for a given device.", COMMANDS, name="stillhouse")
 for _name, (_help, _commands) in GROUPS.items():
     app.add_typer(_group(_help, _commands), name=_name)
+
+
+@app.callback()
+def stillhouse(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command's name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
