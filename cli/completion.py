@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 
+AT_ONCE_S = 1.0
+"""A shell waits meanwhile."""
+
 Offer = Callable[[str], Sequence[str]]
 
 
@@ -14,7 +17,7 @@ def study_names(incomplete: str) -> Sequence[str]:
     from client import Client, ClientError
 
     try:
-        with Client(os.environ.get(URL_VARIABLE) or DEFAULT_URL, patience_s=0) as client:
+        with Client(os.environ.get(URL_VARIABLE) or DEFAULT_URL, patience_s=0, timeout_s=AT_ONCE_S) as client:
             return _begun(incomplete, (study.name for study in client.studies.list()))
     except ClientError:
         return []

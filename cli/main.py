@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,9 @@ import typer
 from cli.commands import machine, models, operating, planning, running, studying, tokens
 from cli.errors import CliError, ExitCode
 from cli.helping import Command, Group, print_version
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What may befall every command that writes, its stdout too."""
 
 Commands = Mapping[str, Callable[..., None]]
 
@@ -114,6 +118,8 @@ def _exit_code(error: Exception) -> ExitCode | None:
         return ExitCode.BAD_INPUT
     from hardware.values import HardwareError
 
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return ExitCode.FAILED
     return ExitCode.FAILED if isinstance(error, ClientError | HardwareError) else None
 
 

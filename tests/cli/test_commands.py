@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -207,6 +208,16 @@ def test_https_where_there_is_only_http_is_said(stillhouse, monkeypatch):
     code, _, err = stillhouse("study", "list", "--url", "https://127.0.0.1:8787")
     assert code == 1
     assert "speaks http://, not https://" in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device here that is always full")
+def test_a_full_disk_behind_stdout_is_one_message(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "cli.main", "study", "schema"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("stillhouse: [Errno 28] No space left on device")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_port_that_may_not_be_had_is_not_called_taken(stillhouse, study_file, monkeypatch):
