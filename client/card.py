@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from client.errors import InvalidArgument
 from protocol.card import (
     FILE,
     hardware_text,
@@ -15,6 +17,9 @@ from protocol.card import (
 )
 from protocol.study import StudySpec
 from protocol.views import LatencyView
+
+_LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*|multilingual|code")
 
 
 def complete_card(
@@ -29,7 +34,11 @@ def complete_card(
 
     A finalist that was measured on another machine than the one that trained it was exported without its latency.
     Licence and language are what the owner says: nobody else can know them.
+
+    Raises:
+        InvalidArgument: no hub knows such a licence or language.
     """
+    check_owner(license, language)
     path = folder / FILE
     if not path.is_file():
         return
@@ -42,6 +51,18 @@ def complete_card(
         card = with_licence(card, license)
     if card != before:
         path.write_text(card, encoding="utf-8")
+
+
+def check_owner(license: str | None, language: str | None) -> None:  # noqa: A002 (as hubs call it)
+    """Only the form: which licences there are is the hubs' to say.
+
+    Raises:
+        InvalidArgument.
+    """
+    if license is not None and not _LICENCE.fullmatch(license):
+        raise InvalidArgument(f"license: {license!r} is no identifier such as apache-2.0, mit, cc-by-4.0 or other")
+    if language is not None and not _LANGUAGE.fullmatch(language):
+        raise InvalidArgument(f"language: {language!r} is no code such as en, de, pt-BR or multilingual")
 
 
 def _rows(spec: StudySpec, latency: LatencyView) -> dict[str, str]:

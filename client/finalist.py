@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from client.arguments import made
 from client.artefacts import Artefacts
-from client.card import complete_card
+from client.card import check_owner, complete_card
 from client.errors import ClientError, NoSuchFinalistError, installed
 from client.tables import Trials
 from optimization.values import Constraint, Direction
@@ -89,6 +89,7 @@ class Finalist:
         """
         if self.view.export is None:
             raise ClientError(f"trial {self.number} of study {self.trial.study} has no export yet: {self.view.state}")
+        check_owner(license, language)
         if folder is None:
             # Named by its content, too: a study that was started afresh under its name has other exports.
             folder = cache_folder() / f"{self.trial.study}-trial-{self.number}-{self.view.export[:12]}"

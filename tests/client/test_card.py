@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from client import InvalidArgument
 from client.card import complete_card
 from protocol.card import NO_LICENCE, NOT_YET
 from protocol.study_file import parse_study
@@ -112,6 +113,15 @@ def test_the_owner_names_licence_and_language(card, spec):
     _, front, rest = card.read_text().split("---\n", 2)
     assert yaml.safe_load(front) == {"library_name": "transformers", "license": "apache-2.0", "language": "de"}
     assert rest == CARD.split("---\n", 2)[2]
+
+
+@pytest.mark.parametrize(
+    "said", [{"license": "Apache 2.0"}, {"license": ""}, {"license": "mit\n---"}, {"language": "English"}]
+)
+def test_what_no_hub_takes_for_a_licence_or_a_language_is_not_written(card, spec, said):
+    with pytest.raises(InvalidArgument, match=f"^{next(iter(said))}: "):
+        complete_card(card.parent, spec, None, **said)
+    assert card.read_text() == CARD
 
 
 @pytest.mark.parametrize("text", ["", "# somebody's own\n", "---\nno end"])
