@@ -117,7 +117,7 @@ def preview(study_file: Path, home: Path, *, as_json: bool) -> None:
     )
     console.print(costs_table(view, spec.target))
     if view.constraints:
-        console.print(constraints_table(view))
+        console.print(constraints_table(view, of_teacher=spec.external is None))
     if view.latencies:
         console.print(latencies_table(view))
     say(

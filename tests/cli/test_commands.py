@@ -1,6 +1,7 @@
 """What the command answers to good and bad input: messages, exit codes, streams."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -275,6 +276,9 @@ def test_a_preview_is_readable_by_people_and_programs(stillhouse, study_file):
         assert words in out
     assert "latency_p50 <= 4 ms" in out
     assert "when measured" in out
+    # The teacher's vocabulary, which is not known yet, can only leave fewer.
+    (bound,) = [line for line in out.splitlines() if "parameters <= 30M" in line]
+    assert re.search(r"at most [\d,]+ of [\d,]+ .*at once, without token embeddings", bound)
     code, out, _ = stillhouse("preview", study_file(text), "--json")
     assert code == 0
     found = json.loads(out)["preview"]
