@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
             case ExitCode.STOPPED:
                 return "somebody stopped the study that was run; the message says how to go on"
             case ExitCode.INTERRUPTED:
-                return "interrupted; the message says how to go on"
+                return "interrupted; where something can go on, the message says how"
             case _:
                 assert_never(self)
 

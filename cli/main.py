@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import typer
 
 from cli.commands import machine, models, operating, planning, running, studying, tokens
 from cli.errors import CliError, ExitCode
+from cli.helping import Command, Group, print_version
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What may befall every command that writes, its stdout too."""
 
 Commands = Mapping[str, Callable[..., None]]
 
@@ -58,16 +64,30 @@ GROUPS: Mapping[str, tuple[str, Commands]] = {
 
 def _group(help_text: str, commands: Commands, *, name: str | None = None) -> typer.Typer:
     made = typer.Typer(
-        name=name, help=help_text, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+        name=name,
+        cls=Group,
+        help=help_text,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
     )
     for command_name, command in commands.items():
-        made.command(command_name)(command)
+        made.command(command_name, cls=Command)(command)
     return made
 
 
 app = _group("Finds and trains the best small language model for a given device.", COMMANDS, name="stillhouse")
 for _name, (_help, _commands) in GROUPS.items():
     app.add_typer(_group(_help, _commands), name=_name)
+
+
+@app.callback()
+def stillhouse(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command's name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,14 +110,16 @@ def _exit_code(error: Exception) -> ExitCode | None:
     if isinstance(error, CliError):
         return error.code
     # Only now: --help must not wait for an HTTP client.
-    from client.errors import ClientError, InvalidAddress, InvalidToken, ProblemError
+    from client.errors import ClientError, InvalidAddress, InvalidArgument, InvalidToken, ProblemError
 
-    if isinstance(error, InvalidAddress | InvalidToken):
+    if isinstance(error, InvalidAddress | InvalidArgument | InvalidToken):
         return ExitCode.BAD_INPUT
     if isinstance(error, ProblemError) and 400 <= error.problem.status < 500:
         return ExitCode.BAD_INPUT
     from hardware.values import HardwareError
 
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return ExitCode.FAILED
     return ExitCode.FAILED if isinstance(error, ClientError | HardwareError) else None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.table import Table
 
 from cli.tables import NONE, new_table
@@ -39,9 +41,13 @@ def latencies_table(view: PreviewView) -> Table:
     return table
 
 
-def constraints_table(view: PreviewView) -> Table:
-    """Who meets each constraint by itself."""
+def constraints_table(view: PreviewView, *, of_teacher: bool = True) -> Table:
+    """Who meets each constraint by itself; `of_teacher` where the vocabulary is the teacher's, and not known yet."""
     table = new_table("Constraints, each by itself", "constraint", "met by", "judged")
     for one in view.constraints:
-        table.add_row(one.text, NONE if one.met_by is None else f"{one.met_by:,} of {one.of:,}", one.judged)
+        met, judged = NONE if one.met_by is None else f"{one.met_by:,} of {one.of:,}", one.judged
+        if of_teacher and one.met_by is not None and re.match(r"(parameters|weight_bytes)\b", one.text):
+            # What the teacher's vocabulary adds can only leave fewer.
+            met, judged = f"at most {met}", f"{judged}, without token embeddings"
+        table.add_row(one.text, met, judged)
     return table

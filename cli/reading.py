@@ -31,7 +31,7 @@ from cli.tables import (
 )
 from client import Client, ProblemError
 from protocol.problem import INVALID
-from protocol.views import StudyView, TrialView
+from protocol.views import FrontView, StudyView, TrialView
 from search_space.errors import unknown
 
 PATIENCE_S = 1.0
@@ -84,8 +84,14 @@ def front(url: str, name: str, metrics: Sequence[str], constraints: Sequence[str
         print(json.dumps({"front": _plain(view), "trials": _plain(on_front)}, indent=2))
         return
     console = make_console()
-    _head(console, study)
-    console.print(front_table(study, on_front))
+    if not (metrics or constraints):
+        _head(console, study)
+    else:
+        say(console, _asked(study, view, metrics, constraints))
+    if not on_front:
+        say(console, f"no completed trial is {'within that' if constraints else 'there yet'}")
+        return
+    console.print(front_table(study, on_front, metrics))
     if finalists(trials) and not (metrics or constraints):
         console.print(finalists_table(study, trials, {}))
         for line in closing_lines(study, trials):
@@ -111,7 +117,7 @@ def preview(study_file: Path, home: Path, *, as_json: bool) -> None:
     )
     console.print(costs_table(view, spec.target))
     if view.constraints:
-        console.print(constraints_table(view))
+        console.print(constraints_table(view, of_teacher=spec.external is None))
     if view.latencies:
         console.print(latencies_table(view))
     say(
@@ -154,6 +160,14 @@ def convert(checkpoint: Path, form: str, target: Path | None, options: ExportOpt
 def _study(url: str, name: str) -> tuple[StudyView, tuple[TrialView, ...]]:
     with Client(url, patience_s=PATIENCE_S) as client:
         return client.studies.view(name), client.studies.trials(name)
+
+
+def _asked(study: StudyView, view: FrontView, metrics: Sequence[str], constraints: Sequence[str]) -> str:
+    """What leads a front that is not the study's own: of what it is."""
+    judged = ", ".join(metrics or [objective.metric for objective in study.spec.objectives])
+    bounds = f" within {', '.join(constraints)}" if constraints else ""
+    volume = hypervolume_text(view.hypervolume)
+    return f"study {study.name}  {study.state}  front of {judged}{bounds}  hypervolume {volume}"
 
 
 def _head(console: Console, study: StudyView) -> None:

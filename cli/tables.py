@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
+from cli.fitting import FittingTable
 from optimization.values import Direction
 from protocol.jobs import Score
 from protocol.metrics import METRICS, metric_info
@@ -34,14 +35,18 @@ def studies_table(studies: Iterable[StudyView]) -> Table:
     return table
 
 
-def front_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
+def front_table(study: StudyView, trials: Sequence[TrialView], asked: Sequence[str] = ()) -> Table:
     """The front by latency, best quality last: what was seen on the selection split at flash fidelity.
 
-    Of an external study by what it judges, as it was told.
+    Of an external study by what it judges, as it was told. `asked` are the metrics of a front that is not the study's
+    own; those that have no column get one.
     """
     if study.spec.external is not None:
         return _told_table(study, [trial for trial in trials if trial.on_front], title="Front")
     metric, quantile = quality_name(study), latency_name(study)
+    others = other_names(study)
+    shown = (metric, f"latency_{quantile}", "parameters", *others)
+    others += [name for name in asked if name not in shown]
     table = new_table(
         "Front (flash fidelity, selection split)",
         "trial",
@@ -51,7 +56,7 @@ def front_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
         "parameters",
         "speed-up",
         f"{metric} - teacher",
-        *other_names(study),
+        *others,
     )
     selection = study.prepared.teacher_selection if study.prepared else None
     for trial in by_latency(trial for trial in trials if trial.on_front):
@@ -64,7 +69,7 @@ def front_table(study: StudyView, trials: Sequence[TrialView]) -> Table:
             parameters_text(trial),
             times_text(speed_up(study, trial.latency)),
             NONE if value is None or selection is None else difference_text(metric, value, selection.value),
-            *_others(study, trial),
+            *_values(trial, others),
         )
     return table
 
@@ -143,7 +148,7 @@ def trials_table(study: StudyView, trials: Sequence[TrialView], *, last: int | N
             NONE if value is None else f"{value:.3f}",
             _with_prediction(trial, quantile),
             parameters_text(trial),
-            *_others(study, trial),
+            *_values(trial, other_names(study)),
             "front" if trial.on_front else trial.reason or trial.origin,
         )
     return table
@@ -242,9 +247,9 @@ def other_names(study: StudyView) -> list[str]:
     return [objective.metric for objective in study.spec.objectives if objective.metric not in shown]
 
 
-def _others(study: StudyView, trial: TrialView) -> list[str]:
+def _values(trial: TrialView, names: Iterable[str]) -> list[str]:
     known = trial.metrics
-    return [metric_text(name, known[name]) if name in known else NONE for name in other_names(study)]
+    return [metric_text(name, known[name]) if name in known else NONE for name in names]
 
 
 def parameters_text(trial: TrialView) -> str:
@@ -276,7 +281,7 @@ def remaining_text(study: StudyView) -> str:
 
 
 def new_table(title: str, *columns: str) -> Table:
-    table = Table(title=title or None, title_justify="left", title_style="bold")
+    table = FittingTable(title=title or None, title_justify="left", title_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 
 from rich.table import Table
 
@@ -60,7 +61,7 @@ def _latency(study: StudyView, latency: LatencyView) -> dict[str, str]:
         "effort": f"{latency.effort}, {latency.samples} samples",
         "speed-up": times_text(speed_up(study, latency)),
         "hardware": "  ".join([latency.hardware_key, latency.environment.get("cpu", "")]).strip(),
-        "measured": latency.measured_at,
+        "measured": f"{datetime.fromisoformat(latency.measured_at):%Y-%m-%d %H:%M UTC}",
     }
 
 

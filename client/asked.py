@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from client.arguments import made
 from client.errors import ClientError, ProblemError
 from protocol.jobs import Command, EvaluateWork, Failure, FailureReason, Grant, Release, Renewal, Tell
 from protocol.problem import LEASE_LOST, NOT_FOUND
@@ -54,26 +55,30 @@ class AskedTrial:
         """What was found out; `variances` are of its noise. May be repeated.
 
         Raises:
-            ProblemError: code `lease_lost`: the trial is somebody else's by now.
+            ProblemError: code `lease_lost`: the trial is somebody else's by now. InvalidArgument: no finite numbers.
         """
-        return self._tell(Tell(attempt=self._grant.attempt, metrics=dict(metrics), variances=dict(variances or {})))
+        attempt = self._grant.attempt
+        return self._tell(lambda: Tell(attempt=attempt, metrics=dict(metrics), variances=dict(variances or {})))
 
     def infeasible(self, why: str) -> ToldView:
         """It cannot be, or breaks a bound that only the evaluation knows. Raises: as `tell`."""
-        return self._tell(Tell(attempt=self._grant.attempt, infeasible=why))
+        return self._tell(lambda: Tell(attempt=self._grant.attempt, infeasible=why))
 
     def fail(self, why: str) -> ToldView:
         """The evaluation broke; somebody may try again. Raises: as `tell`."""
-        failure = Failure(reason=FailureReason.ERROR, message=why)
-        return self._tell(Tell(attempt=self._grant.attempt, failure=failure))
+
+        def failed() -> Tell:
+            return Tell(attempt=self._grant.attempt, failure=Failure(reason=FailureReason.ERROR, message=why))
+
+        return self._tell(failed)
 
     def release(self) -> None:
         """Give it back, not evaluated."""
         self._over.set()
         self._jobs.release(self._grant.job, Release(attempt=self._grant.attempt))
 
-    def _tell(self, message: Tell) -> ToldView:
-        told = self._studies.tell(self.study, self.number, message)
+    def _tell(self, message: Callable[[], Tell]) -> ToldView:
+        told = self._studies.tell(self.study, self.number, made(message))
         self._over.set()
         return told
 

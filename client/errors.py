@@ -20,6 +20,10 @@ class InvalidAddress(ClientError):  # noqa: N818 (the name says what happened)
     """Text that is no address of a service."""
 
 
+class InvalidArgument(ClientError, ValueError):  # noqa: N818 (the name says what happened)
+    """Something that a call was given and that it cannot be; nothing was sent. The message names it."""
+
+
 class InvalidToken(ClientError):  # noqa: N818 (the name says what happened)
     """Text that is no token; it is not repeated in the message."""
 
@@ -28,7 +32,8 @@ class ProblemError(ClientError):
     """The service refused; `problem` is its answer, `code` is meant for programs."""
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__("\n".join([problem.detail, *problem.errors]))
+        # A detail may tell the first of them already.
+        super().__init__("\n".join([problem.detail, *(line for line in problem.errors if line not in problem.detail)]))
         self.problem = problem
 
     @property

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from client.arguments import made
 from client.artefacts import Artefacts
-from client.card import complete_card
+from client.card import check_owner, complete_card
 from client.errors import ClientError, NoSuchFinalistError, installed
 from client.tables import Trials
 from optimization.values import Constraint, Direction
@@ -50,6 +51,13 @@ class Finalist:
         self.view = finalist
         self._spec, self._artefacts = spec, artefacts
 
+    def __repr__(self) -> str:
+        told = [self.trial.label]
+        told += [] if self.score is None else [f"{self._spec.task.metric} {self.score.value:.3f} on the report split"]
+        if self.latency is not None:
+            told.append(f"latency p50 {format_seconds(self.latency.p50_s)} {self.latency.source}")
+        return f"<finalist {self.number} of {self.trial.study}: {', '.join(told)}>"
+
     @property
     def number(self) -> int:
         return self.trial.number
@@ -81,6 +89,7 @@ class Finalist:
         """
         if self.view.export is None:
             raise ClientError(f"trial {self.number} of study {self.trial.study} has no export yet: {self.view.state}")
+        check_owner(license, language)
         if folder is None:
             # Named by its content, too: a study that was started afresh under its name has other exports.
             folder = cache_folder() / f"{self.trial.study}-trial-{self.number}-{self.view.export[:12]}"
@@ -144,10 +153,14 @@ def bound(metric: str, value: str | float, *, at_least: bool = False) -> Constra
     """A bound as people write it, `"4 ms"`, or in base units.
 
     Raises:
-        QuantityError: no number, or a unit that does not belong.
+        InvalidArgument: no number, or a unit that does not belong.
     """
-    number = parse_quantity(value, metric_info(metric).unit) if isinstance(value, str) else float(value)
-    return Constraint(metric=metric, bound=number, at_least=at_least)
+
+    def constraint() -> Constraint:
+        number = parse_quantity(value, metric_info(metric).unit) if isinstance(value, str) else float(value)
+        return Constraint(metric=metric, bound=number, at_least=at_least)
+
+    return made(constraint, metric)
 
 
 def cache_folder() -> Path:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 
+from client.arguments import made, several, study_name
 from client.artefacts import Artefacts
 from client.asked import AskedTrial
 from client.decoding import decoded
@@ -19,6 +20,7 @@ from client.transport import Transport
 from protocol.changes import ExtendStudy
 from protocol.events import Event
 from protocol.jobs import Ask, Tell
+from protocol.mistakes import shown
 from protocol.study import StudySpec
 from protocol.views import (
     AskedView,
@@ -79,7 +81,8 @@ class Studies:
         sort: str | None = None,
     ) -> tuple[TrialView, ...]:
         """Trials by number, or those that are asked for; as `Study.trials`."""
-        asked = [*(("state", str(state)) for state in states), *(("constraint", text) for text in constraints)]
+        asked = [("state", str(state)) for state in several(states)]
+        asked += [("constraint", text) for text in several(constraints)]
         flags = {"feasible": feasible, "on_front": on_front}
         asked += [(key, str(flag).lower()) for key, flag in flags.items() if flag is not None]
         asked += [] if sort is None else [("sort", sort)]
@@ -90,7 +93,8 @@ class Studies:
         return decoded(TrialView, self._transport.call("GET", f"{_path(name)}/trials/{number}"))
 
     def front(self, name: str, *, metrics: Iterable[str] = (), constraints: Iterable[str] = ()) -> FrontView:
-        asked = [*(("metric", metric) for metric in metrics), *(("constraint", text) for text in constraints)]
+        asked = [("metric", metric) for metric in several(metrics)]
+        asked += [("constraint", text) for text in several(constraints)]
         return decoded(FrontView, self._transport.call("GET", f"{_path(name)}/front{_query(asked)}"))
 
     def events(self, name: str, after: int | None = None) -> Iterator[Event | None]:
@@ -149,12 +153,19 @@ class Studies:
 
 
 def _message(spec: StudySpec | Mapping[str, object]) -> dict[str, object]:
-    values = spec.canonical() if isinstance(spec, StudySpec) else dict(spec)
-    return CreateStudy(spec=values).model_dump(mode="json")
+    def message() -> dict[str, object]:
+        if not isinstance(spec, StudySpec | Mapping):
+            raise TypeError(
+                f"must be a mapping or a StudySpec, got {shown(spec)}; protocol.study_file.load_study reads a file"
+            )
+        values = spec.canonical() if isinstance(spec, StudySpec) else dict(spec)
+        return CreateStudy(spec=values).model_dump(mode="json")
+
+    return made(message, "study")
 
 
 def _path(name: str) -> str:
-    return f"/studies/{quote(name, safe='')}"
+    return f"/studies/{study_name(name)}"
 
 
 def _query(asked: Sequence[tuple[str, str]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from client.arguments import made
 from client.artefacts import Artefacts
 from client.asked import AskedTrial
 from client.errors import StudyFailedError
@@ -94,7 +95,7 @@ class Study:
         self, *, trials: int | None = None, finalists: int | None = None, device_hours: float | None = None
     ) -> Study:
         """Itself, with a larger budget: new totals, not what is added."""
-        wanted = ExtendStudy(trials=trials, finalists=finalists, device_hours=device_hours)
+        wanted = made(lambda: ExtendStudy(trials=trials, finalists=finalists, device_hours=device_hours))
         return self._changed(self._studies.extend(self.name, wanted))
 
     def delete(self) -> None:

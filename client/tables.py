@@ -20,6 +20,10 @@ class Trials(tuple[TrialView, ...]):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        """Short: a notebook prints what a cell ends with."""
+        return f"<{len(self)} trial{'' if len(self) == 1 else 's'}; .to_pandas() is a table of them>"
+
     def rows(self) -> list[dict[str, Cell]]:
         """One row for each trial: latencies in seconds, None where nothing is known."""
         return [_row(trial) for trial in self]

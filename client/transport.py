@@ -19,15 +19,18 @@ from protocol.secrets import TOKEN_PATTERN, TOKEN_VARIABLE
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
-_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+TIMEOUT_S = 30.0
+"""For one answer of the service."""
+
+_CONNECT_S = 5.0
 _BUSY = httpx.codes.SERVICE_UNAVAILABLE
 
 
 class Transport:
     """Sends requests below `{base_url}/v1`; may be used from several threads.
 
-    A call that is safe to repeat is repeated on connection errors and on 503, with growing pauses that add up to
-    `patience_s`.
+    A call that is safe to repeat is repeated on connection errors and on 503, with growing pauses. These, and the
+    attempts that nobody answered in time, add up to `patience_s`: a service that hangs is not waited for many times.
     """
 
     def __init__(
@@ -36,9 +39,12 @@ class Transport:
         *,
         token: str | None = None,
         patience_s: float,
+        timeout_s: float = TIMEOUT_S,
         wire: httpx.BaseTransport | None = None,
         pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock, self._timeout = clock, _timeout(timeout_s)
         self._patience_s = patience_s
         self.pause = pause
         self._root = base_url.rstrip("/")
@@ -56,7 +62,7 @@ class Transport:
         authorised = {"Authorization": f"Bearer {token.strip()}"} if token else {}
         # A proxy that the environment names is for other machines, never for this one.
         self._http = httpx.Client(
-            headers=authorised, timeout=_TIMEOUT, transport=wire, trust_env=not _is_local(url.host)
+            headers=authorised, timeout=self._timeout, transport=wire, trust_env=not _is_local(url.host)
         )
 
     def close(self) -> None:
@@ -80,7 +86,7 @@ class Transport:
             ProblemError: refused, with the reason.
             Unreachable: no answer within the transport's patience.
         """
-        timeout = _TIMEOUT if timeout_s is None else httpx.Timeout(timeout_s, connect=5.0)
+        timeout = self._timeout if timeout_s is None else _timeout(timeout_s)
 
         def send() -> httpx.Response:
             body = content() if content is not None else None
@@ -114,8 +120,7 @@ class Transport:
         Raises:
             ProblemError, Unreachable: as `call`; also when the body breaks off.
         """
-
-        timeout = _TIMEOUT if timeout_s is None else httpx.Timeout(timeout_s, connect=5.0)
+        timeout = self._timeout if timeout_s is None else _timeout(timeout_s)
 
         def send() -> httpx.Response:
             request = self._http.build_request("GET", self._root + "/v1" + path, headers=headers, timeout=timeout)
@@ -134,20 +139,24 @@ class Transport:
 
     def _patiently(self, send: Callable[[], httpx.Response], what: str, safe: bool) -> httpx.Response:
         waited_s, tries = 0.0, 0
-        pauses = _pauses(self._patience_s if safe else 0.0)
+        pause_s, left_s = _FIRST_PAUSE_S, self._patience_s if safe else 0.0
         while True:
             tries += 1
             asked_s = 0.0
+            begun_s = self._clock()
             try:
                 response = send()
             except httpx.TransportError as error:
                 met: tuple[str, Exception] | httpx.Response = (_cause(error), error)
+                spent_s = self._clock() - begun_s
+                waited_s += spent_s
+                if isinstance(error, httpx.TimeoutException):
+                    left_s -= spent_s
             else:
                 if response.status_code != _BUSY:
                     return response
                 met, asked_s = response, _retry_after(response)
-            pause_s = next(pauses, None)
-            if pause_s is None:
+            if left_s <= 0:
                 if isinstance(met, httpx.Response):
                     return met
                 raise Unreachable(
@@ -156,9 +165,11 @@ class Transport:
                 ) from met[1]
             if isinstance(met, httpx.Response):
                 met.close()
-            pause_s = max(pause_s, min(asked_s, _LONGEST_PAUSE_S))
-            self.pause(pause_s)
-            waited_s += pause_s
+            paused_s = max(min(pause_s, left_s), min(asked_s, _LONGEST_PAUSE_S))
+            self.pause(paused_s)
+            waited_s += paused_s
+            left_s -= pause_s
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
 def refusal(response: httpx.Response) -> ClientError:
@@ -184,13 +195,8 @@ def _next_page(answer: httpx.Response) -> str | None:
     return path
 
 
-def _pauses(patience_s: float) -> Iterator[float]:
-    """Pauses that double from one to the next and together last `patience_s`."""
-    pause_s, left_s = _FIRST_PAUSE_S, patience_s
-    while left_s > 0:
-        yield min(pause_s, left_s)
-        left_s -= pause_s
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+def _timeout(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(seconds, _CONNECT_S))
 
 
 def _retry_after(response: httpx.Response) -> float:

@@ -30,7 +30,8 @@ def loading_lines(folder: Path | str, kind: HeadKind, *, trusted: bool = True) -
         return (
             "from transformers import AutoModelForQuestionAnswering, AutoTokenizer",
             f'model = AutoModelForQuestionAnswering.from_pretrained("{folder}"{trust})',
-            f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+            # It reads the configuration too, whose class lies beside the weights: without trust it would ask.
+            f'tokenizer = AutoTokenizer.from_pretrained("{folder}"{trust})',
         )
     name, text = _SHOWN[kind]
     return (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
+from hardware.values import Source
 from protocol.quantity import format_seconds
 
 FILE = "README.md"
@@ -19,6 +20,13 @@ SELECTION = "on the selection split |"
 EVALUATED = "intervals cover 95 %."
 """What ends the sentence behind which the verdict stands."""
 
+NO_LICENCE = "Nobody has said yet under which licence this model may be used."
+"""What leads the section of a card whose owner has said nothing."""
+
+NOT_YET = " `stillhouse export --license ID` writes yours into this card."
+"""What ends it."""
+
+_LICENCE = re.compile(rf"{re.escape(NO_LICENCE)}|Its owner gives it under `[^`\n]*`\.")
 _FRONT = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
 
 
@@ -28,6 +36,19 @@ def latency_text(value_s: float, low_s: float | None, high_s: float | None, sour
         return f"{format_seconds(value_s)}, {source}"
     interval = f"[{format_seconds(low_s)}, {format_seconds(high_s)}]"
     return f"{format_seconds(value_s)} {interval}, {source} with effort `{effort}`"
+
+
+def hardware_text(environment: Mapping[str, str], source: str) -> str:
+    """On what a latency was measured: the accelerator where there is one, or else the processor and its cores.
+
+    Empty where it was estimated: the machine that computed an estimate says nothing of it.
+    """
+    if source != Source.MEASURED:
+        return ""
+    accelerator = environment.get("gpu") or environment.get("tpu")
+    cores = environment.get("available_cores") or environment.get("logical_cores")
+    processor = environment.get("cpu", "")
+    return accelerator or (f"{processor}, {cores} cores" if processor and cores else processor)
 
 
 def verdict_text(verdict: str, notes: Sequence[str]) -> str:
@@ -46,6 +67,12 @@ def with_latencies(card: str, rows: dict[str, str], verdict: str) -> str:
     told = [f"| {name} | {value} |" for name, value in rows.items()]
     text = "\n".join([*lines[:place], *told, *lines[place:]]) + "\n"
     return text.replace(EVALUATED, EVALUATED + verdict, 1)
+
+
+def with_licence(card: str, identity: str) -> str:
+    """The card whose section names this licence, in place of none or of another one."""
+    named = _LICENCE.sub(lambda _: f"Its owner gives it under `{identity}`.", card, count=1)
+    return named.replace(NOT_YET, "", 1)
 
 
 def with_front_matter(card: str, changes: dict[str, object]) -> str:

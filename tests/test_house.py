@@ -32,6 +32,12 @@ def test_the_build_ships_every_room(pytestconfig):
     assert set(settings["tool"]["importlinter"]["root_packages"]) == set(ROOMS)
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_type_checkers_of_users_read_every_room(pytestconfig, room):
+    """PEP 561: without the file a script that imports the client is not checked at all."""
+    assert (pytestconfig.rootpath / room / "py.typed").is_file()
+
+
 def test_alembic_is_the_library_and_not_our_folder(pytestconfig):
     import alembic
 

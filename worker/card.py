@@ -13,7 +13,7 @@ from distillation.values import BUILT_IN, DOCSTRINGS, Task
 from encoders.loading import PIPELINES, loading_lines
 from encoders.values import HeadKind
 from hardware.values import Measurement, Quantile, QuantileName
-from protocol.card import EVALUATED, front_matter, latency_text, verdict_text
+from protocol.card import EVALUATED, NO_LICENCE, NOT_YET, front_matter, hardware_text, latency_text, verdict_text
 from protocol.jobs import Score
 from protocol.quantity import format_count
 from search_space import Architecture, parameter_count
@@ -44,8 +44,8 @@ The report split was evaluated once, after training; {evaluated}{verdict}
 
 ## Licence
 
-Nobody has said yet under which licence this model may be used. It was made from the teacher and the data named above,
-whose terms hold for it too. `stillhouse export --license ID` writes yours into this card.
+{unlicensed} It was made from the teacher and the data named above,
+whose terms hold for it too.{not_yet}
 
 ## Recipe
 
@@ -91,6 +91,8 @@ def model_card(
     return CARD.format(
         front=front_matter(_front(training, name, task, kind, teacher_source)),
         evaluated=EVALUATED,
+        unlicensed=NO_LICENCE,
+        not_yet=NOT_YET,
         name=name,
         pipeline=PIPELINES[kind],
         loading="\n".join(loading_lines("PATH OF THIS FOLDER", kind)),
@@ -120,7 +122,7 @@ def _score(score: Score) -> str:
 
 
 def _latencies(measurement: Measurement, judged: tuple[QuantileName, ...]) -> dict[str, str]:
-    """The median, and the quantiles that the verdict is of."""
+    """The median, and the quantiles that the verdict is of; on what, where it was measured and not estimated."""
     seen = {
         QuantileName.P50: measurement.p50,
         QuantileName.P90: measurement.p90,
@@ -128,7 +130,8 @@ def _latencies(measurement: Measurement, judged: tuple[QuantileName, ...]) -> di
     }
     names = [name for name in QuantileName if name is QuantileName.P50 or name in judged]
     rows = {f"latency {name}": _latency(seen[name], measurement) for name in names}
-    return {**rows, "device profile": measurement.profile.label}
+    hardware = hardware_text(measurement.environment, measurement.source)
+    return {**rows, "device profile": measurement.profile.label, "hardware": hardware}
 
 
 def _latency(quantile: Quantile, measurement: Measurement) -> str:

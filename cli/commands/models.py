@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.completion import efforts, forms, quantiles, words
 from cli.errors import BadInputError, ExitCode
 from cli.interrupts import Interrupts
 from cli.names import study_name
@@ -26,7 +27,7 @@ def distill(
         Path | None,
         typer.Option(parser=folder, metavar="PATH", help="Folder of the checkpoint; distilled/NAME in the home."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu or cuda.", autocompletion=words(*DEVICES))] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="Threads of training; 0 for every core.")] = 0,
     processes: Annotated[
         int, typer.Option(min=1, help="Processes that train it: one for each GPU, or so many on the CPU.")
@@ -109,9 +110,10 @@ def measure(
         str | None,
         typer.Option(metavar="TEXT|FILE", help="Instead of MODEL: '{layers: 4, hidden_size: 256}', or a file of it."),
     ] = None,
-    effort: Annotated[str, typer.Option(help="quick, search or report.")] = "search",
+    effort: Annotated[str, typer.Option(help="quick, search or report.", autocompletion=efforts)] = "search",
     quantiles: Annotated[
-        list[str] | None, typer.Option("--quantile", help="p50, p90 or p99 shall be narrow (repeat it); p50.")
+        list[str] | None,
+        typer.Option("--quantile", help="p50, p90 or p99 shall be narrow (repeat it); p50.", autocompletion=quantiles),
     ] = None,
     grid: Annotated[bool, typer.Option("--grid", help="Batch 1, 8, 32 by length 32, 128, 384.")] = False,
     batches: Annotated[str | None, typer.Option("--grid-batches", help="Other batches of the grid: 1,4.")] = None,
@@ -183,16 +185,29 @@ def export(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="Write a checkpoint as huggingface, onnx or stablehlo."),
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="Write a checkpoint as huggingface, onnx or stablehlo.",
+            autocompletion=forms,
+        ),
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Texts in a call of StableHLO; any by default.")] = None,
     length: Annotated[int | None, typer.Option(min=1, help="Tokens of a text in StableHLO; 128 by default.")] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float32, or float16 (onnx) or bfloat16 (stablehlo); float32 by default.")
+        str | None,
+        typer.Option(
+            help="float32, or float16 (onnx) or bfloat16 (stablehlo); float32 by default.",
+            autocompletion=words("float32", "float16", "bfloat16"),
+        ),
     ] = None,
     platforms: Annotated[
         list[str] | None,
-        typer.Option("--platform", help="Platform of StableHLO (repeat it); cpu, cuda and tpu by default."),
+        typer.Option(
+            "--platform",
+            help="Platform of StableHLO (repeat it); cpu, cuda and tpu by default.",
+            autocompletion=words("cpu", "cuda", "tpu"),
+        ),
     ] = None,
     card_license: Annotated[
         str | None,

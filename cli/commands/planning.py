@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.completion import efforts, quantiles
 from cli.errors import ExitCode
 from cli.interrupts import Interrupts
 from cli.options import DEFAULT_HOME, Home, Json, StudyFile, file
@@ -35,8 +36,10 @@ def calibrate(
         typer.Option(metavar="TARGET", help="device=cpu,runtime=torch,dtype=float32,batch=1,length=128,threads=1."),
     ] = None,
     count: Annotated[int, typer.Option(help="Architectures to measure.")] = 64,
-    effort: Annotated[str, typer.Option(help="quick, search or report.")] = "search",
-    quantile: Annotated[str | None, typer.Option(help="p50, p90 or p99; p50 by default.")] = None,
+    effort: Annotated[str, typer.Option(help="quick, search or report.", autocompletion=efforts)] = "search",
+    quantile: Annotated[
+        str | None, typer.Option(help="p50, p90 or p99; p50 by default.", autocompletion=quantiles)
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of architectures.")] = 0,
     home: Home = DEFAULT_HOME,
     url: Annotated[str | None, typer.Option(help="Also send it to the service at this address.")] = None,

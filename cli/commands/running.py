@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.completion import kinds as job_kinds
 from cli.errors import ExitCode
 from cli.interrupts import Interrupts
 from cli.options import (
@@ -103,7 +104,8 @@ def worker(
     home: Home = DEFAULT_HOME,
     name: Annotated[str | None, typer.Option(help="Name of this worker; host and process by default.")] = None,
     kinds: Annotated[
-        list[str] | None, typer.Option("--kind", help="Kind of job to take (repeat it); all by default.")
+        list[str] | None,
+        typer.Option("--kind", help="Kind of job to take (repeat it); all by default.", autocompletion=job_kinds),
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads of training; 0 for every core.")] = 0,
     cache_gb: Annotated[

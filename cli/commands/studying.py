@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.completion import metrics as metric_names
+from cli.completion import tables
 from cli.errors import ExitCode
 from cli.options import DEFAULT_URL, Json, Name, StudyFile, Url, file
 
@@ -130,7 +132,12 @@ def study_export(
     name: Name,
     form: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="csv, json or parquet; as the file's ending, or csv."),
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="csv, json or parquet; as the file's ending, or csv.",
+            autocompletion=tables,
+        ),
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", parser=file, metavar="FILE", help="File to write; stdout by default.")
@@ -146,7 +153,12 @@ def study_export(
 def front(
     name: Name,
     metrics: Annotated[
-        list[str] | None, typer.Option("--metric", help="Metric of another front (repeat it); the study's objectives.")
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            help="Metric of another front (repeat it); the study's objectives.",
+            autocompletion=metric_names,
+        ),
     ] = None,
     constraints: Annotated[
         list[str] | None, typer.Option("--constraint", help="Such as 'latency_p50 <= 4 ms' (repeat it).")

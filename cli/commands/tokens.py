@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.completion import scopes
 from cli.options import DEFAULT_HOME, Config, Database, Home, Json, given
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 def create(
     context: typer.Context,
     name: Annotated[str, typer.Option(help="Who will use it.", show_default=False)],
-    scope: Annotated[str, typer.Option(help="admin, user, worker or read-only.", show_default=False)],
+    scope: Annotated[
+        str, typer.Option(help="admin, user, worker or read-only.", show_default=False, autocompletion=scopes)
+    ],
     days: Annotated[float | None, typer.Option(help="How long it is good; until it is revoked by default.")] = None,
     home: Home = DEFAULT_HOME,
     database_url: Database = None,

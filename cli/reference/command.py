@@ -60,8 +60,9 @@ HEAD = """\
 
 Written by `python -m cli.reference` from the command itself. `stillhouse COMMAND --help` says the same in a terminal.
 What is printed with `--json` goes to stdout as one JSON document, by commands that run for long as one a line; its keys
-are those of the API's views and stay; what people may want to know beside it goes to stderr. Completion of commands and
-options: `stillhouse --install-completion`.
+are those of the API's views and stay; what people may want to know beside it goes to stderr, and so does the message of
+an error, beside which stdout stays empty. `stillhouse --version` prints the version; `stillhouse --install-completion`
+lets bash, zsh and fish complete commands, options, their values and the names of studies.
 """
 
 

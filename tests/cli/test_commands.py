@@ -1,12 +1,14 @@
 """What the command answers to good and bad input: messages, exit codes, streams."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -209,6 +211,16 @@ def test_https_where_there_is_only_http_is_said(stillhouse, monkeypatch):
     assert "speaks http://, not https://" in err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device here that is always full")
+def test_a_full_disk_behind_stdout_is_one_message(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "cli.main", "study", "schema"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("stillhouse: [Errno 28] No space left on device")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_port_that_may_not_be_had_is_not_called_taken(stillhouse, study_file, monkeypatch):
     def refuse(self, address):
         raise PermissionError(13, "Permission denied")
@@ -264,6 +276,9 @@ def test_a_preview_is_readable_by_people_and_programs(stillhouse, study_file):
         assert words in out
     assert "latency_p50 <= 4 ms" in out
     assert "when measured" in out
+    # The teacher's vocabulary, which is not known yet, can only leave fewer.
+    (bound,) = [line for line in out.splitlines() if "parameters <= 30M" in line]
+    assert re.search(r"at most [\d,]+ of [\d,]+ .*at once, without token embeddings", bound)
     code, out, _ = stillhouse("preview", study_file(text), "--json")
     assert code == 0
     found = json.loads(out)["preview"]

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -40,10 +41,36 @@ def test_help_imports_few_modules():
         ("stillhouse study cr", ["create"]),
         ("stillhouse measure --eff", ["--effort"]),
         ("stillhouse doctor --j", ["--json"]),
+        ("stillhouse measure --effort ", ["quick", "search", "report"]),
+        ("stillhouse measure --quantile p9", ["p90", "p99"]),
+        ("stillhouse calibrate --effort q", ["quick"]),
+        ("stillhouse distill --device ", ["cpu", "cuda"]),
+        ("stillhouse export --format ", ["huggingface", "onnx", "stablehlo"]),
+        ("stillhouse export --platform t", ["tpu"]),
+        ("stillhouse study export --format ", ["csv", "json", "parquet"]),
+        ("stillhouse front demo --metric latency_", ["latency_p50", "latency_p90", "latency_p99"]),
+        ("stillhouse worker --kind ", ["prepare", "calibrate", "measure", "distill", "finalize"]),
+        ("stillhouse token create --scope ", ["admin", "user", "worker", "read-only"]),
     ],
 )
 def test_a_shell_completes_commands_and_options(stillhouse, monkeypatch, words, offered):
     assert completed(stillhouse, monkeypatch, words) == offered
+
+
+def test_help_says_all_of_what_a_command_does_and_no_types_of_python(stillhouse):
+    code, out, _ = stillhouse("--help")
+    assert code == 0
+    assert "..." not in out.partition("Commands:")[2]
+    assert "checkpoints; the same command" in " ".join(out.split())
+    _, out, _ = stillhouse("worker", "--help")
+    assert "--kind KIND" in out
+    assert "<list[str]>" not in out
+
+
+def test_the_version_is_told(stillhouse):
+    code, out, err = stillhouse("--version")
+    assert (code, err) == (0, "")
+    assert out == f"stillhouse {version('stillhouse')}\n"
 
 
 def test_without_a_service_no_name_is_offered(stillhouse, monkeypatch):

@@ -12,6 +12,8 @@ from cli.assistants import assistants_tables
 from cli.progress import Events
 from cli.summary import best_within, closing_lines, print_summary
 from cli.tables import counted, difference_text, front_table, latency_text, speed_up, trials_table
+from client import Client, Finalist
+from client.tables import Trials
 from distillation.assistants.tradeoff import Assistance, Point, Round
 from distillation.values import Estimate
 from protocol.calibration import PredictedLatency
@@ -20,8 +22,8 @@ from protocol.study_file import parse_study
 from search_space import Architecture
 
 
-def text_of(*things):
-    console = Console(file=io.StringIO(), width=200)
+def text_of(*things, width=200):
+    console = Console(file=io.StringIO(), width=width)
     for thing in things:
         console.print(thing)
     return console.file.getvalue()
@@ -204,3 +206,47 @@ def test_news_of_an_external_trial_name_its_own_metrics(study, trial):
         line for line in Events().look(study(spec=EXTERNAL, prepared=None, references={}), [one]) if "trial 1" in line
     ]
     assert line.endswith("completed energy_mj 3.2 f1_dev 0.91 size_kb 5")
+
+
+def test_what_the_client_shows_of_itself_in_a_notebook_is_short(study, trial, finalist):
+    best = finalist(report=0.735, ms=6.0)
+    done = trial(3, finalist=best)
+    with Client("http://service:1") as client:
+        told = repr(Finalist(done, best, study().spec, client.artefacts))
+        assert repr(client) == "<client of http://service:1>"
+    assert (
+        told == "<finalist 3 of demo: 2x96 a3x32 f384, accuracy 0.735 on the report split, latency p50 6 ms measured>"
+    )
+    assert repr(Trials([done])) == "<1 trial; .to_pandas() is a table of them>"
+
+
+def test_a_front_of_other_metrics_shows_them(study, trial):
+    told = {"accuracy": 0.7, "latency_p50": 0.004, "latency_p99": 0.0123}
+    one = trial(1).model_copy(update={"metrics": told})
+    text = text_of(front_table(study(), [one], ["latency_p99", "accuracy"]))
+    assert "latency_p99" in text
+    assert "12.3 ms" in text
+    assert text.count("accuracy") == text_of(front_table(study(), [one])).count("accuracy")
+
+
+@pytest.mark.parametrize("width", [120, 80, 72, 60, 40])
+def test_a_table_never_breaks_a_word_and_loses_none(study, trial, width):
+    trials = [trial(number, origin="baseline: half-depth", on_front=False) for number in (1, 23)]
+    table, wide = (trials_table(study(), trials) for _ in range(2))
+    told = text_of(table, width=width)
+    words = set(re.findall(r"[\w.:-]+", text_of(wide)))
+    assert {"provisional", "half-depth", "architecture", "2x96"} <= words
+    assert words <= set(re.findall(r"[\w.:-]+", told))
+    assert all(len(line) <= width for line in told.splitlines())
+
+
+def test_a_table_that_has_no_room_for_its_words_is_told_row_by_row(study, trial):
+    told = text_of(trials_table(study(), [trial(7), trial(8, state="failed", reason="out of memory")]), width=50)
+    assert re.search(r"^trial +7$", told, re.MULTILINE)
+    assert re.search(r"^latency p50 +4 ms measured, provisional$", told, re.MULTILINE)
+    assert re.search(r"^ +out of memory$", told, re.MULTILINE)
+
+
+def test_a_narrow_table_keeps_its_title(study, trial):
+    for width in (200, 80, 40):
+        assert "Front (flash fidelity, selection split)" in text_of(front_table(study(), [trial(1)]), width=width)

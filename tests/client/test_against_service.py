@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from cli.reading import front
 from client import ProblemError
 from encoders.values import Head
 from hardware.calibration import calibrate
@@ -53,6 +54,21 @@ def test_a_changed_study_is_refused_with_its_differences(client, spec):
         client.studies.create(spec("second", "seed: 3\n"))
     assert caught.value.code == "study_differs"
     assert caught.value.problem.errors == ["seed: 0 -> 3"]
+
+
+@pytest.mark.parametrize(
+    ("constraints", "told"),
+    [
+        ([], ["front 0", "no completed trial is there yet"]),
+        (["latency_p50 <= 4 ms"], ["front of accuracy, latency_p50 within latency_p50 <= 4 ms", "is within that"]),
+    ],
+)
+def test_a_front_on_which_nothing_is_says_so(client, spec, address, capsys, constraints, told):
+    client.studies.create(spec("empty"))
+    front(address, "empty", [], constraints, as_json=False)
+    out = capsys.readouterr().out
+    assert all(part in out for part in told)
+    assert "architecture" not in out
 
 
 def test_an_unknown_study_is_not_found(client):

@@ -3,7 +3,9 @@
 import pytest
 import yaml
 
+from client import InvalidArgument
 from client.card import complete_card
+from protocol.card import NO_LICENCE, NOT_YET
 from protocol.study_file import parse_study
 from protocol.views import LatencyView
 
@@ -70,6 +72,35 @@ def test_the_latency_stands_behind_the_scores_with_source_and_verdict(card, spec
     assert card.read_text() == before
 
 
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"cpu": "EPYC", "logical_cores": "4", "available_cores": "2"}, "EPYC, 2 cores"),
+        ({"cpu": "EPYC", "available_cores": "2", "gpu": "H100"}, "H100"),
+        ({}, None),
+    ],
+)
+def test_the_card_names_the_hardware_that_it_was_measured_on(card, spec, environment, told):
+    complete_card(card.parent, spec, LATENCY.model_copy(update={"environment": environment}))
+    rows = [line for line in card.read_text().splitlines() if line.startswith("| hardware ")]
+    assert rows == ([] if told is None else [f"| hardware | {told} |"])
+
+
+def test_what_a_compiler_estimated_names_no_hardware(card, spec):
+    stamp = {"source": "compiler", "environment": {"cpu": "EPYC", "available_cores": "2"}}
+    complete_card(card.parent, spec, LATENCY.model_copy(update=stamp))
+    assert "EPYC" not in card.read_text()
+
+
+def test_a_named_licence_stands_in_the_text_too_and_may_be_changed(card, spec):
+    card.write_text(f"{CARD}\n## Licence\n\n{NO_LICENCE} It was made from data.{NOT_YET}\n")
+    complete_card(card.parent, spec, None, license="mit")
+    complete_card(card.parent, spec, None, license="apache-2.0")
+    told = card.read_text()
+    assert told.endswith("## Licence\n\nIts owner gives it under `apache-2.0`. It was made from data.\n")
+    assert "license: apache-2.0" in told
+
+
 def test_a_card_that_tells_its_latency_keeps_it(card, spec):
     card.write_text(CARD.replace("| classes", "| latency p50 | 9 ms, measured |\n| classes"))
     before = card.read_text()
@@ -82,6 +113,15 @@ def test_the_owner_names_licence_and_language(card, spec):
     _, front, rest = card.read_text().split("---\n", 2)
     assert yaml.safe_load(front) == {"library_name": "transformers", "license": "apache-2.0", "language": "de"}
     assert rest == CARD.split("---\n", 2)[2]
+
+
+@pytest.mark.parametrize(
+    "said", [{"license": "Apache 2.0"}, {"license": ""}, {"license": "mit\n---"}, {"language": "English"}]
+)
+def test_what_no_hub_takes_for_a_licence_or_a_language_is_not_written(card, spec, said):
+    with pytest.raises(InvalidArgument, match=f"^{next(iter(said))}: "):
+        complete_card(card.parent, spec, None, **said)
+    assert card.read_text() == CARD
 
 
 @pytest.mark.parametrize("text", ["", "# somebody's own\n", "---\nno end"])

@@ -64,6 +64,50 @@ def test_an_unreachable_service_is_asked_again_with_growing_pauses_and_the_error
         assert part in str(caught.value)
 
 
+class Clock:
+    """Time that passes only while an attempt is waited for."""
+
+    def __init__(self):
+        self.now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(httpx.ReadTimeout("timed out"), 1), (httpx.RemoteProtocolError("cut off"), 5)]
+)
+def test_a_service_that_hangs_is_not_waited_for_again_and_one_that_breaks_off_is_asked_again(error, tries):
+    clock, asked = Clock(), []
+
+    def wire(request):
+        asked.append(request)
+        clock.now_s += 30.0
+        raise error
+
+    options = {"patience_s": 1.0, "clock": clock, "pause": lambda pause_s: None}
+    with (
+        Client("http://service:1", wire=httpx.MockTransport(wire), **options) as client,
+        pytest.raises(Unreachable) as caught,
+    ):
+        client.studies.list()
+    assert len(asked) == tries
+    waited_s = 30.0 * tries + (1.0 if tries > 1 else 0.0)
+    assert f"tried {tries} time{'s' if tries > 1 else ''} in {waited_s:.1f} s" in str(caught.value)
+
+
+def test_an_answer_may_take_as_long_as_it_is_said():
+    waiting = []
+
+    def wire(request):
+        waiting.append(request.extensions["timeout"])
+        return httpx.Response(200, json=[])
+
+    with Client("http://service:1", wire=httpx.MockTransport(wire), timeout_s=1.5) as client:
+        client.studies.list()
+    assert waiting == [{"connect": 1.5, "read": 1.5, "write": 1.5, "pool": 1.5}]
+
+
 def test_an_answer_after_an_outage_is_as_good_as_any():
     script = Script(httpx.ConnectError("no"), httpx.ReadError("reset"), httpx.Response(200, json=[]))
     with script.client() as client:

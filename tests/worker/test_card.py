@@ -10,6 +10,7 @@ from distillation.values import Dataset, Estimate, Task
 from encoders.loading import PIPELINES
 from encoders.values import HeadKind
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
+from protocol.card import NO_LICENCE, with_licence
 from protocol.jobs import Score
 from search_space import Architecture
 from worker.card import model_card
@@ -66,6 +67,26 @@ def test_card_of_what_was_not_measured_tells_no_latency_and_no_verdict():
     assert "verdict" not in card
     assert "| accuracy on the report split | 0.800 [0.700, 0.900] |" in card
     assert "verdict is `steady`" in written(MEASUREMENT)
+
+
+def test_card_names_the_hardware_of_what_was_measured_alone():
+    there = replace(MEASUREMENT, environment={"cpu": "EPYC", "available_cores": "2"})
+    assert "| hardware | EPYC, 2 cores |" in written(there)
+    assert "EPYC" not in written(replace(there, source=Source.COMPILER))
+
+
+def test_card_says_that_nobody_named_a_licence_until_somebody_does():
+    card = written()
+    assert NO_LICENCE in card
+    assert NO_LICENCE not in with_licence(card, "mit")
+    assert "--license ID" not in with_licence(card, "mit")
+
+
+def test_every_line_that_loads_code_beside_the_weights_says_so():
+    card = written(kind=HeadKind.QUESTION_ANSWERING)
+    loading = [line for line in card.splitlines() if "from_pretrained(" in line]
+    assert len(loading) == 2
+    assert all("trust_remote_code=True" in line for line in loading)
 
 
 def test_card_names_the_use_of_its_head():
