@@ -101,7 +101,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.parts = parts
-    problems.install(app)
+    problems.install(app, dashboard.unknown_page)
     probes.install(app)
     for module in (
         jobs, studies, trials, plots, events, external, devices, calibrations, artefacts, tokens, sessions, health,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -22,11 +23,11 @@ logger = logging.getLogger(__name__)
 RETRY_AFTER_S = 1
 
 
-def install(app: FastAPI) -> None:
-    """Makes every error of the application leave as a problem."""
+def install(app: FastAPI, unknown_page: Callable[[str], Response]) -> None:
+    """Makes every error of the application leave as a problem; but browsers get a page where there is none."""
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(HTTPException, partial(_http, unknown_page))
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -65,10 +66,13 @@ async def _gone(_request: Request, _error: Exception) -> Response:
     return problem(400, "disconnected", "the connection broke off before the request was complete")
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _http(unknown_page: Callable[[str], Response], request: Request, error: Exception) -> Response:
     """What the framework refuses itself: unknown paths and methods."""
     if not isinstance(error, HTTPException):
         raise error
+    path = request.url.path
+    if error.status_code == 404 and "text/html" in request.headers.get("Accept", "") and not path.startswith("/v1/"):
+        return unknown_page(path)
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     answer = problem(error.status_code, code, str(error.detail))
     answer.headers.update(error.headers or {})

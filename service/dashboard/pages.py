@@ -115,6 +115,10 @@ def missing_page(name: str) -> HTMLResponse:
     return _page("missing.html", 404, name=name)
 
 
+def unknown_page(path: str) -> HTMLResponse:
+    return _page("unknown.html", 404, path=path)
+
+
 def _page(template: str, status: int = 200, **values: object) -> HTMLResponse:
     return HTMLResponse(_templates.get_template(template).render(values), status, headers=_HEADERS)
 

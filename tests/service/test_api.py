@@ -365,3 +365,13 @@ def test_what_was_leased_before_an_upgrade_may_be_ended_after_it(http, http_work
     refused = problem(http.post("/v1/jobs:lease", json=old))
     assert (refused.status, refused.code) == (409, "upgrade_needed")
     assert refused.detail.endswith("upgrade the worker")
+
+
+def test_a_browser_gets_a_page_where_there_is_none(http):
+    looked = http.get("/no<b>where", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (looked.status_code, looked.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "/no&lt;b&gt;where" in looked.text
+    assert "<b>" not in looked.text
+    for path, accept in (("/nowhere", "*/*"), ("/v1/nowhere", "text/html")):
+        told = http.get(path, headers={"Accept": accept})
+        assert (told.status_code, told.json()["code"]) == (404, "not_found")
