@@ -29,8 +29,9 @@ _BUSY = httpx.codes.SERVICE_UNAVAILABLE
 class Transport:
     """Sends requests below `{base_url}/v1`; may be used from several threads.
 
-    A call that is safe to repeat is repeated on connection errors and on 503, with growing pauses. These, and the
-    attempts that nobody answered in time, add up to `patience_s`: a service that hangs is not waited for many times.
+    A call that is safe to repeat is repeated on connection errors and on 503, with growing pauses. These, and from
+    the second one on the attempts that nobody answered in time, add up to `patience_s`: a service that hangs is not
+    waited for many times, and what was lost once is sent once more.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class Transport:
                 met: tuple[str, Exception] | httpx.Response = (_cause(error), error)
                 spent_s = self._clock() - begun_s
                 waited_s += spent_s
-                if isinstance(error, httpx.TimeoutException):
+                if isinstance(error, httpx.TimeoutException) and tries > 1:
                     left_s -= spent_s
             else:
                 if response.status_code != _BUSY:
