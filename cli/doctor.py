@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from cli.errors import ExitCode
-from client import Client, ClientError
+from client import Client, ClientError, ProblemError
 from hardware.backend import supports, versions
 from hardware.cores import available_cores, core_quota
 from hardware.environment import environment, machine
@@ -226,6 +226,11 @@ def _home(home: Path) -> HomeFolder:
 def _service(url: str) -> Service:
     try:
         with Client(url, patience_s=0) as client:
-            return Service(url=url, why=None if client.healthy() else "it is not well; its log says why")
+            if not client.healthy():
+                return Service(url=url, why="it is not well; its log says why")
+            client.studies.list()
+            return Service(url=url, why=None)
+    except ProblemError as error:
+        return Service(url=url, why=f"it answers, and refuses: {error}")
     except ClientError as error:
         return Service(url=url, why=str(error))

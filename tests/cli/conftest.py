@@ -1,9 +1,11 @@
 """Studies and trials as the service shows them, and the command in this process."""
 
 import signal
+import threading
 from datetime import UTC, datetime
 
 import pytest
+import uvicorn
 
 from cli.interrupts import SIGNALS
 from cli.main import main
@@ -11,6 +13,7 @@ from distillation.values import Fidelity
 from encoders.values import Head
 from protocol.jobs import Prepared, Score
 from protocol.study_file import parse_study
+from protocol.tokens import CreateToken, Scope
 from protocol.views import (
     EvaluationView,
     FinalistState,
@@ -22,6 +25,10 @@ from protocol.views import (
     TrialView,
 )
 from search_space import Architecture
+from service.app import create_app
+from service.operations.tokens import create_token
+from service.server import bind, configuration
+from service.settings import Settings
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 TEACHER = Architecture(vocabulary_size=8000, layers=4, hidden_size=192, heads=6, head_size=32, ffn_size=768)
@@ -159,3 +166,27 @@ def stillhouse(capsys, monkeypatch, tmp_path):
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def service(tmp_path):
+    """The address of a real service, and its parts."""
+    settings = Settings.from_environment({}, home=tmp_path, port=0)
+    app = create_app(settings)
+    with bind(settings) as listening:
+        server = uvicorn.Server(configuration(app, settings))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", app.state.parts
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def closed(service):
+    """The same where tokens are asked for; its address, and its store."""
+    address, parts = service
+    with parts.store.write() as uow:
+        create_token(uow, CreateToken(name="mine", scope=Scope.READ_ONLY))
+    parts.keys.read()  # as it does a second later
+    return address, parts.store

@@ -90,3 +90,11 @@ def test_nothing_that_is_looked_for_is_imported(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
+
+
+def test_a_service_that_refuses_is_told_from_one_that_is_away(stillhouse, closed, monkeypatch):
+    monkeypatch.setenv("STILLHOUSE_URL", closed[0])
+    code, out, _ = stillhouse("doctor", "--json")
+    assert code == 0
+    assert json.loads(out)["service"]["why"].startswith("it answers, and refuses: ")
+    assert "token" in json.loads(out)["service"]["why"]

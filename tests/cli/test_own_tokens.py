@@ -1,44 +1,15 @@
 """A run lets its own processes in where the store of its home has tokens, and nobody afterwards."""
 
-import threading
-
 import pytest
-import uvicorn
 
 from cli import own_tokens as module
 from cli.own_tokens import LIFE, own_tokens
 from client import Client, ProblemError
 from protocol.jobs import PROTOCOL_VERSION, LeaseRequest
-from protocol.tokens import CreateToken, Scope, TokenState
-from service.app import create_app
-from service.operations.tokens import create_token, list_tokens
-from service.server import bind, configuration
-from service.settings import Settings
+from protocol.tokens import Scope, TokenState
+from service.operations.tokens import list_tokens
 
 LEASE = LeaseRequest(worker="w", protocol_version=PROTOCOL_VERSION, kinds=(), wait_s=0)
-
-
-@pytest.fixture
-def service(tmp_path):
-    """The address of a real service, and its parts."""
-    settings = Settings.from_environment({}, home=tmp_path, port=0)
-    app = create_app(settings)
-    with bind(settings) as listening:
-        server = uvicorn.Server(configuration(app, settings))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", app.state.parts
-        server.should_exit = True
-        thread.join()
-
-
-@pytest.fixture
-def closed(service):
-    address, parts = service
-    with parts.store.write() as uow:
-        create_token(uow, CreateToken(name="mine", scope=Scope.READ_ONLY))
-    parts.keys.read()  # as it does a second later
-    return address, parts.store
 
 
 def views(store):
