@@ -219,6 +219,8 @@ def test_benchmarks_are_called_with_options_that_they_have():
     assert called
     for script, *words in map(str.split, called):
         text = (ROOT / script).read_text()
+        shared = set(re.findall(r"^from cells\.(\w+) import .*\bparser_of\b", text, re.MULTILINE))
+        text += "".join((ROOT / "benchmarks" / "cells" / f"{name}.py").read_text() for name in shared)
         for option in words:
             assert not option.startswith("--") or f'"{option}"' in text, f"{script} {option}"
 
