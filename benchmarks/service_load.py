@@ -16,8 +16,8 @@ kept in --folder, so a run that was stopped goes on where it was, and --parts do
 - `idle`: 1,000 workers wait in long polls, of 20 s and of 2 s (as `stillhouse worker` does). A job comes up every so
   often, put there by another process: how long until somebody has it, what the service takes meanwhile, and how long
   other answers take.
-- `large`: every answer about a study of 1,000 and of 10,000 trials, whose values are drawn at random: after each new
-  trial, and once more with nothing new; and the size of the database.
+- `large`: every answer about a study of 1,000 and of 10,000 trials, that ended a minute apart and whose values are
+  drawn at random: after each new trial, and once more with nothing new; and the size of the database.
 
 Estimated, not measured: 12 minutes in all.
 """

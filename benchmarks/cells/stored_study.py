@@ -46,13 +46,17 @@ SPEC = {
 }
 SAMPLES = (3, 34)
 """Processes and calls of each: what a measurement of a search takes at least."""
+APART = timedelta(minutes=1)
+"""Between the ends of two completed trials."""
+AGE = timedelta(days=14)
+"""Of the study: longer than all of its trials take."""
 
 
 class StoredStudy:
     """One study in the store of a service that runs, past its preparation."""
 
     def __init__(self, database_url: str, name: str) -> None:
-        self.name = name
+        self.name, self._began_at = name, _now() - AGE
         self._engine = open_engine(database_url)
         store = Store(database_url)
         with store.write() as uow:
@@ -147,8 +151,8 @@ class StoredStudy:
             "architecture": architecture,
             "architecture_key": architecture.key,
             "origin": "random",
-            "created_at": _now(),
-            "ended_at": _now() if state is TrialState.COMPLETED else None,
+            "created_at": self._began_at + (number - 1) * APART,
+            "ended_at": self._began_at + number * APART if state is TrialState.COMPLETED else None,
             "metrics": metrics,
             "variances": {"latency_p50": 1e-9, "accuracy": 1e-4},
             "predicted": {"latency_p50": latency_s, "accuracy": 0.8},
