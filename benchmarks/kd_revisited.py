@@ -48,7 +48,7 @@ from cells.recipes import (
     taught,
     weighted,
 )
-from cells.tasks import Setting, docstrings, parsed_by, parser_of, real
+from cells.tasks import Setting, parsed_by, parser_of, settings_of
 
 from distillation.prepare import TEACHER
 from distillation.presets import PRESETS
@@ -64,9 +64,7 @@ DIVERGED = -math.inf
 
 def main() -> None:
     options = parsed()
-    settings = [docstrings(options)]
-    if options.data is not None:
-        settings.append(real(options))
+    settings = settings_of(options)
     ledger = Ledger(options.folder / "results.jsonl")
     weights: dict[str, float] = {}
     compared = []

@@ -34,7 +34,7 @@ from cells.distillations import prepared, summary
 from cells.ledger import Ledger, Row
 from cells.numbers import mean_and_spread, paired, table
 from cells.scatter import Panel, drawn
-from cells.tasks import Setting, docstrings, parsed_by, parser_of, real
+from cells.tasks import Setting, parsed_by, parser_of, settings_of
 from scipy.stats import pearsonr, spearmanr
 
 from distillation.assistants.candidates import importance_by_labels, slice_at, whole_of
@@ -59,9 +59,7 @@ MOST_ALL, MOST_SAMPLED = 0.75, 0.3
 
 def main() -> None:
     options = parsed()
-    settings = [docstrings(options)]
-    if options.data is not None:
-        settings.append(real(options))
+    settings = settings_of(options)
     ledger = Ledger(options.folder / "results.jsonl")
     for setting in settings:
         recipe = recipe_of(setting, options)

@@ -24,7 +24,7 @@ import torch
 from cells.distillations import Cell, distilled, prepared, summary
 from cells.ledger import Ledger, Row
 from cells.numbers import mean_and_spread, paired, table
-from cells.tasks import Setting, docstrings, parsed_by, parser_of, real
+from cells.tasks import Setting, parsed_by, parser_of, settings_of
 
 from distillation.batches import Encoded, TrainingBatches
 from distillation.data import read_data
@@ -133,9 +133,7 @@ def measured(cell: Cell) -> Row:
 
 def main() -> None:
     options = parsed()
-    settings = [docstrings(options)]
-    if options.data is not None:
-        settings.append(real(options))
+    settings = settings_of(options)
     ledger = Ledger(options.folder / "results.jsonl")
     for setting in settings:
         steps = DOCSTRINGS_STEPS if setting is settings[0] and not options.quick else setting.recipe.steps

@@ -145,5 +145,10 @@ def parsed_by(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return options
 
 
+def settings_of(options: argparse.Namespace) -> list[Setting]:
+    """`docstrings`, and the real task where its data are given."""
+    return [docstrings(options)] if options.data is None else [docstrings(options), real(options)]
+
+
 def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
