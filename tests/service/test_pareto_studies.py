@@ -223,5 +223,5 @@ def test_only_a_reference_that_the_user_gave_binds_the_search(worker, store, giv
     worker.work()
     assert worker.study().trials["completed"] >= 3
     with store.read() as uow:
-        assert view_front(uow, "demo").reference is not None
+        assert view_front(uow, uow.studies.find("demo")).reference is not None
     assert (supply_of(worker).study.reference or {}) == given
