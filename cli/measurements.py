@@ -159,6 +159,7 @@ _PLAIN = (
     "device_peak_memory_bytes",
     "energy_j",
     "log_variance",
+    "reference_s",
     "reference_shift",
     "voided",
     "effort",

@@ -54,6 +54,7 @@ def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effor
         samples_s=kept,
         measured_at=now.isoformat(),
         notes=(*doubts, *_advice(event_share, profile.runtime)),
+        reference_s=attempt.reference_s,
         reference_shift=attempt.shift,
         voided=attempt.voided,
         calls=calls if calls > sum(map(len, kept)) else None,
