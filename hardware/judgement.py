@@ -115,11 +115,9 @@ def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: 
     for name, estimates in asked.items():
         words = "median" if name is QuantileName.P50 else str(name)
         width = max(relative_width(estimate) for estimate in estimates)
+        # What has no bound has too few calls, which is said above.
         if rules.tolerance is not None and rules.tolerance <= width < math.inf:
             yield f"the interval of a process's {words} is {width:.1%} wide, more than {rules.tolerance:.0%}"
-        # Of the median, what has no bound has too few calls, which is said above.
-        if rules.tolerance is not None and width == math.inf and name is not QuantileName.P50:
-            yield f"a process made only {fewest} calls, too few to bound its {words}"
         values_s = [estimate.value_s for estimate in estimates]
         apart = math.log(max(values_s) / min(values_s))
         if apart > attempt.most_moved:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from encoders.values import Head
+from hardware.quantile import fewest
 from hardware.round import Rules
 from hardware.values import Device, Effort, QuantileName
 from search_space import Architecture
@@ -28,9 +28,6 @@ ACCELERATOR_TOLERANCE = Tolerance(interval=0.02, moved=0.03)
 
 ACCELERATOR_WARM_S = 1.0
 """Least warm-up of an accelerator, whose clock rises under load."""
-
-LEAST_CALLS = {QuantileName.P50: 100, QuantileName.P90: 64, QuantileName.P99: 662}
-"""Of all processes together, for each quantile that counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +70,11 @@ def tolerance(device: Device) -> Tolerance:
 
 
 def rules_of(effort: Effort, device: Device, quantiles: tuple[QuantileName, ...]) -> Rules:
-    """What is asked of one process for these quantiles to be told."""
+    """What is asked of one process for these quantiles to be told, with both bounds of each by its own calls alone."""
     plan = PLANS[effort]
     if plan.rules.tolerance is None:
         return replace(_on(device, plan.rules), quantiles=quantiles)
-    calls = max(math.ceil(LEAST_CALLS[name] / plan.processes) for name in quantiles)
+    calls = max(fewest(name.share) for name in quantiles)
     return replace(_on(device, plan.rules), quantiles=quantiles, samples=max(plan.rules.samples, calls))
 
 

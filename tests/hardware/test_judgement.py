@@ -152,8 +152,7 @@ def with_tail(p99_s: float) -> Round:
 
 
 def asked(attempt: Attempt, *names: QuantileName) -> Measurement:
-    rules = replace(PLANS[Effort.SEARCH].rules, quantiles=names)
-    return judged(attempt, rules, DeviceProfile(), Effort.SEARCH, NOW)
+    return judged(attempt, rules_of(Effort.SEARCH, Device.CPU, names), DeviceProfile(), Effort.SEARCH, NOW)
 
 
 def test_verdict_and_variance_are_of_the_quantiles_that_count() -> None:
@@ -180,7 +179,7 @@ def test_a_tail_of_too_few_calls_is_noisy() -> None:
     few = [replace(of(0.010), samples_s=of(0.010).samples_s[:100]) for _ in range(3)]
     measurement = asked(Attempt(rounds=few, shift=0.0), QuantileName.P99)
     assert measurement.verdict is Verdict.NOISY
-    assert measurement.notes == ("a process made only 100 calls, too few to bound its p99",)
+    assert measurement.notes == ("a process made only 100 calls within 10 s, 368 are wanted",)
 
 
 def on_gpu(*rounds: Round, runtime: Runtime = Runtime.TORCH) -> Measurement:
