@@ -26,10 +26,18 @@ from hardware.roofline import chip_name, lower_bound_s, refuse_below
 from hardware.round import Round, Rules
 from hardware.tpu.estimator import estimate
 from hardware.values import Device, DeviceProfile, Effort, Measurement, QuantileName
-from search_space import Architecture
+from search_space import Architecture, cost
 
 EXPORT_LIMIT_S = 600.0
 """What it may take to write a model for a runtime that does not run PyTorch."""
+
+LEAST_RATE = 1e9
+"""Operations a second of the slowest device whose calls are waited for: BERT-base takes 22 s there for 128 tokens."""
+
+OVERTIME_CALLS = 3
+"""The first call, and those in which the time of the warm-up and that of the timed calls run out."""
+
+MOST_OVERTIME_S = 3600.0
 
 
 def measure(
@@ -158,5 +166,12 @@ def _kept() -> Path:
 
 def _round(server: ForkServer, subject: Subject, profile: DeviceProfile, rules: Rules, scratch: Path) -> Round:
     request = subject.request() | {"profile": asdict(profile), "rules": asdict(rules), "scratch": str(scratch)}
-    limit_s = allowance_s(profile) + rules.warm_most_s + rules.most_s
+    limit_s = limit_of(subject.architecture, profile, rules)
     return Round(**server.call("hardware.round:run", request, limit_s=limit_s))
+
+
+def limit_of(architecture: Architecture, profile: DeviceProfile, rules: Rules) -> float:
+    """Seconds that a process may take for one round, however slow the calls are; then it hangs and is killed."""
+    operations = cost(architecture, batch=profile.batch, length=profile.length).flops
+    overtime_s = min(OVERTIME_CALLS * operations / LEAST_RATE, MOST_OVERTIME_S)
+    return allowance_s(profile) + rules.warm_most_s + rules.most_s + overtime_s
