@@ -44,10 +44,12 @@ class Plan:
 
 PLANS = {
     Effort.QUICK: Plan(
-        processes=1, rules=Rules(samples=30, least_s=0.5, most_s=5.0, tolerance=None), with_reference=False
+        processes=1,
+        rules=Rules(samples=30, least_s=0.5, most_s=5.0, tolerance=None, asks_machine=False),
+        with_reference=False,
     ),
-    # 100 calls and at most 30 s in all; of a process, a third of that. Intervals that stay wide for 5 s are not waited
-    # for, so that 20 s do for a model whose calls take less than 150 ms.
+    # For p50, 100 calls and at most 30 s in all; of a process, a third of that. Intervals that stay wide for 5 s are
+    # not waited for, so that 20 s do for a model whose calls take less than 150 ms.
     Effort.SEARCH: Plan(
         processes=3,
         rules=Rules(samples=34, least_s=3.0, most_s=10.0, tolerance=CPU_TOLERANCE.interval, narrow_most_s=5.0),
