@@ -49,17 +49,19 @@ def measure(
     quantiles: tuple[QuantileName, ...] = (QuantileName.P50,),
     checkpoint: Path | None = None,
     seed: int = 0,
+    asks_machine: bool = False,
     lock: Callable[[Device], AbstractContextManager[None]] = measuring,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Measurement:
     """The latency on this machine of the model in the folder `checkpoint`, else of one with random weights.
 
     Either is of this architecture and head. `quantiles` are those that count: it is measured until they are narrow, as
-    far as there is time, and verdict and variance are theirs. Waits for the locks of the device and of the CPU that
-    drives it, then takes at least the time that the effort's plan asks for; slow calls take longer, because each
-    process needs its samples, and a busy machine up to some retries more. The first call of this process also loads the
-    runtime; what compiles or exports takes that time besides. A profile that names a chip is not measured but estimated
-    for it.
+    far as there is time, and verdict and variance are theirs. With `asks_machine`, work on the
+    machine's other cores disturbs `quick`, too, as it does the other efforts. Waits for the locks of the device and of
+    the CPU that drives it, then takes at least the time that the effort's plan asks for; slow calls take longer,
+    because each process needs its samples, and a busy machine up to some retries more. The first call of this process
+    also loads the runtime; what compiles or exports takes that time besides. A profile that names a chip is not
+    measured but estimated for it.
 
     Raises:
         UnsupportedProfileError: this machine cannot measure the profile, or the architecture is too short for it.
@@ -74,6 +76,7 @@ def measure(
         return estimate(architecture, head, profile, effort=effort, lock=lock, clock=clock)
     plan = PLANS[effort]
     rules = rules_of(effort, profile.device, quantiles)
+    rules = replace(rules, asks_machine=rules.asks_machine or asks_machine)
     fitting = replace(REFERENCE, max_positions=max(REFERENCE.max_positions, profile.length))
     asked = Subject(architecture=architecture, head=head, seed=seed, checkpoint=checkpoint)
     known = Subject(architecture=fitting, head=REFERENCE_HEAD, seed=0)
