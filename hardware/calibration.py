@@ -18,6 +18,7 @@ import numpy as np
 from encoders.values import Head
 from hardware.errors import MeasurementError, OutOfMemoryError, UnsupportedProfileError
 from hardware.fitting import FEWEST, FitError, Fitted, agreement, fit_latency
+from hardware.pace import Reading, paces, reading
 from hardware.values import DeviceProfile, Effort, HardwareError, Measurement, QuantileName, Source, Verdict
 from search_space import Architecture
 from search_space.latency_features import Floats, LatencyFeatures, features_of
@@ -159,6 +160,7 @@ class _Measured:
     measured_at: str
     hardware_key: str
     environment: dict[str, str]
+    reading: Reading | None = None
 
 
 _LeftOut = dict[str, str | None]
@@ -235,6 +237,7 @@ def _row(architecture: Architecture, measurement: Measurement, quantile: Quantil
         measured_at=measurement.measured_at,
         hardware_key=measurement.hardware_key,
         environment=measurement.environment,
+        reading=reading(measurement),
     )
 
 
@@ -249,7 +252,8 @@ def _calibrated(
     left_out: _LeftOut,
 ) -> Calibration:
     features = features_of([row.architecture for row in measured], batch=profile.batch, length=profile.length)
-    latencies_s = np.array([row.latency_s for row in measured])
+    at_one_pace = np.exp(-np.array(paces([row.reading for row in measured])))
+    latencies_s = np.array([row.latency_s for row in measured]) * at_one_pace
     variances = np.array([row.log_variance for row in measured])
     fitted = fit_latency(
         features, latencies_s, log_variances=variances, batch=profile.batch, length=profile.length, seed=seed

@@ -16,11 +16,20 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from hardware.values import Measurement
+
 FEWEST = 6
 """References from which their spread is known well enough."""
 
 Reading = tuple[float, float]
 """The reference architecture's latency in seconds, in the geometric mean of before and after; and log(after / before)."""
+
+
+def reading(measurement: Measurement) -> Reading | None:
+    """What the reference architecture took beside this measurement; None where it was not measured."""
+    if measurement.reference_s is None or measurement.reference_shift is None:
+        return None
+    return measurement.reference_s, measurement.reference_shift
 
 
 def paces(readings: Sequence[Reading | None]) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from distillation.values import Fidelity
-from hardware.pace import Reading
+from hardware.pace import Reading, reading
 from optimization.strategy import Standing, StrategyTrial
 from protocol.views import TrialState
 from service.operations.metrics import at_one_pace, pooled_variances
@@ -31,13 +31,9 @@ def strategy_trials(uow: UnitOfWork, study: Study, trials: Sequence[Trial]) -> t
 
 def _readings(uow: UnitOfWork, study: Study, trials: Sequence[Trial]) -> list[Reading | None]:
     """Of each trial, what the reference architecture took beside its measurement."""
-    found = {
-        row.trial_id: (row.measurement.reference_s, row.measurement.reference_shift)
-        for row in uow.trials.measurements(study.id)
-        if row.role is MeasurementRole.TRIAL
-    }
-    told = [found.get(trial.id, (None, None)) for trial in trials]
-    return [None if seconds is None or shift is None else (seconds, shift) for seconds, shift in told]
+    rows = [row for row in uow.trials.measurements(study.id) if row.role is MeasurementRole.TRIAL]
+    found = {row.trial_id: reading(row.measurement) for row in rows}
+    return [found.get(trial.id) for trial in trials]
 
 
 def _strategy_trial(
