@@ -1,6 +1,6 @@
 """How fast the machine was at each of several measurements, as the reference architecture beside each tells.
 
-A machine that is shared is slower in one quarter of an hour than in the next, by more than similar architectures differ.
+A machine that is shared is slower in one quarter of an hour than in the next, by more than two architectures differ.
 Each measurement times the reference architecture before and after. Its logarithm is the machine's pace p plus the noise
 of a reading; the noise is known from how far the two lie apart. Of the spread of all references
 
@@ -22,7 +22,7 @@ FEWEST = 6
 """References from which their spread is known well enough."""
 
 Reading = tuple[float, float]
-"""The reference architecture's latency in seconds, in the geometric mean of before and after; and log(after / before)."""
+"""What the reference architecture took, in seconds: the geometric mean of before and after, and log(after / before)."""
 
 
 def reading(measurement: Measurement) -> Reading | None:

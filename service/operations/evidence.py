@@ -1,4 +1,4 @@
-"""Stored trials as a strategy sees them: latencies at one pace of the machine, with their noise pooled over all trials."""
+"""Stored trials as a strategy sees them: latencies at one pace of the machine, their noise pooled over all trials."""
 
 from __future__ import annotations
 

@@ -225,3 +225,26 @@ def test_only_a_reference_that_the_user_gave_binds_the_search(worker, store, giv
     with store.read() as uow:
         assert view_front(uow, uow.studies.find("demo")).reference is not None
     assert (supply_of(worker).study.reference or {}) == given
+
+
+def test_models_see_latencies_at_one_pace_and_everybody_else_as_they_were_measured(worker, store):
+    begun(worker)
+    suggester = Suggester(store, nullcontext)
+    for place in range(7):
+        while (grant := worker.lease(kinds=(JobKind.MEASURE,))) is None:
+            worker.work(JobKind.DISTILL)
+            assert suggester.step()
+        pace = 1.5 if place % 2 else 1.0
+        outcome = worker.answers.to(grant.work)
+        paced = replace(
+            outcome.measurement,
+            p50=replace(outcome.measurement.p50, value_s=outcome.measurement.p50.value_s * pace),
+            reference_s=1e-3 * pace,
+            reference_shift=0.0,
+        )
+        worker.report(grant, outcome.model_copy(update={"measurement": paced}))
+    measured = [trial.metrics["latency_p50"] for trial in worker.trials()]
+    seen = [trial.metrics["latency_p50"] for trial in supply_of(worker).all_trials]
+    ratios = [other / one for one, other in zip(measured, seen, strict=True)]
+    assert ratios[1::2] == pytest.approx([ratios[0] / 1.5] * len(ratios[1::2]))
+    assert ratios[::2] == pytest.approx([ratios[0]] * len(ratios[::2]))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from service.operations.metrics import pooled_variances
+from service.operations.metrics import at_one_pace, pooled_variances
 
 
 def trial(latency_s, deviation, **others):
@@ -43,3 +43,14 @@ def test_trials_without_a_latency_or_of_one_that_is_exact_stay_as_they_are():
     pending: tuple[dict[str, float], dict[str, float]] = ({}, {})
     assert pooled_variances([exact, pending, trial(1e-3, 0.02)])[:2] == [{"latency_p50": 0.0}, {}]
     assert pooled_variances([]) == []
+
+
+def test_latencies_are_compared_at_one_pace_of_the_machine():
+    """Six of one architecture, three of which were measured while the machine took a fifth longer."""
+    metrics = [{"latency_p50": 1e-3 * pace, "latency_p99": 2e-3 * pace, "accuracy": 0.8} for pace in [1.0, 1.2] * 3]
+    readings = [(5e-4 * pace, 0.0) for pace in [1.0, 1.2] * 3]
+    found = at_one_pace(metrics, readings)
+    for name in ("latency_p50", "latency_p99"):
+        assert [values[name] for values in found] == pytest.approx([found[0][name]] * 6)
+    assert {values["accuracy"] for values in found} == {0.8}
+    assert at_one_pace(metrics, [None] * 6) == metrics
