@@ -1,7 +1,8 @@
 """Whether a latency is the same when it is measured again, and whether a disturbed one is known to be.
 
 Eight architectures are measured in five separate calls each, in shuffled order, by PyTorch and by JAX on one thread of
-the CPU. Shown are the spread (max - min) / median of the five values, the rank correlation (Kendall) between any two
+the CPU. Shown are the spread (max - min) / median of the five values, as measured and at one pace of the machine
+(hardware/pace.py: so do calibrations and strategies compare them), the rank correlation (Kendall) between any two
 rounds and the share of `steady` verdicts; beside them, of the same PyTorch models in the same shuffled order, what
 `torch.utils.benchmark` and a loop of ten calls without warm-up say: their spread, and their bias against the median of
 ours. Then everything is measured once more under a synthetic load: on the core that is measured on, in bursts there,
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -40,6 +42,7 @@ from scipy.stats import kendalltau
 from encoders.values import Head
 from hardware.cores import available_cores, pick
 from hardware.environment import environment
+from hardware.pace import paces, reading
 from hardware.procedure import measure
 from hardware.values import DeviceProfile, Effort, Runtime, Verdict
 from search_space import Architecture
@@ -137,6 +140,7 @@ def by(plan: Plan, tool: Runtime | str, name: str) -> Row:
         "verdict": found.verdict,
         "notes": list(found.notes),
         "voided": found.voided,
+        "reading": reading(found),
         "compile_s": found.compile_s,
         "seconds": time.monotonic() - start,
         "environment": found.environment,
@@ -236,22 +240,26 @@ def print_quiet(plan: Plan, ledger: Ledger) -> None:
     print(f"\n{datetime.now(UTC):%Y-%m-%d}; {machine_words(plan, ledger)}; effort {plan.effort}\n")
     print("## Quiet\n")
     rows = []
+    paced = at_one_pace(plan, ledger)
     for runtime, name in itertools.product(RUNTIMES, plan.architectures):
         found = [ledger[key(round_, runtime, name)] for round_ in range(plan.rounds)]
         values_s = [row["value_s"] for row in found]
         steady = sum(row["verdict"] == Verdict.STEADY for row in found)
         slowest_s = max(row["seconds"] for row in found)
-        told = [ms(statistics.median(values_s)), percent(spread(values_s)), f"{steady} of {plan.rounds}"]
+        spreads = [percent(spread(each)) for each in (values_s, paced[runtime, name])]
+        told = [ms(statistics.median(values_s)), *spreads, f"{steady} of {plan.rounds}"]
         rows.append([runtime, name, *told, f"{slowest_s:.1f}"])
-    print(table(["runtime", "shape", "median ms", "spread", "steady", "longest call s"], rows))
+    print(table(["runtime", "shape", "median ms", "spread", "at one pace", "steady", "longest call s"], rows))
     for runtime in RUNTIMES:
         by_name = {name: values(plan, ledger, runtime, name) for name in plan.architectures}
         median_spread = statistics.median(map(spread, by_name.values()))
+        one_pace = statistics.median(spread(paced[runtime, name]) for name in plan.architectures)
         taus = kendalls(list(by_name.values()))
         verdicts = [ledger[key(round_, runtime, name)]["verdict"] for round_ in range(plan.rounds) for name in by_name]
         steady = sum(verdict == Verdict.STEADY for verdict in verdicts) / len(verdicts)
         print(
-            f"\n{runtime}: median spread {percent(median_spread)} (goal {percent(SPREAD_GOAL)} at most);"
+            f"\n{runtime}: median spread {percent(median_spread)}, at one pace {percent(one_pace)} (goal"
+            f" {percent(SPREAD_GOAL)} at most);"
             f" Kendall between rounds {min(taus):.3f} to {max(taus):.3f} (goal {KENDALL_GOAL} at least);"
             f" steady {percent(steady)} (goal {percent(STEADY_GOAL)} at least)"
         )
@@ -289,6 +297,18 @@ def print_loaded(plan: Plan, ledger: Ledger) -> None:
         rows.append([str(cell) for cell in cells])
     heads = ["load", "runtime", "values", "disturbed", "of these flagged", "of these steady (goal 0)", "steady in all"]
     print(table(heads, rows))
+
+
+def at_one_pace(plan: Plan, ledger: Ledger) -> dict[tuple[Runtime, str], list[float]]:
+    """The quiet values of each runtime's shapes, as a study that measured all of them compares them."""
+    found: dict[tuple[Runtime, str], list[float]] = {}
+    for runtime in RUNTIMES:
+        cells = list(itertools.product(plan.architectures, range(plan.rounds)))
+        rows = [ledger[key(round_, runtime, name)] for name, round_ in cells]
+        slower = paces([(row["reading"][0], row["reading"][1]) if row["reading"] else None for row in rows])
+        for (name, _), row, pace in zip(cells, rows, slower, strict=True):
+            found.setdefault((runtime, name), []).append(row["value_s"] * math.exp(-pace))
+    return found
 
 
 def values(plan: Plan, ledger: Ledger, tool: str, name: str) -> list[float]:
