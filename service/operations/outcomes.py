@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from distillation.values import Fidelity
-from hardware.values import Measurement
+from hardware.values import Measurement, Runtime
 from optimization.front import infer_reference
 from optimization.values import Constraint, Objective
 from protocol.events import EventKind, Topic
@@ -44,6 +44,13 @@ from service.store.unit_of_work import UnitOfWork
 
 FEWEST_FOR_REFERENCE = 3
 """Completed trials from which the hypervolume's reference point is inferred."""
+
+QUANTISED = (
+    "latencies are of models quantised to 8 bits, accuracies and exports of those in float32: what quantising costs"
+    " in accuracy is not measured"
+)
+"""What a study is told whose target quantises."""
+
 
 Followed = Prepared | Calibrated | Measured | Finalized | Evaluated
 """Outcomes of the rows that they change; the commonest one, `distilled`, reads and writes less."""
@@ -124,6 +131,8 @@ def artefacts_of(outcome: Outcome) -> list[str]:
 def _prepared(uow: UnitOfWork, study: Study, outcome: Prepared) -> None:
     study.prepared = outcome
     study.notes = (*study.notes, *outcome.notes)
+    if study.spec.target.runtime is Runtime.ONNX_INT8:
+        study.notes = (*study.notes, QUANTISED)
     try:
         space = effective_space(study.spec, outcome)
     except SearchSpaceError as error:

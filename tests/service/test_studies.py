@@ -339,6 +339,13 @@ def test_references_and_baseline_are_there_when_the_search_begins(worker):
     assert baseline.architecture == replace(worker.answers.teacher, layers=2)
 
 
+@pytest.mark.parametrize(("runtime", "count"), [("torch", 0), ("onnx", 0), ("onnx_int8", 1)])
+def test_study_whose_target_quantises_says_that_accuracies_are_of_the_model_as_it_was(worker, runtime, count):
+    worker.create(target={"batch": 1, "length": 32, "threads": 1, "runtime": runtime})
+    worker.work(JobKind.PREPARE)
+    assert sum("quantised to 8 bits" in note for note in worker.study().notes) == count
+
+
 def test_named_baselines_replace_the_usual_one(worker):
     searching(worker, baselines={"tiny": shape(77), "same": shape(77), "huge": shape(64, layers=9)})
     assert [trial.origin for trial in worker.trials()] == ["baseline: tiny"]
