@@ -117,6 +117,11 @@ def compilation(
     return compiled
 
 
+def estimator_key(chip: str) -> str:
+    """The hardware key of all estimates for this chip with the compiler that is installed here."""
+    return hardware_key(_stamp(TARGETS[chip].chip))
+
+
 def default_folder() -> Path:
     """Where estimates are kept unless told otherwise."""
     named = os.environ.get(FOLDER_VARIABLE)
@@ -147,6 +152,10 @@ def _key(architecture: Architecture, head: Head, profile: DeviceProfile, target:
         **_versions(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _stamp(known: Chip) -> dict[str, str]:
+    return {"chip": f"TPU {known.name}, {known.unit}", **_versions()}
 
 
 def _versions() -> dict[str, str]:
@@ -247,7 +256,7 @@ def _measurement(
     bound = lower_bound(architecture, head, profile, known)
     latency_s, notes = priced(compiled.schedule, known, bound)
     value = Quantile(value_s=latency_s, low_s=None, high_s=None)
-    stamp = {"chip": f"TPU {known.name}, {known.unit}", **_versions()}
+    stamp = _stamp(known)
     return Measurement(
         profile=profile,
         effort=effort,
