@@ -3,7 +3,7 @@
 import pytest
 
 from optimization.strategy import Standing
-from protocol.jobs import AttemptEnd, Calibrated, FailureReason, JobKind
+from protocol.jobs import AttemptEnd, Calibrated, Failure, FailureReason, JobKind
 from protocol.views import FinalistState, StudyState, TrialState
 from search_space import Architecture
 from service.errors import InvalidError
@@ -73,6 +73,21 @@ def test_any_number_of_such_trials_ends_no_study(worker):
         worker.fail(grant, FailureReason.OUT_OF_MEMORY, NO_ROOM)
     study = worker.study()
     assert (study.state, study.trials) == (StudyState.SEARCHING, {"infeasible": 7})
+
+
+def test_study_is_searched_to_its_end_where_large_ones_do_not_fit(worker):
+    def measured(grant):
+        does_not_fit = grant.work.architecture.ffn_size == 128
+        failure = Failure(reason=FailureReason.OUT_OF_MEMORY, message=NO_ROOM)
+        return failure if does_not_fit else worker.answers.to(grant.work)
+
+    worker.create(strategy="pareto", budget={"trials": 12, "finalists": 1})
+    worker.finish({JobKind.MEASURE: measured})
+    study = worker.study()
+    assert (study.state, study.spent_trials) == (StudyState.COMPLETED, 12)
+    infeasible = [trial for trial in worker.trials() if trial.state is TrialState.INFEASIBLE]
+    assert infeasible
+    assert all(trial.architecture.ffn_size == 128 for trial in infeasible)
 
 
 @pytest.mark.parametrize("targets", [("cpu/torch",), ()])
