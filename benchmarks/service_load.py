@@ -13,7 +13,7 @@ kept in --folder, so a run that was stopped goes on where it was, and --parts do
   there the clients do the work themselves, and no HTTP lies in between. Our trials are in the store already, as a
   suggester puts them there, and Optuna's have no parameters: neither side chooses any. On PostgreSQL also two replicas
   of ours.
-- `idle`: 1,000 workers wait in long polls, of 20 s and of 2 s (as `stillhouse worker` does). A job comes up every so
+- `idle`: 1,000 workers wait in long polls, of 20 s (as `stillhouse worker` does) and of 2 s. A job comes up every so
   often, put there by another process: how long until somebody has it, what the service takes meanwhile, and how long
   other answers take.
 - `large`: every answer about a study of 1,000 and of 10,000 trials, that ended a minute apart and whose values are

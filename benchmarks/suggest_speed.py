@@ -98,7 +98,8 @@ def _ours(cell: SpeedCell) -> Callable[[list[StrategyTrial]], str]:
     study = replace(bounded_problem().study(0), objectives=OBJECTIVES[: cell.objectives])
 
     def asked(trials: list[StrategyTrial]) -> str:
-        return chooser.suggest(study, trials, cell.count)[0].strategy
+        names = {suggestion.strategy for suggestion in chooser.suggest(study, trials, cell.count)}
+        return " and ".join(sorted(names))
 
     return asked
 

@@ -70,7 +70,7 @@ def distill(options: DistillOptions, interrupts: Interrupts, *, as_json: bool) -
         with watching(console, stop, spec.task.metric) as watch:
             # With several processes it is prepared before they start.
             materials = workbench.prepared(options.home, work, watch, device=options.device)
-            order = _order(spec, materials, options)
+            order = _order(spec, materials, options, watch)
         if number:
             workbench.assist(options.home, materials, order)
             return ExitCode.DONE
@@ -158,7 +158,7 @@ def _check_size(spec: DistillationSpec, teacher: Architecture, file: Path) -> No
         raise BadInputError(placed(file, message))
 
 
-def _order(spec: DistillationSpec, materials: Materials, options: DistillOptions) -> Order:
+def _order(spec: DistillationSpec, materials: Materials, options: DistillOptions, watch: Watch) -> Order:
     from cli.workbench import Order, slice_of
 
     prepared = materials.outcome
@@ -169,7 +169,7 @@ def _order(spec: DistillationSpec, materials: Materials, options: DistillOptions
     if spec.sparsity is None:
         architecture = spec.architecture(prepared.architecture, pools_first_token=pools_first_token)
     else:
-        architecture = slice_of(materials, recipe, spec.sparsity, device=options.device)
+        architecture = slice_of(options.home, materials, recipe, spec.sparsity, watch, device=options.device)
     return Order(
         name=spec.name,
         architecture=architecture,

@@ -22,6 +22,7 @@ from search_space import parameter_count
 
 _MEASUREMENT, _PROFILE, _HEAD = TypeAdapter(Measurement), TypeAdapter(DeviceProfile), TypeAdapter(Head)
 QUANTILES = tuple(str(name) for name in QuantileName)
+BOUND = "lower bound"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +55,18 @@ def environment_lines(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def grid_table(cells: Sequence[Cell]) -> Table:
-    """One row for each cell."""
-    table = new_table("", "batch", "length", *QUANTILES, "throughput", "peak memory", "verdict")
+    """One row for each cell; the chip's lower bound beside the quantiles where it is known of any."""
+    names = _latency_names(cells)
+    table = new_table("", "batch", "length", *names, "throughput", "peak memory", "verdict")
     for cell in cells:
         size = (str(cell.profile.batch), str(cell.profile.length))
         measured = cell.measurement
         if measured is None:
-            table.add_row(*size, NONE, NONE, NONE, NONE, NONE, cell.reason or NONE)
+            table.add_row(*size, *[NONE] * (len(names) + 2), cell.reason or NONE)
             continue
-        quantiles = (quantile_text(getattr(measured, name)) for name in QUANTILES)
         table.add_row(
             *size,
-            *quantiles,
+            *_latencies(measured, names),
             f"{measured.throughput_per_s:.4g}/s",
             _bytes(measured.peak_memory_bytes),
             _verdict(measured),
@@ -74,11 +75,12 @@ def grid_table(cells: Sequence[Cell]) -> Table:
 
 
 def lengths_table(result: Result) -> Table:
-    """One row for each bucket of real lengths."""
+    """One row for each bucket of real lengths; the chip's lower bound as in `grid_table`."""
     assert result.lengths is not None
     cells = {cell.profile.length: cell for cell in result.cells}
     texts = result.lengths.texts
-    table = new_table("", "up to", "texts", "share", "padding", *QUANTILES, "verdict")
+    names = _latency_names(result.cells)
+    table = new_table("", "up to", "texts", "share", "padding", *names, "verdict")
     for bucket in result.lengths.buckets:
         cell = cells.get(bucket.length)
         head = (f"{bucket.length} tokens", str(bucket.texts), f"{bucket.texts / texts:.1%}")
@@ -86,10 +88,9 @@ def lengths_table(result: Result) -> Table:
         measured = None if cell is None else cell.measurement
         if measured is None:
             reason = NONE if cell is None else cell.reason or NONE
-            table.add_row(*head, padding, NONE, NONE, NONE, reason)
+            table.add_row(*head, padding, *[NONE] * len(names), reason)
         else:
-            quantiles = (quantile_text(getattr(measured, name)) for name in QUANTILES)
-            table.add_row(*head, padding, *quantiles, _verdict(measured))
+            table.add_row(*head, padding, *_latencies(measured, names), _verdict(measured))
     return table
 
 
@@ -147,12 +148,20 @@ def as_csv(results: Sequence[Result]) -> str:
 
 
 _PLAIN = (
+    "bound_s",
     "throughput_per_s",
     "load_s",
     "compile_s",
     "first_call_s",
     "peak_memory_bytes",
+    "copy_s",
+    "event_share",
+    "device_peak_memory_bytes",
+    "energy_j",
     "log_variance",
+    "reference_s",
+    "reference_shift",
+    "voided",
     "effort",
     "source",
     "verdict",
@@ -169,7 +178,7 @@ def _csv_row(cell: Cell) -> dict[str, Any]:
         row |= {f"{name}_{bound}": getattr(quantile, bound, None) for bound in ("value_s", "low_s", "high_s")}
     row |= {name: getattr(measured, name, None) for name in _PLAIN}
     notes = () if measured is None else measured.notes
-    return row | {"notes": "; ".join(notes), "reason": cell.reason}
+    return row | {"calls": _calls(measured), "notes": "; ".join(notes), "reason": cell.reason}
 
 
 def _described(result: Result, with_samples: bool) -> dict[str, Any]:
@@ -205,9 +214,8 @@ def _rows(cell: Cell) -> Iterator[tuple[str, str]]:
         return
     for name in QUANTILES:
         yield name, quantile_text(getattr(measured, name))
-    bound_s = getattr(measured, "bound_s", None)
-    if bound_s is not None:
-        yield "lower bound", f"{format_seconds(bound_s)} (of the chip's datasheet)"
+    if measured.bound_s is not None:
+        yield BOUND, f"{_bound(measured)} (of the chip's datasheet)"
     yield "throughput", f"{measured.throughput_per_s:.4g} texts/s"
     yield "load", format_seconds(measured.load_s)
     yield "compile", format_seconds(measured.compile_s) if measured.compile_s else NONE
@@ -219,7 +227,7 @@ def _rows(cell: Cell) -> Iterator[tuple[str, str]]:
             yield label, text(told)
     yield "verdict", str(measured.verdict)
     yield "because", "\n".join(measured.notes) or NONE
-    yield "source", f"{measured.source}, effort {measured.effort}, {measured.calls or measured.kept} calls"
+    yield "source", f"{measured.source}, effort {measured.effort}, {_calls(measured)} calls"
     yield "hardware", measured.hardware_key
 
 
@@ -230,6 +238,25 @@ _ACCELERATOR: dict[str, tuple[str, Callable[[float], str]]] = {
     "energy_j": ("energy", lambda joules: f"{joules:.3g} J a text"),
 }
 """What only accelerators tell, by its name in a measurement."""
+
+
+def _latency_names(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """The quantiles, and the lower bound where it is known of any: of a CPU nobody knows one."""
+    is_bounded = any(cell.measurement is not None and cell.measurement.bound_s is not None for cell in cells)
+    return (*QUANTILES, BOUND) if is_bounded else QUANTILES
+
+
+def _latencies(measured: Measurement, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        yield _bound(measured) if name == BOUND else quantile_text(getattr(measured, name))
+
+
+def _bound(measured: Measurement) -> str:
+    return NONE if measured.bound_s is None else format_seconds(measured.bound_s)
+
+
+def _calls(measured: Measurement | None) -> int | None:
+    return None if measured is None else measured.calls or measured.kept
 
 
 def _verdict(measured: Measurement) -> str:

@@ -66,7 +66,7 @@ class _Order:
 
 
 def measure(options: MeasureOptions, *, as_json: bool) -> ExitCode:
-    """Measure and print; `FAILED` if a target could not be measured, or nothing of a grid.
+    """Measure and print; `FAILED` if anything that was tried could not be measured, or nothing was tried.
 
     Raises:
         BadInputError: what was asked for cannot be done here; nothing was measured then.
@@ -89,9 +89,9 @@ def measure(options: MeasureOptions, *, as_json: bool) -> ExitCode:
     if options.output is not None:  # last: where it cannot be written, the numbers are still told
         _write(options.output, model, results)
     cells = [cell for result in results for cell in result.cells]
-    measured = [cell for cell in cells if cell.measurement is not None]
-    complete = bool(measured) if _is_grid(options) else len(measured) == len(cells)
-    return ExitCode.DONE if complete else ExitCode.FAILED
+    tried = [cell for cell in cells if not cell.left_out]
+    is_complete = bool(tried) and all(cell.measurement is not None for cell in tried)
+    return ExitCode.DONE if is_complete else ExitCode.FAILED
 
 
 def _result(

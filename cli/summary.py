@@ -33,25 +33,25 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
-    """The fastest finalist within some points of the teacher, both on the report split."""
+    """A finalist within some points of the teacher on the selection split, and its score on the report split."""
 
     trial: TrialView
-    value: float
+    report: float
     speed_up: float
 
 
 def best_within(points: float, study: StudyView, trials: Sequence[TrialView]) -> Best | None:
-    """The finalist with the highest speed-up of those whose report is at most `points` worse than the teacher's."""
+    """The fastest finalist that is at most `points` worse than the teacher, both on the selection split."""
     if study.prepared is None:
         return None
-    metric, teacher = study.spec.task.metric, study.prepared.teacher_report.value
+    metric, teacher = study.spec.task.metric, study.prepared.teacher_selection.value
     candidates = [
-        Best(trial=trial, value=finalist.evaluation.report.value, speed_up=factor)
+        Best(trial=trial, report=finalist.evaluation.report.value, speed_up=factor)
         for trial, finalist in finalists(trials)
         if finalist.evaluation is not None
         and finalist.evaluation.report is not None
         and (factor := speed_up(study, finalist.latency)) is not None
-        and shortfall(metric, finalist.evaluation.report.value, teacher) <= points / 100 + _ROUNDING
+        and shortfall(metric, finalist.evaluation.selection.value, teacher) <= points / 100 + _ROUNDING
     ]
     return max(candidates, key=lambda best: best.speed_up, default=None)
 
@@ -75,15 +75,16 @@ def closing_lines(study: StudyView, trials: Sequence[TrialView]) -> Iterator[str
     metric = study.spec.task.metric
     unit = "points" if metric_info(metric).unit == "share" else "%"
     for points in POINTS:
+        within = f"best within {points} {unit} of the teacher on the selection split"
         best = best_within(points, study, trials)
         if best is None or study.prepared is None:
-            yield f"best within {points} {unit} of the teacher: none"
+            yield f"{within}: none"
             continue
         finalist = best.trial.finalist
         yield (
-            f"best within {points} {unit} of the teacher: {times_text(best.speed_up)} its speed"
+            f"{within}: {times_text(best.speed_up)} its speed"
             f" (trial {best.trial.number},"
-            f" {metric} {best.value:.3f} against {study.prepared.teacher_report.value:.3f} on the report split,"
+            f" {metric} {best.report:.3f} against {study.prepared.teacher_report.value:.3f} on the report split,"
             f" {latency_text(finalist.latency if finalist else None)})"
         )
 

@@ -166,13 +166,19 @@ def prepared(home: Path, work: PrepareWork, observer: Observer, *, device: str) 
     )
 
 
-def slice_of(materials: Materials, recipe: Recipe, sparsity: float, *, device: str) -> Architecture:
+def slice_of(
+    home: Path, materials: Materials, recipe: Recipe, sparsity: float, observer: Observer, *, device: str
+) -> Architecture:
     """The teacher without this share of its heads and of its neurons, the least important ones.
+
+    What each counts is computed once in this home.
 
     Raises:
         TeacherError: there are no labels to tell importance from.
+        Interrupted: the observer asked for it.
     """
-    importance = importance_by_labels(materials.data, materials.teacher, recipe, device)
+    data, teacher = materials.data, materials.teacher
+    importance = importance_by_labels(data, teacher, recipe, device, observer=observer, cache=_cache(home))
     return slice_at(whole_of(materials.teacher), importance, recipe, sparsity)
 
 
@@ -198,7 +204,7 @@ def distilled(home: Path, materials: Materials, order: Order, observer: Observer
         if ended is not None:
             return ended
         shutil.rmtree(folder / "finished", ignore_errors=True)
-        cache = Cache(folder=teachers_outputs(home), budget_bytes=CACHE_BYTES) if order.is_cached else None
+        cache = _cache(home) if order.is_cached else None
         student = _student(folder / "checkpoints", materials, order, previous, cache, observer)
         observer.stage("evaluating on the report split")
         score = report(student.model, read_report(materials.folder / DATA), order.recipe, device=order.device)
@@ -333,6 +339,10 @@ def _student(
                 f"the processes of the distillation lost each other, the same command goes on: {lost}"
             ) from error
     raise AssertionError("without a checkpoint there is none that is of no use")
+
+
+def _cache(home: Path) -> Cache:
+    return Cache(folder=teachers_outputs(home), budget_bytes=CACHE_BYTES)
 
 
 def _own_device(order: Order) -> str:

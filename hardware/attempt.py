@@ -20,12 +20,14 @@ MOST_MOVED = 0.07
 class Attempt:
     """The rounds of all processes, none of them chosen by its result.
 
-    `shift` is log(after / before) of the reference's median, None without a reference; `is_blind` says that one of the
+    `reference_s` is the reference's median, in the geometric mean of before and after, and `shift` log(after / before);
+    both are None without a reference. `is_blind` says that one of the
     two was disturbed itself, and cannot tell whether the machine moved; `voided` counts the rounds and
     attempts that were thrown away on the way here. `most_moved` is how far the device's reference may move.
     """
 
     rounds: list[Round]
+    reference_s: float | None = None
     shift: float | None = None
     voided: int = 0
     most_moved: float = MOST_MOVED
@@ -56,10 +58,11 @@ def undisturbed(
     while True:
         rounds = [patience.undisturbed(target) for _ in range(processes)]
         after = patience.undisturbed(reference)
-        shift = math.log(_median(after) / _median(before))
+        first_s, last_s = _median(before), _median(after)
         attempt = Attempt(
             rounds=rounds,
-            shift=shift,
+            reference_s=math.sqrt(first_s * last_s),
+            shift=math.log(last_s / first_s),
             voided=patience.voided,
             most_moved=most_moved,
             is_blind=before.disturbed or after.disturbed,

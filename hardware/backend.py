@@ -104,13 +104,14 @@ class _Entry:
     `module` has the backend as `BACKEND`; importing it imports what may be there before a fork. `packages` must be
     installed, by the extra `extra`. `lacks` tells what else is missing, None for nothing. `exporter` ("module:function"
     of `hardware.exporting`) writes the folder that the backend reads, where a checkpoint is given, or `always`.
-    `versions` are the distributions that may change a latency. `allowance_s` is what a process may take to load, to
-    compile, for its first call, and to end its last calls.
+    `versions` are the distributions that may change a latency, `sources` the modules of ours that say what is computed.
+    `allowance_s` is what a process may take to load and to compile, besides its calls.
     """
 
     module: str
     packages: tuple[str, ...]
     versions: tuple[str, ...]
+    sources: tuple[str, ...] = ("encoders.modeling_stillhouse",)
     extra: str = "worker"
     dtypes: tuple[Dtype, ...] = tuple(Dtype)
     lacks: Callable[[], str | None] = lambda: None
@@ -125,6 +126,7 @@ _JAX = _Entry(
     module="hardware.jax_jit",
     packages=("jax", "safetensors"),
     versions=("jax", "jaxlib"),
+    sources=("encoders.jax_encoder",),
     extra="jax",
     exporter="hardware.exporting:arrays",
     allowance_s=240.0,
@@ -134,6 +136,7 @@ _ONNX = _Entry(
     packages=("onnxruntime", "onnx", "onnxscript", "torch"),
     # torch and onnxscript write the graph that is run.
     versions=("onnxruntime", "onnxruntime-gpu", "onnxscript", "torch"),
+    sources=("encoders.modeling_stillhouse", "encoders.onnx_export", "hardware.exporting"),
     extra="onnx",
     dtypes=(Dtype.FLOAT32,),
     exporter="hardware.exporting:onnx",
@@ -193,7 +196,7 @@ def exporter(profile: DeviceProfile, checkpoint: Path | None) -> str | None:
 
 
 def allowance_s(profile: DeviceProfile) -> float:
-    """What a process may take beyond its timed calls: to load, to compile, for its first call, and to end its last."""
+    """What a process may take besides its calls: to load and to compile."""
     return _REGISTRY[profile.device, profile.runtime].allowance_s
 
 
@@ -201,6 +204,12 @@ def versions(profile: DeviceProfile) -> tuple[str, ...]:
     """The distributions whose version may change a latency of this profile, installed or not."""
     entry = _REGISTRY.get((profile.device, profile.runtime))
     return () if entry is None else entry.versions
+
+
+def sources(profile: DeviceProfile) -> tuple[str, ...]:
+    """The modules of ours that say what is computed for this profile."""
+    entry = _REGISTRY.get((profile.device, profile.runtime))
+    return () if entry is None else entry.sources
 
 
 def supports(profile: DeviceProfile) -> str | None:

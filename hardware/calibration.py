@@ -8,6 +8,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from encoders.values import Head
-from hardware.errors import OutOfMemoryError
+from hardware.errors import MeasurementError, OutOfMemoryError, UnsupportedProfileError
 from hardware.fitting import FEWEST, FitError, Fitted, agreement, fit_latency
+from hardware.pace import Reading, paces, reading
 from hardware.values import DeviceProfile, Effort, HardwareError, Measurement, QuantileName, Source, Verdict
 from search_space import Architecture
 from search_space.latency_features import Floats, LatencyFeatures, features_of
@@ -33,6 +35,12 @@ FLAT = 1.2
 
 LEAST_RANK = 0.5
 """Rank correlation of held-out predictions below which it hardly does, either."""
+
+MOST_FAILED = 0.25
+"""Share of the architectures whose measurement may fail: of more, the others hardly stand for the space."""
+
+SHOWN, LONGEST_REASON = 3, 300
+"""Of many reasons or labels a note names so many; characters of a reason."""
 
 Measure = Callable[[Architecture], Measurement]
 Observe = Callable[[int, int, Architecture], None]
@@ -101,22 +109,23 @@ def calibrate(
 ) -> Calibration:
     """Measures these architectures with `measure`, whose profile, head and effort these are, and fits the model.
 
-    What does not fit into the device's memory is left out. With a folder `kept` each measurement is written there as
-    it comes and read again after an interruption; they are removed in the end.
+    What does not fit into the device's memory is left out, and up to `MOST_FAILED` of all that cannot be measured for
+    another reason (a hang, a compiler that does not take it); notes tell how many, and why. With a folder `kept` each
+    measurement is written there as it comes and read again after an interruption; those of these architectures are
+    removed in the end.
 
     Raises:
-        CalibrationError: too few could be measured, or the machine kept changing meanwhile.
+        CalibrationError: too few could be measured, too many failed, or the machine kept changing meanwhile.
+        UnsupportedProfileError: this machine cannot measure the profile at all.
         What `measure` and `observe` raise; what was measured before is kept.
     """
     ledger = _Ledger(kept, [profile.key, asdict(head), effort, quantile])
-    measured, too_large = _measured(architectures, measure, ledger, quantile, observe)
+    measured, left_out = _measured(architectures, measure, ledger, quantile, observe)
     if len(measured) < FEWEST:
-        raise CalibrationError(
-            f"{len(measured)} architectures could be measured, a calibration needs at least {FEWEST}"
-            + (f"; {too_large} did not fit into memory" if too_large else "")
-        )
-    result = _calibrated(measured, profile, head, effort, quantile, space_key, seed, too_large)
-    ledger.clear()
+        few = f"{len(measured)} architectures could be measured, a calibration needs at least {FEWEST}"
+        raise CalibrationError("; ".join([few, *_left_out_notes(left_out)]))
+    result = _calibrated(measured, profile, head, effort, quantile, space_key, seed, left_out)
+    ledger.clear(architectures)
     return result
 
 
@@ -151,6 +160,11 @@ class _Measured:
     measured_at: str
     hardware_key: str
     environment: dict[str, str]
+    reading: Reading | None = None
+
+
+_LeftOut = dict[str, str | None]
+"""Why an architecture, by its key, could not be measured; None of one that does not fit into memory."""
 
 
 def _measured(
@@ -159,31 +173,55 @@ def _measured(
     ledger: _Ledger,
     quantile: QuantileName,
     observe: Observe | None,
-) -> tuple[list[_Measured], int]:
-    """All that could be measured, under one hardware key, and how many did not fit."""
+) -> tuple[list[_Measured], _LeftOut]:
+    """All that could be measured, under one hardware key, and why the others could not."""
     wanted = {architecture.key: architecture for architecture in architectures}
     rows = {key: row for key, row in ledger.read().items() if key in wanted}
-    too_large: set[str] = set()
+    left_out: _LeftOut = {}
     # The machine may have changed since the first part was measured: that part is then measured again, once.
     for _ in range(2):
         for key, architecture in wanted.items():
-            if key in rows or key in too_large:
+            if key in rows or key in left_out:
                 continue
             if observe is not None:
-                observe(len(rows) + len(too_large), len(wanted), architecture)
+                observe(len(rows) + len(left_out), len(wanted), architecture)
             try:
                 row = _row(architecture, measure(architecture), quantile)
-            except OutOfMemoryError:
-                too_large.add(key)
+            except UnsupportedProfileError:  # of the profile: every other architecture would meet it too
+                raise
+            except MeasurementError as error:
+                is_too_large = isinstance(error, OutOfMemoryError)
+                left_out[key] = None if is_too_large else " ".join(str(error).split())[:LONGEST_REASON]
+                _check_failed(left_out, len(wanted))
                 continue
             rows.pop(key, None)
             rows[key] = row
             ledger.write(row)
         newest = max((row.measured_at, row.hardware_key) for row in rows.values())[1] if rows else ""
         rows = {key: row for key, row in rows.items() if row.hardware_key == newest}
-        if len(rows) + len(too_large) == len(wanted):
-            return [rows[key] for key in wanted if key in rows], len(too_large)
+        if len(rows) + len(left_out) == len(wanted):
+            return [rows[key] for key in wanted if key in rows], left_out
     raise CalibrationError("the machine or its software changed while it was calibrated; the same command starts anew")
+
+
+def _check_failed(left_out: _LeftOut, of: int) -> None:
+    failed = _failed(left_out)
+    if len(failed) > MOST_FAILED * of:
+        raise CalibrationError(
+            f"{len(failed)} of {of} architectures could not be measured, more than the {MOST_FAILED:.0%} that may be"
+            f" left out: {_summed_up(failed)}"
+        )
+
+
+def _failed(left_out: _LeftOut) -> list[str]:
+    return [reason for reason in left_out.values() if reason is not None]
+
+
+def _summed_up(reasons: Sequence[str]) -> str:
+    """The most frequent ones, with how often each was met."""
+    met = Counter(reasons)
+    shown = [reason if count == 1 else f"{reason} ({count} times)" for reason, count in met.most_common(SHOWN)]
+    return "; ".join([*shown, "..."] if len(met) > SHOWN else shown)
 
 
 def _row(architecture: Architecture, measurement: Measurement, quantile: QuantileName) -> _Measured:
@@ -199,6 +237,7 @@ def _row(architecture: Architecture, measurement: Measurement, quantile: Quantil
         measured_at=measurement.measured_at,
         hardware_key=measurement.hardware_key,
         environment=measurement.environment,
+        reading=reading(measurement),
     )
 
 
@@ -210,10 +249,11 @@ def _calibrated(
     quantile: QuantileName,
     space_key: str,
     seed: int,
-    too_large: int,
+    left_out: _LeftOut,
 ) -> Calibration:
     features = features_of([row.architecture for row in measured], batch=profile.batch, length=profile.length)
-    latencies_s = np.array([row.latency_s for row in measured])
+    at_one_pace = np.exp(-np.array(paces([row.reading for row in measured])))
+    latencies_s = np.array([row.latency_s for row in measured]) * at_one_pace
     variances = np.array([row.log_variance for row in measured])
     fitted = fit_latency(
         features, latencies_s, log_variances=variances, batch=profile.batch, length=profile.length, seed=seed
@@ -232,7 +272,7 @@ def _calibrated(
         cross_validated=fitted.agreement,
         held_out=_held_out(features, latencies_s, variances, seed),
         flat=dependence(latencies_s, fitted.agreement),
-        notes=tuple(_notes(measured, fitted, too_large)),
+        notes=tuple(_notes(measured, fitted, left_out)),
         measured_at=last.measured_at,
     )
 
@@ -253,17 +293,22 @@ def _held_out(features: LatencyFeatures, latencies_s: Floats, variances: Floats,
     return agreement(*fitted.model.log_latency(features.take(asked)), np.log(latencies_s[asked]))
 
 
-def _notes(measured: list[_Measured], fitted: Fitted, too_large: int) -> list[str]:
-    notes = []
-    if too_large:
-        notes.append(f"{too_large} architectures are left out: they do not fit into the device's memory")
+def _notes(measured: list[_Measured], fitted: Fitted, left_out: _LeftOut) -> list[str]:
+    notes = _left_out_notes(left_out)
     verdicts = Counter(row.verdict for row in measured)
     notes += [f"{count} of {len(measured)} measurements are {verdict}" for verdict, count in sorted(verdicts.items())]
     if fitted.ill_fitting:
         labels = [measured[place].architecture.label for place in fitted.ill_fitting]
-        shown = ", ".join(labels[:3]) + (", ..." if len(labels) > 3 else "")
+        shown = ", ".join(labels[:SHOWN]) + (", ..." if len(labels) > SHOWN else "")
         notes.append(f"{len(labels)} of {len(measured)} hardly count, because they do not fit the others: {shown}")
     return notes
+
+
+def _left_out_notes(left_out: _LeftOut) -> list[str]:
+    failed = _failed(left_out)
+    too_large = len(left_out) - len(failed)
+    told = {"too large for the device's memory": too_large, _summed_up(failed): len(failed)}
+    return [f"{count} architecture{'s' * (count > 1)} left out: {why}" for why, count in told.items() if count]
 
 
 class _Ledger:
@@ -291,11 +336,13 @@ class _Ledger:
         partial.write_text(json.dumps(values), encoding="utf-8")
         partial.replace(target)
 
-    def clear(self) -> None:
-        if self._folder is not None and self._folder.is_dir():
-            for path in self._folder.iterdir():
-                path.unlink(missing_ok=True)
-            self._folder.rmdir()
+    def clear(self, architectures: Sequence[Architecture]) -> None:
+        """Remove the rows of these. Others and the folder stay: another process may be about to write there."""
+        if self._folder is None:
+            return
+        for architecture in architectures:
+            with suppress(OSError):
+                (self._folder / f"{architecture.key}.json").unlink()
 
 
 def _read(path: Path) -> _Measured | None:

@@ -1,15 +1,16 @@
-"""Whether something else took the cores, or the machine around them, while a round was timed."""
+"""Whether something else took the cores, the machine around them, or the GPU, while a round was timed."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hardware.cores import available_cores, with_siblings
+from hardware.nvml import Gpu
 
 LEAST_BUSY = 0.9
 """Least share of a round during which its thread must have been running."""
@@ -19,8 +20,14 @@ MOST_WAITING = 0.1
 
 MOST_OTHERS = 0.1
 """Largest share that other work may have had of the machine's cores, from all of which it takes caches, memory and
-clock, or of those that the process ran on and their siblings: what looks like a whole core may be half of one.
+clock, or of those that the process ran on and their siblings: what looks like a whole core may be half of one. Of a
+GPU, largest share of the time that it may have had.
 """
+
+FORGOTTEN_S = 2.0
+"""How long a GPU is waited for: what it tells is of the last second at most, in which a round before may have ended."""
+
+LOOK_S = 0.25
 
 _MACHINE = Path("/proc/stat")
 _IDLE = frozenset({3, 4})
@@ -41,8 +48,8 @@ class Occupancy:
     core / wall time: it sees a helper that was held up while the calling thread spins at the barrier. None where the
     system does not tell it.
     `others` is the CPU time of everything else, what the machine's host takes away included / wall time of the cores:
-    of all of the machine's or of those that the process may run on and their siblings, whichever is more. None where
-    nobody asked, or the system does not tell it.
+    of all of the machine's or of those that the process may run on and their siblings, whichever is more. Of a GPU it
+    is the share of the time that others had just before. None where nobody asked, or the system does not tell it.
     """
 
     busy: float | None
@@ -107,6 +114,21 @@ class OccupancyMeter:
                 cores = (os.cpu_count() or 1) if names == ("cpu",) else len(names)
                 shares.append(max(busy_s - used_s, 0.0) / wall_s / cores)
         return max(shares, default=None)
+
+
+def others_on(gpu: Gpu, pause: Callable[[float], object] = time.sleep) -> float | None:
+    """Share of the time that other work takes on a GPU that this process has not used yet; None where it is not told.
+
+    Processes are not asked for: a container sees others' numbers of them, and one that only holds memory takes no time.
+    """
+    least = gpu.used()
+    for _ in range(int(FORGOTTEN_S / LOOK_S)):
+        if least is None or least <= MOST_OTHERS:
+            break
+        pause(LOOK_S)
+        now = gpu.used()
+        least = least if now is None else min(least, now)
+    return least
 
 
 def _waited_ns() -> dict[str, int] | None:

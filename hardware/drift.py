@@ -24,7 +24,7 @@ PROCESSES = 3
 """Fresh processes of one reading: one alone may have been unlucky with its memory."""
 
 BUDGET_S = 5.0
-"""No further process once so much was spent on a reading."""
+"""No further process once so much was spent on a reading after its first, which may have had to load the runtime."""
 
 BUSY_S = 60.0
 """Until the next try where the device was in use."""
@@ -34,7 +34,7 @@ BUSY_S = 60.0
 class ReferenceTime:
     """The median over the processes of their medians, and when the last of them was measured (ISO 8601, UTC).
 
-    `disturbed` says that other work shared the cores of one of them.
+    `disturbed` says that other work shared the cores of one of them, or was busy beside it.
     """
 
     profile: DeviceProfile
@@ -67,12 +67,11 @@ def read_reference(
         MeasurementError: as `measure`.
     """
     measure_one = measure_one or _measure
+    seen = [measure_one(reference_profile(profile))]
     start_s = clock()
-    seen: list[Measurement] = []
-    while len(seen) < PROCESSES and (not seen or clock() - start_s < BUDGET_S):
+    # What is disturbed counts for nothing: no use in going on.
+    while len(seen) < PROCESSES and not doubts_of(seen[-1]) and clock() - start_s < BUDGET_S:
         seen.append(measure_one(reference_profile(profile)))
-        if doubts_of(seen[-1]):  # disturbed, which counts for nothing: no use in going on
-            break
     return ReferenceTime(
         profile=reference_profile(profile),
         hardware_key=seen[-1].hardware_key,
@@ -117,4 +116,6 @@ class DriftWatch:
 
 
 def _measure(profile: DeviceProfile) -> Measurement:
-    return measure(REFERENCE, REFERENCE_HEAD, profile, Effort.QUICK, lock=partial(measuring, wait=False))
+    return measure(
+        REFERENCE, REFERENCE_HEAD, profile, Effort.QUICK, asks_machine=True, lock=partial(measuring, wait=False)
+    )

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import assert_never
 
 from hardware import presence
-from hardware.backend import versions
+from hardware.backend import sources, versions
 from hardware.cores import TOPOLOGY, available_cores, core_quota, pick
-from hardware.nvml import gpu
+from hardware.nvml import first_visible, gpu
+from hardware.settings import stamped
+from hardware.sources import fingerprint
 from hardware.values import Device, DeviceProfile, Runtime
 
 ANY = DeviceProfile()
@@ -29,8 +31,9 @@ DRIVER = Path("/proc/driver/nvidia")
 def environment(profile: DeviceProfile = ANY) -> dict[str, str]:
     """All of this machine that a latency of this profile may depend on and that lasts: nothing that changes by itself.
 
-    Of software only what the profile's runtime is made of. Two machines of one kind have equal stamps: their latencies
-    may be compared, and the host's name is not in it. What the system does not tell is left out, or `unknown`.
+    Of software only what the profile's runtime is made of, and the source of ours that says what is computed. Two
+    machines of one kind have equal stamps: their latencies may be compared, and the host's name is not in it. What the
+    system does not tell is left out, or `unknown`.
     """
     stamp = {
         "cpu": _cpu_model(),
@@ -47,7 +50,10 @@ def environment(profile: DeviceProfile = ANY) -> dict[str, str]:
     most_khz = _frequency("scaling_max_freq")
     if most_khz is not None:
         stamp["cpu_clock_khz"] = most_khz
-    return stamp | _accelerator(profile.device) | _software(profile)
+    boost = _boost()
+    if boost is not None:
+        stamp["cpu_boost"] = boost
+    return stamp | stamped(os.environ) | _accelerator(profile.device) | _software(profile)
 
 
 def machine() -> dict[str, str]:
@@ -90,6 +96,14 @@ def _frequency(name: str) -> str | None:
         return None
 
 
+def _boost(topology: Path = TOPOLOGY) -> str | None:
+    """Whether cores may run above their base clock; None where the system does not tell."""
+    for name, off in (("intel_pstate/no_turbo", "1"), ("cpufreq/boost", "0")):
+        with contextlib.suppress(OSError):
+            return "off" if (topology / name).read_text().strip() == off else "on"
+    return None
+
+
 def _accelerator(device: Device) -> dict[str, str]:
     match device:
         case Device.CPU:
@@ -109,16 +123,21 @@ def _driver(folder: Path = DRIVER) -> dict[str, str]:
     told = {}
     with contextlib.suppress(OSError, IndexError):
         told["driver"] = (folder / "version").read_text().splitlines()[0].strip()
-    for information in sorted(folder.glob("gpus/*/information"))[:1]:
-        with contextlib.suppress(OSError):
-            models = [line for line in information.read_text().splitlines() if line.startswith("Model:")]
-            told |= {"gpu": models[0].removeprefix("Model:").strip()} if models else {}
+    with contextlib.suppress(OSError, IndexError, StopIteration):
+        # In the order of their places on the bus, by which they are numbered.
+        cards = [file.read_text() for file in sorted(folder.glob("gpus/*/information"))]
+        wanted = first_visible()
+        card = cards[int(wanted)] if wanted.isdigit() else next(text for text in cards if wanted in text)
+        model = next(line for line in card.splitlines() if line.startswith("Model:"))
+        told["gpu"] = model.removeprefix("Model:").strip()
     return told
 
 
 def _software(profile: DeviceProfile) -> dict[str, str]:
     found = {name: _version(name) for name in versions(profile)}
     stamp = {name: said for name, said in found.items() if said is not None}
+    if sources(profile):
+        stamp["encoder"] = fingerprint(*sources(profile))
     if profile.runtime is Runtime.TORCH_COMPILE and profile.device is Device.CPU:
         stamp["compiler"] = _compiler()
     return stamp

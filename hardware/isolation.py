@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware.errors import CompilationError, HangError, MeasurementError, OutOfMemoryError, UnsupportedProfileError
+from hardware.settings import passed_on
 
 START_LIMIT_S = 180.0
 GRACE_S = 10.0
@@ -62,7 +63,7 @@ NO_MEMORY_WORDS = (
 
 
 class ForkServer:
-    """A server with these modules imported, and no threads.
+    """A server with these modules imported, no threads, and of the environment what `hardware.settings` passes on.
 
     A fresh process from here need not import them again. Not for two threads at once.
     """
@@ -77,7 +78,7 @@ class ForkServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            env=os.environ | {"PYTHONPATH": path} | FORKABLE,
+            env=passed_on(os.environ) | {"PYTHONPATH": path} | FORKABLE,
         )
         with self._closed_on_trouble():
             _value(self._reply(START_LIMIT_S))

@@ -14,13 +14,19 @@ from hardware.plan import tolerance
 from hardware.quantile import quantile_of_calls
 from hardware.round import Rules, relative_width
 from hardware.spread import log_variance
-from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Runtime, Source, Verdict
+from hardware.values import Device, DeviceProfile, Effort, Measurement, Quantile, QuantileName, Runtime, Source, Verdict
 
 LEAST_EVENT_SHARE = 0.7
 """Below this share of the wall clock for the device's own time, a call waits for the host: it is launch-bound."""
 
 KEPT_SAMPLES = 10_000
 """Samples of a process that a measurement carries: a report of fast calls would have several hundred thousand."""
+
+UNWATCHED = (
+    "NVIDIA's management library cannot be asked (extra `cuda`), or does not tell all: other work on the GPU, or a"
+    " clock that fell, may not have been seen"
+)
+NO_OWN_TIME = "the device's own time is not known, so that it cannot be told whether it waits for its host"
 
 
 def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effort, now: datetime) -> Measurement:
@@ -31,7 +37,7 @@ def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effor
     asked = {name: seen[name] for name in rules.quantiles}
     kept = [_kept(samples) for samples in samples_s]
     calls = sum(map(len, samples_s))
-    doubts = tuple(_doubts(attempt, asked, rules))
+    doubts = tuple(_doubts(attempt, asked, rules, profile.device))
     event_share = _median(round_.event_share for round_ in rounds)
     stamp = environment(profile)
     prior = tolerance(profile.device).interval
@@ -53,7 +59,8 @@ def judged(attempt: Attempt, rules: Rules, profile: DeviceProfile, effort: Effor
         environment=stamp,
         samples_s=kept,
         measured_at=now.isoformat(),
-        notes=(*doubts, *_advice(event_share, profile.runtime)),
+        notes=(*doubts, *_unwatched(attempt, profile.device), *_advice(event_share, profile)),
+        reference_s=attempt.reference_s,
         reference_shift=attempt.shift,
         voided=attempt.voided,
         calls=calls if calls > sum(map(len, kept)) else None,
@@ -78,8 +85,10 @@ def _verdict(effort: Effort, attempt: Attempt, doubts: tuple[str, ...], launch_b
 
 
 def doubts_of(measurement: Measurement) -> tuple[str, ...]:
-    """Of its notes those that speak against its value. That a GPU waits for the host is the model's doing."""
-    advice = tuple(_advice(measurement.event_share, measurement.profile.runtime))
+    """Of its notes those that speak against its value. That a GPU waits for the host is the model's doing, and what it
+    does not tell is none of its own.
+    """
+    advice = (UNWATCHED, *_advice(measurement.event_share, measurement.profile))
     return tuple(note for note in measurement.notes if note not in advice)
 
 
@@ -87,13 +96,22 @@ def _waits(event_share: float | None) -> bool:
     return event_share is not None and event_share < LEAST_EVENT_SHARE
 
 
-def _advice(event_share: float | None, runtime: Runtime) -> Iterator[str]:
-    if event_share is not None and _waits(event_share):
-        offer = "" if runtime is Runtime.CUDA_GRAPHS else "; runtime cuda_graphs may be faster"
+def _unwatched(attempt: Attempt, device: Device) -> tuple[str, ...]:
+    """What is said where a GPU did not tell whether it was left alone; that of a TPU has one user at a time."""
+    is_told = device is not Device.CUDA or all(round_.others is not None for round_ in attempt.rounds)
+    return () if is_told else (UNWATCHED,)
+
+
+def _advice(event_share: float | None, profile: DeviceProfile) -> Iterator[str]:
+    if event_share is None:
+        if profile.device.is_accelerator:
+            yield NO_OWN_TIME
+    elif _waits(event_share):
+        offer = "" if profile.runtime is Runtime.CUDA_GRAPHS else "; runtime cuda_graphs may be faster"
         yield f"the GPU works for {event_share:.0%} of a call and waits for the host in the rest{offer}"
 
 
-def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: Rules) -> Iterator[str]:
+def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: Rules, device: Device) -> Iterator[str]:
     """What speaks against calling the attempt steady; `asked` has the processes' own quantiles."""
     rounds = attempt.rounds
     shared = [round_.occupancy for round_ in rounds if round_.occupancy.shared]
@@ -102,7 +120,8 @@ def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: 
         yield f"{len(shared)} of {len(rounds)} processes shared their cores, one ran {least:.0%} of the time"
     crowded = [round_.others for round_ in rounds if round_.others is not None and round_.occupancy.crowded]
     if crowded:
-        yield f"other work took up to {max(crowded):.0%} of the machine's cores, or of its own, meanwhile"
+        where = "the device's time" if device.is_accelerator else "the machine's cores, or of its own, meanwhile"
+        yield f"other work took up to {max(crowded):.0%} of {where}"
     slowed = [round_.slowed for round_ in rounds if round_.slowed]
     if slowed:
         yield f"{len(slowed)} of {len(rounds)} processes were slowed down: {slowed[0]}"
@@ -115,11 +134,9 @@ def _doubts(attempt: Attempt, asked: dict[QuantileName, list[Quantile]], rules: 
     for name, estimates in asked.items():
         words = "median" if name is QuantileName.P50 else str(name)
         width = max(relative_width(estimate) for estimate in estimates)
+        # What has no bound has too few calls, which is said above.
         if rules.tolerance is not None and rules.tolerance <= width < math.inf:
             yield f"the interval of a process's {words} is {width:.1%} wide, more than {rules.tolerance:.0%}"
-        # Of the median, what has no bound has too few calls, which is said above.
-        if rules.tolerance is not None and width == math.inf and name is not QuantileName.P50:
-            yield f"a process made only {fewest} calls, too few to bound its {words}"
         values_s = [estimate.value_s for estimate in estimates]
         apart = math.log(max(values_s) / min(values_s))
         if apart > attempt.most_moved:
@@ -134,12 +151,14 @@ def _disturbance(attempt: Attempt) -> float:
     """Logarithm of the factor by which the machine may have moved the value.
 
     A process that ran for a share of the time takes up to 1 / share as long; beside work that takes a share of the
-    machine, 1 + share is assumed; a moved reference shows its factor.
+    machine, 1 + share is assumed; a device that was slowed down and a moved reference show their factors.
     """
     contended = [round_ for round_ in attempt.rounds if round_.contended]
     shared = [-math.log(round_.occupancy.undisturbed) for round_ in contended]
     beside = [math.log1p(round_.others or 0.0) for round_ in contended]
-    return max([0.0, *shared, *beside, abs(attempt.shift) if attempt.moved and attempt.shift is not None else 0.0])
+    slowed = [math.log(round_.slowdown) for round_ in attempt.rounds]
+    moved = abs(attempt.shift) if attempt.moved and attempt.shift is not None else 0.0
+    return max([moved, *shared, *beside, *slowed])
 
 
 def _median(values: Iterable[float | None]) -> float | None:

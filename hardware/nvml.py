@@ -1,4 +1,4 @@
-"""What NVIDIA's management library tells of the GPU that is measured on: model, driver, clocks, energy.
+"""What NVIDIA's management library tells of the GPU that is measured on: model, driver, clocks, work, energy.
 
 Nothing here starts CUDA. Everything is None where the library, its Python package or the one number is not to be had.
 """
@@ -31,13 +31,21 @@ class Gpu:
         self._nvml, self._handle = nvml, handle
 
     def stamp(self) -> dict[str, str]:
-        """What lasts: the model, the driver, the highest clocks in MHz, the limit of its power in W."""
+        """What lasts: the model, the driver, the highest clocks in MHz and those set for applications, the limit of its
+        power in W. What `nvidia-smi --lock-gpu-clocks` has set, the library does not tell.
+        """
         nvml, handle = self._nvml, self._handle
         told = {
             "gpu": self._told(lambda: nvml.nvmlDeviceGetName(handle)),
             "driver": self._told(nvml.nvmlSystemGetDriverVersion),
             "gpu_clock_mhz": self._told(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)),
             "gpu_memory_clock_mhz": self._told(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM)),
+            "gpu_application_clock_mhz": self._told(
+                lambda: nvml.nvmlDeviceGetApplicationsClock(handle, nvml.NVML_CLOCK_SM)
+            ),
+            "gpu_application_memory_clock_mhz": self._told(
+                lambda: nvml.nvmlDeviceGetApplicationsClock(handle, nvml.NVML_CLOCK_MEM)
+            ),
             "gpu_power_limit_w": self._told(lambda: nvml.nvmlDeviceGetPowerManagementLimit(handle) // 1000),
         }
         return {name: _text(value) for name, value in told.items() if value is not None}
@@ -48,6 +56,11 @@ class Gpu:
             lambda: self._nvml.nvmlDeviceGetClockInfo(self._handle, self._nvml.NVML_CLOCK_SM)
         )
         return clock
+
+    def used(self) -> float | None:
+        """Share of the last second or less in which anybody's work ran on it."""
+        percent = self._told(lambda: self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)
+        return None if percent is None else percent / 100
 
     def slowed(self) -> str | None:
         """Why its clocks are held down at this moment, other than by its normal limits."""
@@ -62,7 +75,7 @@ class Gpu:
     def _told(self, ask: Callable[[], Any]) -> Any:
         try:
             return ask()
-        except self._nvml.NVMLError:
+        except (self._nvml.NVMLError, AttributeError):  # a library without the function is an older one, or a newer
             return None
 
 
@@ -87,8 +100,13 @@ def gpu() -> Iterator[Gpu | None]:
         nvml.nvmlShutdown()
 
 
+def first_visible() -> str:
+    """The number or the UUID of the GPU that CUDA calls its first."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip() or "0"
+
+
 def _first(nvml: Any) -> Gpu | None:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip() or "0"
+    visible = first_visible()
     try:
         if visible.isdigit():
             return Gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(int(visible)))

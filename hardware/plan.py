@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from encoders.values import Head
+from hardware.quantile import fewest
 from hardware.round import Rules
 from hardware.values import Device, Effort, QuantileName
 from search_space import Architecture
@@ -29,9 +29,6 @@ ACCELERATOR_TOLERANCE = Tolerance(interval=0.02, moved=0.03)
 ACCELERATOR_WARM_S = 1.0
 """Least warm-up of an accelerator, whose clock rises under load."""
 
-LEAST_CALLS = {QuantileName.P50: 100, QuantileName.P90: 64, QuantileName.P99: 662}
-"""Of all processes together, for each quantile that counts."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -47,10 +44,12 @@ class Plan:
 
 PLANS = {
     Effort.QUICK: Plan(
-        processes=1, rules=Rules(samples=30, least_s=0.5, most_s=5.0, tolerance=None), with_reference=False
+        processes=1,
+        rules=Rules(samples=30, least_s=0.5, most_s=5.0, tolerance=None, asks_machine=False),
+        with_reference=False,
     ),
-    # 100 calls and at most 30 s in all; of a process, a third of that. Intervals that stay wide for 5 s are not waited
-    # for, so that 20 s do for a model whose calls take less than 150 ms.
+    # For p50, 100 calls and at most 30 s in all; of a process, a third of that. Intervals that stay wide for 5 s are
+    # not waited for, so that 20 s do for a model whose calls take less than 150 ms.
     Effort.SEARCH: Plan(
         processes=3,
         rules=Rules(samples=34, least_s=3.0, most_s=10.0, tolerance=CPU_TOLERANCE.interval, narrow_most_s=5.0),
@@ -73,11 +72,11 @@ def tolerance(device: Device) -> Tolerance:
 
 
 def rules_of(effort: Effort, device: Device, quantiles: tuple[QuantileName, ...]) -> Rules:
-    """What is asked of one process for these quantiles to be told."""
+    """What is asked of one process for these quantiles to be told, with both bounds of each by its own calls alone."""
     plan = PLANS[effort]
     if plan.rules.tolerance is None:
         return replace(_on(device, plan.rules), quantiles=quantiles)
-    calls = max(math.ceil(LEAST_CALLS[name] / plan.processes) for name in quantiles)
+    calls = max(fewest(name.share) for name in quantiles)
     return replace(_on(device, plan.rules), quantiles=quantiles, samples=max(plan.rules.samples, calls))
 
 

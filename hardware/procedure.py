@@ -26,10 +26,18 @@ from hardware.roofline import chip_name, lower_bound_s, refuse_below
 from hardware.round import Round, Rules
 from hardware.tpu.estimator import estimate
 from hardware.values import Device, DeviceProfile, Effort, Measurement, QuantileName
-from search_space import Architecture
+from search_space import Architecture, cost
 
 EXPORT_LIMIT_S = 600.0
 """What it may take to write a model for a runtime that does not run PyTorch."""
+
+LEAST_RATE = 1e9
+"""Operations a second of the slowest device whose calls are waited for: BERT-base takes 22 s there for 128 tokens."""
+
+OVERTIME_CALLS = 3
+"""The first call, and those in which the time of the warm-up and that of the timed calls run out."""
+
+MOST_OVERTIME_S = 3600.0
 
 
 def measure(
@@ -41,17 +49,19 @@ def measure(
     quantiles: tuple[QuantileName, ...] = (QuantileName.P50,),
     checkpoint: Path | None = None,
     seed: int = 0,
+    asks_machine: bool = False,
     lock: Callable[[Device], AbstractContextManager[None]] = measuring,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Measurement:
     """The latency on this machine of the model in the folder `checkpoint`, else of one with random weights.
 
     Either is of this architecture and head. `quantiles` are those that count: it is measured until they are narrow, as
-    far as there is time, and verdict and variance are theirs. Waits for the locks of the device and of the CPU that
-    drives it, then takes at least the time that the effort's plan asks for; slow calls take longer, because each
-    process needs its samples, and a busy machine up to some retries more. The first call of this process also loads the
-    runtime; what compiles or exports takes that time besides. A profile that names a chip is not measured but estimated
-    for it.
+    far as there is time, and verdict and variance are theirs. With `asks_machine`, work on the
+    machine's other cores disturbs `quick`, too, as it does the other efforts. Waits for the locks of the device and of
+    the CPU that drives it, then takes at least the time that the effort's plan asks for; slow calls take longer,
+    because each process needs its samples, and a busy machine up to some retries more. The first call of this process
+    also loads the runtime; what compiles or exports takes that time besides. A profile that names a chip is not
+    measured but estimated for it.
 
     Raises:
         UnsupportedProfileError: this machine cannot measure the profile, or the architecture is too short for it.
@@ -66,6 +76,7 @@ def measure(
         return estimate(architecture, head, profile, effort=effort, lock=lock, clock=clock)
     plan = PLANS[effort]
     rules = rules_of(effort, profile.device, quantiles)
+    rules = replace(rules, asks_machine=rules.asks_machine or asks_machine)
     fitting = replace(REFERENCE, max_positions=max(REFERENCE.max_positions, profile.length))
     asked = Subject(architecture=architecture, head=head, seed=seed, checkpoint=checkpoint)
     known = Subject(architecture=fitting, head=REFERENCE_HEAD, seed=0)
@@ -158,5 +169,12 @@ def _kept() -> Path:
 
 def _round(server: ForkServer, subject: Subject, profile: DeviceProfile, rules: Rules, scratch: Path) -> Round:
     request = subject.request() | {"profile": asdict(profile), "rules": asdict(rules), "scratch": str(scratch)}
-    limit_s = allowance_s(profile) + rules.warm_most_s + rules.most_s
+    limit_s = limit_of(subject.architecture, profile, rules)
     return Round(**server.call("hardware.round:run", request, limit_s=limit_s))
+
+
+def limit_of(architecture: Architecture, profile: DeviceProfile, rules: Rules) -> float:
+    """Seconds that a process may take for one round, however slow the calls are; then it hangs and is killed."""
+    operations = cost(architecture, batch=profile.batch, length=profile.length).flops
+    overtime_s = min(OVERTIME_CALLS * operations / LEAST_RATE, MOST_OVERTIME_S)
+    return allowance_s(profile) + rules.warm_most_s + rules.most_s + overtime_s

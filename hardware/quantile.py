@@ -42,7 +42,14 @@ def quantile_of_calls(samples_s: Sequence[float], q: float) -> Quantile:
     """
     count = len(samples_s)
     worth = count if count < 2 else int(count / dependence(samples_s, q))
-    return _quantile(samples_s, q, max(worth, min(count, _fewest(q))))
+    return _quantile(samples_s, q, max(worth, min(count, fewest(q))))
+
+
+@lru_cache
+def fewest(q: float) -> int:
+    """The fewest samples whose `q` quantile has both bounds."""
+    # P(B = 0) and P(B = n) are at most the tail.
+    return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(max(q, 1 - q)))
 
 
 def dependence(samples: Sequence[float], q: float) -> float:
@@ -95,13 +102,6 @@ def _quantile(samples: Sequence[float], q: float, worth: int) -> Quantile:
         low_s=None if low is None else ordered[math.floor(low * scale) - 1],
         high_s=None if high is None else ordered[min(math.ceil(high * scale), count) - 1],
     )
-
-
-@lru_cache
-def _fewest(q: float) -> int:
-    """So many independent samples have both bounds."""
-    # P(B = 0) and P(B = n) are at most the tail.
-    return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(max(q, 1 - q)))
 
 
 @lru_cache(maxsize=4096)

@@ -17,7 +17,7 @@ from typing import Any
 
 from encoders.values import Head
 from hardware.backend import INPUTS, Backend, Prepared, backend
-from hardware.contention import Occupancy, OccupancyMeter
+from hardware.contention import Occupancy, OccupancyMeter, others_on
 from hardware.cores import pin
 from hardware.nvml import gpu
 from hardware.quantile import quantile_of_calls
@@ -44,6 +44,7 @@ class Rules:
     `tolerance`; after `warm_most_s` it goes on regardless. Enough: `samples` calls, `least_s` seconds of calls, and an
     interval of each of `quantiles` narrower than `tolerance` of it, for which it goes on until `narrow_most_s`; after
     `most_s` it stops regardless. `tolerance` of None asks nothing of the intervals and 5 % of the windows.
+    `asks_machine` says whether other work on a machine's cores makes a round void.
     """
 
     samples: int
@@ -54,6 +55,7 @@ class Rules:
     warm_most_s: float = 5.0
     narrow_most_s: float = math.inf
     quantiles: tuple[QuantileName, ...] = (QuantileName.P50,)
+    asks_machine: bool = True
 
     def enough(self, samples_s: list[float]) -> bool:
         timed_s = sum(samples_s)
@@ -74,8 +76,9 @@ class Round:
     `peak_memory_bytes` is the largest resident set of the process until it is warm: runtime, weights and activations
     together, and nothing of the samples. Weights
     that were read from a checkpoint count twice, because the file and the model are there at the same time. `slowed`
-    says what slowed the device down, empty if nothing was seen to. `busy` is None where the calling thread may sleep;
-    what only an accelerator can tell, and this one or its runtime does not, is None.
+    says what slowed the device down, empty if nothing was seen to, and `slowdown` the factor by which calls may have
+    taken longer for it. `busy` is None where the calling thread may sleep; what only an accelerator can tell, and this
+    one or its runtime does not, is None.
     """
 
     samples_s: list[float]
@@ -88,6 +91,7 @@ class Round:
     peak_memory_bytes: int
     others: float | None = None
     slowed: str = ""
+    slowdown: float = 1.0
     copy_s: float | None = None
     event_share: float | None = None
     device_peak_memory_bytes: int | None = None
@@ -146,26 +150,27 @@ def timed(
     checkpoint: Path | None = None,
 ) -> Round:
     """Load, first call, warm-up, then each call timed alone until the rules have enough."""
-    prepared = runtime.prepare(architecture, head, profile, seed, checkpoint)
-    first_call_s = prepared.stopwatch.seconds(prepared.call)
-    # Pauses of the garbage collector are the surrounding program's, not the model's.
-    gc.collect()
-    gc.disable()
-    try:
-        with gpu() if profile.device is Device.CUDA else nullcontext() as told:
+    with gpu() if profile.device is Device.CUDA else nullcontext() as told:
+        beside = None if told is None else others_on(told)
+        prepared = runtime.prepare(architecture, head, profile, seed, checkpoint)
+        first_call_s = prepared.stopwatch.seconds(prepared.call)
+        # Pauses of the garbage collector are the surrounding program's, not the model's.
+        gc.collect()
+        gc.disable()
+        try:
             warm = warm_up(prepared, rules)
             # Before the samples: millions of fast calls take more memory than the model.
             peak_bytes = peak_memory_bytes()
-            # A provisional value asks nothing of the machine, and an accelerator shares little with other cores.
-            machine = rules.tolerance is not None and not profile.device.is_accelerator
+            # An accelerator shares little with other cores.
+            machine = rules.asks_machine and not profile.device.is_accelerator
             meter = OccupancyMeter(caller_computes=prepared.caller_computes, machine=machine)
             watched = watch(told, profile.device)
             samples_s = sample(prepared, rules, watched.look)
             occupancy, energy_j = meter.read(), watched.energy_j()
             slowed = watched.slowed()
-        event_share = _event_share(prepared, statistics.median(samples_s))
-    finally:
-        gc.enable()
+            event_share = _event_share(prepared, statistics.median(samples_s))
+        finally:
+            gc.enable()
     return Round(
         samples_s=samples_s,
         load_s=prepared.load_s,
@@ -175,8 +180,9 @@ def timed(
         warm=warm,
         busy=occupancy.busy,
         waiting=occupancy.waiting,
-        others=occupancy.others,
-        slowed=slowed or "",
+        others=occupancy.others if beside is None else beside,
+        slowed="" if slowed is None else slowed.reason,
+        slowdown=1.0 if slowed is None else slowed.factor,
         peak_memory_bytes=peak_bytes,
         event_share=event_share,
         device_peak_memory_bytes=None if prepared.gauge is None else prepared.gauge.peak_memory_bytes(),

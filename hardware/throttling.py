@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,17 @@ MOST_DROP = 0.05
 MOST_HELD = 0.02
 """Largest share of a round's wall time for which a container's limit may have stopped a process of it."""
 
+UNTOLD = 1.1
+"""The factor that is taken where a device tells that it was slowed down, and not by how much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slowdown:
+    """What slowed a device down, and the factor by which a call may have taken longer for it, at least 1."""
+
+    reason: str
+    factor: float
+
 
 class Watch(Protocol):
     """Looks at a device from its construction on."""
@@ -24,7 +36,7 @@ class Watch(Protocol):
         """Take note of the device between two calls; costs well below a millisecond."""
         ...
 
-    def slowed(self) -> str | None:
+    def slowed(self) -> Slowdown | None:
         """What slowed the device down since the beginning, None for nothing that could be seen."""
         ...
 
@@ -39,7 +51,7 @@ class Blind:
     def look(self) -> None:
         pass
 
-    def slowed(self) -> str | None:
+    def slowed(self) -> Slowdown | None:
         return None
 
     def energy_j(self) -> float | None:
@@ -54,12 +66,13 @@ class CpuWatch(Blind):
         self._hot, self._held_us = self._read()
         self._start_s = time.monotonic()
 
-    def slowed(self) -> str | None:
+    def slowed(self) -> Slowdown | None:
         hot, held_us = self._read()
         if hot > self._hot:
-            return "a core was too warm"
-        if (held_us - self._held_us) / 1e6 > MOST_HELD * (time.monotonic() - self._start_s):
-            return "the container's limit of CPU time was used up"
+            return Slowdown(reason="a core was too warm", factor=UNTOLD)
+        held = (held_us - self._held_us) / 1e6 / max(time.monotonic() - self._start_s, 1e-9)
+        if held > MOST_HELD:
+            return Slowdown(reason="the container's limit of CPU time was used up", factor=1 / (1 - min(held, 0.9)))
         return None
 
     def _read(self) -> tuple[int, int]:
@@ -87,12 +100,13 @@ class GpuWatch:
             self._least_mhz = min(self._least_mhz, clock_mhz)
         self._reason = self._reason or self._gpu.slowed()
 
-    def slowed(self) -> str | None:
+    def slowed(self) -> Slowdown | None:
+        first, least = self._first_mhz or 1, self._least_mhz or 1
+        fell = max(first / least, 1.0)
         if self._reason is not None:
-            return f"the GPU's clock was held down: {self._reason}"
-        first, least = self._first_mhz, self._least_mhz
-        if first is not None and least is not None and least < (1 - MOST_DROP) * first:
-            return f"the GPU's clock fell from {first} to {least} MHz"
+            return Slowdown(reason=f"the GPU's clock was held down: {self._reason}", factor=max(fell, UNTOLD))
+        if least < (1 - MOST_DROP) * first:
+            return Slowdown(reason=f"the GPU's clock fell from {first} to {least} MHz", factor=fell)
         return None
 
     def energy_j(self) -> float | None:

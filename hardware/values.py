@@ -187,8 +187,9 @@ class Measurement:
     `hardware_key` hashes the environment: values under different keys are never compared. `samples_s` holds raw samples
     of every process, in order: all of them, or of more than 10,000 so many, chosen at random; `calls` counts them all
     then, and is None where none is left out. The rest of the measurement comes from all; nothing is trimmed. `notes`
-    say why the verdict is not `steady`; `reference_shift` is the logarithm of the reference architecture's latency
-    after / before, `voided` the rounds and attempts thrown away.
+    say why the verdict is not `steady`, and what the device does not tell; `reference_s` is the reference architecture's
+    latency, in the geometric mean of before and after, and `reference_shift` the logarithm of after / before; `voided`
+    counts the rounds and attempts thrown away.
 
     Raises:
         ValueError: a variance that is not finite and at least 0, or fewer calls than samples.
@@ -213,6 +214,7 @@ class Measurement:
     measured_at: str
     """ISO 8601, UTC."""
     notes: tuple[str, ...] = ()
+    reference_s: float | None = None
     reference_shift: float | None = None
     voided: int = 0
     calls: int | None = None

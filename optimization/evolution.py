@@ -12,7 +12,7 @@ from optimization.front import front
 from optimization.pool import mutated, recombined
 from optimization.sobol import SobolStrategy
 from optimization.strategy import Standing, StrategyStudy, StrategyTrial, Suggestion
-from optimization.untried import untried
+from optimization.untried import candidates
 
 POPULATION = 16
 """Survivors that may have children; also the trials that come from a Sobol sequence first."""
@@ -34,7 +34,7 @@ class EvolutionStrategy:
     """
 
     def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
-        free = untried(study.space, trials)
+        free = candidates(study, trials, count)
         begun = sum(trial.standing is not Standing.FAILED for trial in trials)
         survivors = _survivors(study, trials)
         if count < 1 or begun < min(POPULATION, study.space.size // 2) or len(survivors) < 2:

@@ -48,9 +48,9 @@ class Observations:
     def count(self) -> int:
         return len(self.rows)
 
-    def at_flash(self) -> Observations:
-        """Without those of full fidelity."""
-        kept = ~self.full
+    def of(self, places: npt.ArrayLike) -> Observations:
+        """Those at these places, or where a mask of them is true."""
+        kept = np.asarray(places)
         return replace(
             self,
             rows=self.rows[kept],
@@ -58,6 +58,10 @@ class Observations:
             variances=self.variances[kept],
             full=self.full[kept],
         )
+
+    def at_flash(self) -> Observations:
+        """Without those of full fidelity."""
+        return self.of(~self.full)
 
 
 def observe(study: StrategyStudy, trials: Sequence[StrategyTrial], metric: str) -> Observations:

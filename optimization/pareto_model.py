@@ -15,12 +15,16 @@ from optimization.quiet import one_thread, quiet
 from optimization.strategy import StrategyStudy, StrategyTrial
 from optimization.surrogate import Belief, Exact, GaussianProcess, Predicted, Surrogate
 from optimization.transfer import Ensemble
+from optimization.values import Constraint
 
 with quiet():
     import torch
     from torch import Tensor
 
 logger = logging.getLogger(__name__)
+
+BLOCK = 512
+"""Rows of which one covariance is made at a time."""
 
 FEWEST_RANKED = 3
 """Observations of which an order says anything."""
@@ -79,9 +83,8 @@ class ParetoModel:
         """Log probability of meeting the constraints that no objective's reference stands for, (rows,)."""
         total = torch.zeros(len(rows), dtype=torch.float64)
         for constraint in self._study.constraints:
-            if self.knows(constraint.metric) and not is_side_of(constraint, self._study):
-                belief = self.belief(constraint.metric, rows)
-                total += log_probability(constraint, belief, self.logarithmic[constraint.metric])
+            if not is_side_of(constraint, self._study):
+                total += self._log_probability(constraint, rows)
         if self._labels is not None:
             total += log_probability_of_label(self._labels.belief(rows))
         return total
@@ -90,10 +93,15 @@ class ParetoModel:
         """Log probability of meeting all constraints, (rows,)."""
         total = self.log_feasible(rows)
         for constraint in self._study.constraints:
-            if self.knows(constraint.metric) and is_side_of(constraint, self._study):
-                belief = self.belief(constraint.metric, rows)
-                total += log_probability(constraint, belief, self.logarithmic[constraint.metric])
+            if is_side_of(constraint, self._study):
+                total += self._log_probability(constraint, rows)
         return total
+
+    def _log_probability(self, constraint: Constraint, rows: Rows) -> Tensor:
+        """Of meeting one bound; what follows from the architecture was filtered by, or nothing meets it."""
+        if is_known(constraint.metric) or not self.knows(constraint.metric):
+            return torch.zeros(len(rows), dtype=torch.float64)
+        return log_probability(constraint, self.belief(constraint.metric, rows), self.logarithmic[constraint.metric])
 
     def _learn(self, metric: str) -> None:
         study, space = self._study, self._study.space
@@ -130,8 +138,17 @@ class ParetoModel:
 
 
 def log_feasible_alone(study: StrategyStudy, trials: Sequence[StrategyTrial], rows: Rows, deadline: Deadline) -> Values:
-    """Log probability of meeting all constraints, without a model of anything else; (rows,)."""
+    """Log probability of meeting all constraints, without a model of anything else; (rows,).
+
+    Raises:
+        PastDeadlineError: there was no time.
+        Exception: whatever BoTorch and torch raise.
+    """
     with quiet(), one_thread():
         model = ParetoModel(study, trials, deadline, constraints_alone=True)
+        found = []
         with torch.no_grad():
-            return model.log_bounded(rows).numpy()
+            for begin in range(0, len(rows), BLOCK):
+                deadline.check()
+                found.append(model.log_bounded(rows[begin : begin + BLOCK]).numpy())
+        return np.concatenate(found)

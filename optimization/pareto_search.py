@@ -14,7 +14,7 @@ from optimization.deadline import Deadline
 from optimization.feasibility import is_side_of
 from optimization.features import Rows
 from optimization.front import front, infer_reference
-from optimization.observations import Values, allowed
+from optimization.observations import Values
 from optimization.pareto_model import ParetoModel
 from optimization.pool import Booleans, neighbours, pool
 from optimization.quiet import one_thread, quiet
@@ -79,9 +79,7 @@ def propose(
             model = ParetoModel(study, trials, deadline)
         search = Search(study, trials, model, deadline)
         generator = np.random.default_rng([study.seed, len(trials)])
-        rows = allowed(study, pool(study.space, free, search.parents, generator))
-        if len(rows) < count:
-            rows = np.flatnonzero(free)
+        rows = pool(study.space, free, search.parents, generator)
         chosen = search.choose(rows, count, free)
         expected = model.expected(np.array([choice.row for choice in chosen], dtype=np.intp))
     proposals = [
@@ -170,7 +168,7 @@ class Search:
             if not best:
                 break
             near = np.unique(np.concatenate([neighbours(self._study.space, row) for row in best]))
-            near = np.setdiff1d(allowed(self._study, near[free[near]]), rows)
+            near = np.setdiff1d(near[free[near]], rows)
             if len(near):
                 self._deadline.check()
                 rows, values = np.concatenate([rows, near]), np.concatenate([values, self._values(near)])

@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from optimization.deadline import Clock, Deadline, PastDeadlineError
+from optimization.deadline import Clock, Deadline
+from optimization.errors import reason_of
 from optimization.evolution import EvolutionStrategy
 from optimization.sobol import SobolStrategy
 from optimization.start import is_started, start
 from optimization.strategy import StrategyStudy, StrategyTrial, Suggestion
-from optimization.untried import untried
+from optimization.untried import candidates
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +39,19 @@ class ParetoStrategy:
         self._clock = clock
 
     def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
-        free = untried(study.space, trials)
+        free = candidates(study, trials, count)
         if count < 1 or free.sum() <= count:  # nothing to choose
             return SobolStrategy().suggest(study, trials, count)
         if not is_started(study, trials):
-            return start(study, trials, count, Deadline(self._deadline_s, self._clock))
+            return start(study, trials, count, self._deadline)
         from optimization.pareto_search import propose  # takes seconds at the first time, which are no part of a choice
 
-        deadline = Deadline(self._deadline_s, self._clock)
+        deadline = self._deadline()
         try:
             proposals, observations = propose(study, trials, count, free, deadline)
         except Exception as error:
             # Too little time, or whatever breaks inside BoTorch, must not stop a study.
-            reason = _reason(error)
+            reason = reason_of(error)
             logger.warning("the model made no proposal (%s); evolving the front instead", reason)
             logger.debug("the model failed", exc_info=error)
             suggestions = EvolutionStrategy().suggest(study, trials, count)
@@ -77,9 +78,5 @@ class ParetoStrategy:
             for proposal in proposals
         ]
 
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, PastDeadlineError):
-        return str(error)
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__
+    def _deadline(self) -> Deadline:
+        return Deadline(self._deadline_s, self._clock)

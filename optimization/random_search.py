@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from optimization.strategy import StrategyStudy, StrategyTrial, Suggestion
-from optimization.untried import untried
+from optimization.untried import candidates
 
 
 class RandomStrategy:
@@ -15,5 +15,5 @@ class RandomStrategy:
 
     def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
         order = np.random.default_rng(study.seed).permutation(study.space.size)
-        rows = order[untried(study.space, trials)[order]][: max(0, count)]
+        rows = order[candidates(study, trials, count)[order]][: max(0, count)]
         return [Suggestion(architecture=study.space.architecture(int(row)), strategy="random") for row in rows]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from optimization.strategy import StrategyStudy, StrategyTrial, Suggestion
-from optimization.untried import untried
+from optimization.untried import candidates
 from search_space import SearchSpace
 from search_space.design import row_at
 
@@ -26,7 +26,7 @@ class SobolStrategy:
     """
 
     def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
-        free = untried(study.space, trials)
+        free = candidates(study, trials, count)
         count = min(count, int(free.sum()))
         rows: list[int] = []
         for row in _order(study.space, study.seed):

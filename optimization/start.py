@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from optimization.deadline import Deadline
+from optimization.errors import reason_of
 from optimization.features import Rows
-from optimization.observations import allowed
 from optimization.sobol import SobolStrategy
 from optimization.strategy import Standing, StrategyStudy, StrategyTrial, Suggestion
+from optimization.untried import candidates
 
 logger = logging.getLogger(__name__)
 
 AHEAD = 255
 """How much further along the sequence is looked for what is likely feasible."""
+
+ANYWHERE = 4096
+"""Architectures that are looked at besides, for where little of the space is feasible."""
 
 FEWEST_TRIALS = 5
 FEWEST_COMPLETED = 2
@@ -45,24 +49,34 @@ def is_started(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> bool:
     return len(begun) >= size and 2 * len(finished) >= size and len(completed) >= FEWEST_COMPLETED
 
 
-def start(study: StrategyStudy, trials: Sequence[StrategyTrial], count: int, deadline: Deadline) -> list[Suggestion]:
-    """The Sobol sequence; without what is known to break a bound, and where bounds have turned out to exclude much (or
-    are on a predicted metric), without what will probably break one."""
-    if not study.constraints:
-        return SobolStrategy().suggest(study, trials, count)
-    ahead = SobolStrategy().suggest(study, trials, count + AHEAD)
-    rows = np.array([study.space.index(each.architecture) for each in ahead], dtype=np.intp)
-    order = {int(row): place for place, row in enumerate(rows)}
-    inside = allowed(study, rows)
-    likely, name = inside, "sobol"
-    if len(inside) and _is_worth_modelling(study, trials):
-        try:
-            likely, name = _likely(study, trials, inside, deadline), "sobol (of what is likely feasible)"
-        except Exception as error:
-            logger.warning("no model of the constraints (%s); starting without one", error)
-    chosen = [(int(row), name) for row in likely]
-    chosen += [(row, "sobol") for row in order if row not in set(likely.tolist())]
-    return [replace(ahead[order[row]], strategy=by) for row, by in chosen[:count]]
+def start(
+    study: StrategyStudy, trials: Sequence[StrategyTrial], count: int, deadline: Callable[[], Deadline]
+) -> list[Suggestion]:
+    """The Sobol sequence. Where a trial was infeasible, or a bound is on a predicted metric, only what will probably be
+    feasible: of the sequence if it has enough of that, else of anywhere, else the likeliest."""
+    free = candidates(study, trials, count)
+    ahead = SobolStrategy().suggest(study, trials, min(count + AHEAD, int(free.sum())))
+    if not _is_worth_modelling(study, trials):
+        return ahead[:count]
+    try:
+        from optimization.pareto_model import log_feasible_alone  # takes seconds at the first time: no part of a choice
+
+        anywhere = np.random.default_rng([study.seed, len(trials)]).permutation(np.flatnonzero(free))[:ANYWHERE]
+        rows = _distinct([study.space.index(each.architecture) for each in ahead], anywhere)
+        chances = log_feasible_alone(study, trials, rows, deadline())
+    except Exception as error:
+        reason = reason_of(error)
+        logger.warning("no model of what is feasible (%s); starting without one", reason)
+        return [replace(one, strategy=f"sobol (pareto: {reason})", fallback=reason) for one in ahead[:count]]
+    # All that are likely enough are equal, and come in their order.
+    best = np.argsort(-np.minimum(chances, math.log(0.5)), kind="stable")[:count]
+    return [
+        Suggestion(
+            architecture=study.space.architecture(int(rows[place])),
+            strategy=f"{'sobol' if place < len(ahead) else 'random'} (of what is likely feasible)",
+        )
+        for place in best
+    ]
 
 
 def _is_worth_modelling(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> bool:
@@ -71,9 +85,6 @@ def _is_worth_modelling(study: StrategyStudy, trials: Sequence[StrategyTrial]) -
     return any(trial.standing is Standing.INFEASIBLE for trial in trials)
 
 
-def _likely(study: StrategyStudy, trials: Sequence[StrategyTrial], rows: Rows, deadline: Deadline) -> Rows:
-    """Those of the rows that are feasible with a probability of a half, or the most that any of them has."""
-    from optimization.pareto_model import log_feasible_alone
-
-    values = log_feasible_alone(study, trials, rows, deadline)
-    return rows[values >= min(math.log(0.5), float(values.max()))]
+def _distinct(first: Sequence[int | None], others: Rows) -> Rows:
+    """Those of the space, each once, in their order."""
+    return np.array(list(dict.fromkeys([*(row for row in first if row is not None), *others.tolist()])), dtype=np.intp)

@@ -61,7 +61,8 @@ class StrategyStudy:
     a strategy scales them itself. The costs of `search_space` (`parameters`, `flops`, ...) are known in closed form.
 
     Args:
-        reference: what hypervolume is counted from; inferred from the trials where there is none yet.
+        reference: what hypervolume is counted from, where the user says so; else it is inferred from all completed
+            trials at every suggestion, so that nothing on the front is ever beyond it.
         predictors: by metric.
         sources: the trials of earlier studies of this space, on another device or task.
     """

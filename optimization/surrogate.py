@@ -39,6 +39,12 @@ LEAST_VARIANCE = 1e-200
 MOST_NOISE = 1e12
 """Variance of the noise, of standardised values: one that noisy tells nothing any more."""
 
+NOISE_STEP = 0.25
+"""Of the noise's logarithm: no closer is it known."""
+
+FARTHEST = 1000.0
+"""Standardised values that hyperparameters were not fitted to are no larger."""
+
 ROUNDING = 1e-14
 """Values that spread by a smaller share of their size are all alike."""
 
@@ -144,17 +150,17 @@ class GaussianProcess:
         largest = float(np.abs(observed.values).max())
         if largest > LARGEST_VALUE:
             raise ArithmeticError(f"a value of {observed.metric} is too large to be modelled: {largest:g}")
-        self._unit = _unit(observed)
-        self._centre = float(np.mean(observed.values[~observed.full] if (~observed.full).any() else observed.values))
-        self._rise = _rise(observed) if self._two else 0.0
-        values = (observed.values - self._centre - self._rise * observed.full) / self._unit
-        with np.errstate(over="ignore"):
-            noise = np.minimum(np.square(np.sqrt(observed.variances) / self._unit), MOST_NOISE)
+        chosen = _chosen(observed, seed)
+        self._rise = _rise(observed.of(chosen)) if self._two else 0.0
+        values = observed.values - self._rise * observed.full
+        self._centre = float(np.mean(values[chosen]))
+        self._unit = _unit(values, chosen, observed.logarithmic)
         self.rows = observed.rows
         self.points = self._points(observed.rows, observed.full)
-        self.values = torch.from_numpy(values)[:, None]
-        self.noise = torch.from_numpy(noise).clamp_min(LEAST_NOISE)
-        chosen = _chosen(observed.count, seed)
+        standardised = (values - self._centre) / self._unit
+        standardised[np.abs(standardised) < ROUNDING] = 0.0
+        self.values = torch.from_numpy(standardised)[:, None]
+        self.noise = torch.from_numpy(_noise(observed.variances, self._unit))
         with quiet():
             learned = _learned(self.points[chosen], self.values[chosen], self.noise[chosen], self._two, timeout_s)
             self.model = _unfitted(self.points, self.values, self.noise, self._two)
@@ -194,10 +200,10 @@ class GaussianProcess:
 
 
 def _learned(points: Tensor, values: Tensor, noise: Tensor, two: bool, timeout_s: float | None) -> Hyperparameters:
-    """The hyperparameters of largest posterior probability, by L-BFGS; remembered: one fit serves many suggestions."""
-    unit = values.std(correction=0)
-    unit = torch.where(unit > ROUNDING, unit, 1.0)
-    values, noise = (values - values.mean()) / unit, noise / unit**2
+    """The hyperparameters of largest posterior probability, by L-BFGS; remembered: one fit serves many suggestions.
+
+    Every fit begins at the same place, not where an earlier one ended, so that a restart changes no suggestion.
+    """
     key = b"".join(each.numpy().tobytes() for each in (points, values, noise)) + bytes([two])
     key = hashlib.sha256(key).digest()
     if key in _fits:
@@ -233,12 +239,23 @@ def _unfitted(points: Tensor, values: Tensor, noise: Tensor, two: bool) -> Singl
     return SingleTaskGP(points, values, likelihood=likelihood, outcome_transform=None)
 
 
-def _unit(observed: Observations) -> float:
-    """The standard deviation of the values; of values that are all alike their size, and of logarithms 1."""
-    spread, largest = float(np.std(observed.values)), float(np.abs(observed.values).max())
+def _unit(values: Values, chosen: Rows, logarithmic: bool) -> float:
+    """The standard deviation of those that were chosen, unless the others are far from them; of values that are all
+    alike their size, and of logarithms 1."""
+    spread, largest = float(np.std(values[chosen])), float(np.abs(values).max())
+    spread = max(spread, float(np.ptp(values)) / FARTHEST)
     if spread > ROUNDING * largest:
         return spread
-    return 1.0 if observed.logarithmic or largest < 1 / LARGEST_VALUE else largest
+    return 1.0 if logarithmic or largest < 1 / LARGEST_VALUE else largest
+
+
+def _noise(variances: Values, unit: float) -> Values:
+    """Variances of standardised values, to a seventh: pooled ones change a little with every trial, and a fit that is
+    remembered is to serve the next."""
+    with np.errstate(over="ignore"):
+        noise = np.clip(np.square(np.sqrt(variances) / unit), LEAST_NOISE, MOST_NOISE)
+    rounded: Values = np.exp(np.round(np.log(noise) / NOISE_STEP) * NOISE_STEP)
+    return rounded
 
 
 def _rise(observed: Observations) -> float:
@@ -254,13 +271,15 @@ def _rise(observed: Observations) -> float:
     return float(np.mean(observed.values[observed.full]) - np.mean(observed.values[~observed.full])) if flash else 0.0
 
 
-def _chosen(count: int, seed: int) -> Rows:
+def _chosen(observed: Observations, seed: int) -> Rows:
     """The observations that hyperparameters are fitted to: a number of the first ones that grows by steps of a tenth,
-    so that a fit serves several suggestions and what it is fitted to still depends on the arguments alone."""
-    first = count
+    so that a fit serves several suggestions and what it is fitted to still depends on the arguments alone; and all of
+    full fidelity, which are few."""
+    first = count = observed.count
     if count > EVERY:
         steps = math.floor(math.log(count / EVERY) / math.log(GROWTH) + 1e-9)
         first = math.floor(EVERY * GROWTH**steps + 1e-9)
-    if first <= MOST_FITTED:
-        return np.arange(first)
-    return np.sort(np.random.default_rng(seed).choice(first, size=MOST_FITTED, replace=False))
+    chosen = np.arange(first)
+    if first > MOST_FITTED:
+        chosen = np.random.default_rng(seed).choice(first, size=MOST_FITTED, replace=False)
+    return np.union1d(chosen, np.flatnonzero(observed.full))

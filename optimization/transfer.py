@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from optimization.features import Rows
 from optimization.quiet import quiet
 from optimization.surrogate import Belief, GaussianProcess
@@ -24,6 +26,9 @@ with quiet():
     from torch import Tensor
 
 SAMPLES = 256
+
+MOST_RANKED = 200
+"""Observations whose order the models are judged by: there are as many pairs as their square."""
 
 WORST = 0.95
 """Quantile of the study's own losses that a source's median loss must not exceed."""
@@ -61,13 +66,14 @@ def _line(source: GaussianProcess, own: GaussianProcess) -> tuple[float, float]:
 
 def weights(own: GaussianProcess, sources: Sequence[GaussianProcess], seed: int) -> list[float]:
     """One for each source, then that of the study's own model; they add up to 1."""
-    values = own.values[:, 0]
+    ranked = _ranked(len(own.rows), seed)
+    values = own.values[ranked, 0]
     generator = torch.Generator().manual_seed(seed)
-    means, deviations = own.left_out()
+    means, deviations = (each[ranked] for each in own.left_out())
     noise = torch.randn(SAMPLES, len(values), dtype=torch.float64, generator=generator)
     losses = [ranking_losses(means + noise * deviations, values)]
     for source in sources:
-        belief = source.standardised(own.rows)
+        belief = source.standardised(own.rows[ranked])
         noise = torch.randn(SAMPLES, len(values), dtype=torch.float64, generator=generator)
         jitter = 1e-8 * torch.eye(len(values), dtype=torch.float64)
         root = psd_safe_cholesky(belief.covariance + jitter)
@@ -81,6 +87,12 @@ def weights(own: GaussianProcess, sources: Sequence[GaussianProcess], seed: int)
     is_best[:-1] &= ~is_best[-1]
     shares = is_best.double() / is_best.sum(dim=0)
     return [float(share) for share in shares.mean(dim=1)]
+
+
+def _ranked(count: int, seed: int) -> Rows:
+    if count <= MOST_RANKED:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, size=MOST_RANKED, replace=False))
 
 
 def ranking_losses(predicted: Tensor, values: Tensor) -> Tensor:

@@ -202,6 +202,8 @@ class StudySpec(Strict):
         for index, name in enumerate(self.judged_metrics):
             if not re.fullmatch(METRIC_PATTERN, name):
                 raise ValueError(f"objectives: metric {index + 1} is no name: {name!r:.60}; use letters, digits and _")
+            if name in COSTS and name != "parameters":
+                raise ValueError(f"objectives: {name} follows from the architecture; what you tell needs another name")
         given = {
             "teacher": self.teacher != Teacher(model=OUTSIDE),
             "task": self.task != Task(dataset=Dataset(source=OUTSIDE)),

@@ -144,11 +144,11 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "patience": "a stage ends after so many evaluations without a better one; 0: never",
     },
     "Budget": {
-        "trials": "in all",
+        "trials": "in all, baselines among them",
         "parallel": "trials that are kept going at once",
         "flash": "share of the steps that a trial is distilled for",
         "flash_floor": "fewest steps of a trial; left out, what the kind of task needs",
-        "finalists": "trials of the front that are distilled in full and exported",
+        "finalists": "completed trials that are distilled in full and exported",
         "measuring": "effort of the trials' measurements",
         "final_measuring": "effort of the teacher's and the finalists' measurements",
         "calibration": "architectures measured before the search, to predict all latencies; 0, or 16 and more",

@@ -36,7 +36,6 @@ NOT_RUN = [("docs/guides/latency.md", "from encoders.values import Head")]
 """Blocks of Python that nothing runs: it would time the machine."""
 
 SHOWN = {
-    ("README.md", "study demo: http://127.0.0.1:8787/studies/demo"): "what a demo printed",
     (
         "README.md",
         "search_space/   what may be searched: Architecture, dimensions, SearchSpace, presets, costs",

@@ -131,16 +131,20 @@ def below_median(problem: Problem, seen: Sequence[KnownTrial], running: KnownTri
 
 def mo_asha(problem: Problem, seen: Sequence[KnownTrial], running: KnownTrial, *, factor: int = 2) -> bool:
     """Asynchronous successive halving, stopping variant, with several objectives: at a quarter and at half of the
-    steps, who is not in the best half of those that came there is ended. Ranked by non-dominated sorting, within a
-    front by the greatest distance to those ranked before (epsilon-net).
+    steps (the first evaluation from there on), who is not in the best half of those that came there is ended. Ranked by
+    non-dominated sorting, within a front by the greatest distance to those ranked before (epsilon-net).
 
     References: arXiv:2106.12639, section 4.
     """
-    share = _curve(running).shares[-1]
-    if share not in (0.25, 0.5):
+    shares = _curve(running).shares
+    reached = [rung for rung in (0.25, 0.5) if shares[-1] >= rung and all(share < rung for share in shares[:-1])]
+    if not reached:
         return False
-    others = [trial for trial in seen if share in _curve(trial).shares]
-    rows = [{**trial.metrics, problem.learnt.metric: dict(_points(trial))[share]} for trial in (*others, running)]
+    others = [trial for trial in seen if _curve(trial).shares[-1] >= reached[-1]]
+    rows = []
+    for trial in (*others, running):
+        value = next(value for share, value in _points(trial) if share >= reached[-1])
+        rows.append({**trial.metrics, problem.learnt.metric: value})
     kept = _ranked(problem.objectives, rows)[: max(1, len(rows) // factor)]
     return len(rows) - 1 not in kept
 

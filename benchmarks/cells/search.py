@@ -35,7 +35,7 @@ class Problem:
         truth: of each objective's metric, (space.size,).
         noise: standard deviations of an evaluation; of a latency as a share of it.
         bound: a latency that a study of it has as a constraint, in seconds.
-        within: what hypervolume is counted from, told to nobody; by default the nadir of the true front, pushed out.
+        within: what hypervolume is counted from; by default the nadir of the true front, pushed out.
     """
 
     name: str

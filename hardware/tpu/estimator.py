@@ -19,8 +19,9 @@ from hardware.chips import Chip
 from hardware.environment import hardware_key
 from hardware.errors import BusyError, HangError, MeasurementError, OutOfMemoryError, UnsupportedProfileError
 from hardware.isolation import fork_server
-from hardware.lock import measuring
+from hardware.lock import computing, measuring
 from hardware.roofline import Bound, lower_bound
+from hardware.sources import fingerprint
 from hardware.tpu.compiler import LOG, dumped_program
 from hardware.tpu.schedule import Schedule, schedule
 from hardware.tpu.targets import TARGETS, Target, not_estimable
@@ -48,8 +49,8 @@ FOLDER_VARIABLE = "STILLHOUSE_TPU_CACHE"
 LEAST_COVERAGE = 0.5
 """Of the bytes that computing instructions write, by those with an estimate; below, their sum tells too little."""
 
-FORMAT = 1
-"""Raised whenever the same compiler's program would be read or called differently."""
+SOURCES = ("encoders.jax_encoder", "hardware.tpu.compiler", "hardware.tpu.schedule")
+"""The modules of ours that say what is compiled, and how the compiler's program is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,8 @@ def estimate(
     of the device alone: what a host needs to start a program is not in it. No chip is touched and nothing is timed but
     the compilation: all quantiles are the one value, without bounds or samples, and nothing would vary if it were
     estimated again. `folder` keeps what has been compiled; by default that of `FOLDER_VARIABLE`, else one in the user's
-    cache. A compilation waits for the lock of TPUs on this machine, because the compiler has one user at a time.
+    cache. A compilation shares the CPU, so that it waits for what is measured there, and has the lock of TPUs on this
+    machine, because the compiler has one user at a time.
 
     Raises:
         UnsupportedProfileError: no such chip, or the compiler is not installed, or the architecture is too short.
@@ -111,7 +113,8 @@ def compilation(
     kept = (folder or default_folder()) / f"{_key(architecture, head, profile, target)}.json"
     compiled = _read(kept)
     if compiled is None:
-        with lock(Device.TPU):
+        # The CPU first, as always, for it is what computes here: no measurement on it shall be disturbed.
+        with computing(Device.CPU), lock(Device.TPU):
             compiled = _compile(architecture, head, profile, target, limit_s)
         _write(kept, compiled)
     return compiled
@@ -148,14 +151,14 @@ def _key(architecture: Architecture, head: Head, profile: DeviceProfile, target:
         "dtype": profile.dtype,
         "batch": profile.batch,
         "length": profile.length,
-        "format": FORMAT,
+        "encoder": fingerprint(*SOURCES),
         **_versions(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _stamp(known: Chip) -> dict[str, str]:
-    return {"chip": f"TPU {known.name}, {known.unit}", **_versions()}
+    return {"chip": f"TPU {known.name}, {known.unit}", **_versions(), "encoder": fingerprint(*SOURCES)}
 
 
 def _versions() -> dict[str, str]:

@@ -34,7 +34,7 @@ def start_finalizing(uow: UnitOfWork, study: Study, selection: Selection | None 
     if study.spec.external is not None:  # nothing can be distilled in full: its front is what it was for
         study.state, study.ended_at = StudyState.COMPLETED, uow.now
         return True
-    selection = selection or _by_evaluation(study, list(trials.values()), study.reference)
+    selection = selection or _by_evaluation(study, list(trials.values()))
     if selection.note is not None and selection.note not in study.notes:
         study.notes = (*study.notes, selection.note)
     before = {finalist.trial_id for finalist in uow.trials.finalists(study.id)}
@@ -47,9 +47,10 @@ def start_finalizing(uow: UnitOfWork, study: Study, selection: Selection | None 
     return True
 
 
-def _by_evaluation(study: Study, trials: Sequence[Trial], reference: dict[str, float]) -> Selection:
-    spec = study.spec
-    chosen = choose_finalists(spec.objectives, [trial.metrics for trial in trials], spec.budget.finalists, reference)
+def _by_evaluation(study: Study, trials: Sequence[Trial]) -> Selection:
+    spec, rows = study.spec, [trial.metrics for trial in trials]
+    reference = spec.reference or infer_reference(spec.objectives, rows)
+    chosen = choose_finalists(spec.objectives, rows, spec.budget.finalists, reference)
     return Selection(trials=tuple(trials[place].id for place in chosen))
 
 

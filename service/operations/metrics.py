@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from hardware.pace import Reading, paces
 from hardware.values import Measurement, Quantile
 from protocol.jobs import Score
 from search_space import Architecture, parameter_count
@@ -38,6 +39,14 @@ def known_early(architecture: Architecture, measurement: Measurement) -> tuple[d
 def score_variance(score: Score) -> float:
     """The variance of a score whose 95 % interval is taken for that of a normal variable."""
     return ((score.high - score.low) / (2 * _Z95)) ** 2
+
+
+def at_one_pace(metrics: Sequence[Mapping[str, float]], readings: Sequence[Reading | None]) -> list[dict[str, float]]:
+    """The metrics of trials, with latencies as they would be at one pace of the machine: see `hardware.pace`."""
+    return [
+        {name: value * math.exp(-pace) if name.startswith(LATENCY) else value for name, value in own.items()}
+        for own, pace in zip(metrics, paces(readings), strict=True)
+    ]
 
 
 def pooled_variances(trials: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> list[dict[str, float]]:

@@ -75,7 +75,7 @@ def read_supply(uow: UnitOfWork, study: Study, space: SearchSpace, known: Known 
             objectives=spec.objectives,
             constraints=spec.constraints,
             seed=spec.seed,
-            reference=study.reference,
+            reference=spec.reference or None,
             predictors=predictors(uow, study, space, known) if informed else {},
             sources=source_trials(uow, study, space) if informed else (),
         ),

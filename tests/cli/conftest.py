@@ -80,9 +80,14 @@ def trial(
     )
 
 
-def finalist(report, ms, hardware_key="here", verdict="steady"):
+def finalist(report, ms, hardware_key="here", verdict="steady", selection=None):
     evaluation = EvaluationView(
-        fidelity=Fidelity.FULL, selection=score(report), report=score(report), curve=(), steps=800, seconds=40.0
+        fidelity=Fidelity.FULL,
+        selection=score(report if selection is None else selection),
+        report=score(report),
+        curve=(),
+        steps=800,
+        seconds=40.0,
     )
     return FinalistView(
         state=FinalistState.COMPLETED,
@@ -93,7 +98,7 @@ def finalist(report, ms, hardware_key="here", verdict="steady"):
     )
 
 
-def study(state=StudyState.COMPLETED, teacher_report=0.74, teacher_ms=12.0, **changes):
+def study(state=StudyState.COMPLETED, teacher_selection=0.75, teacher_report=0.74, teacher_ms=12.0, **changes):
     spec = parse_study("name: demo\nteacher: built-in\ntask: {dataset: docstrings}", origin="t", default_name="demo")
     prepared = Prepared(
         data="d" * 64,
@@ -102,7 +107,7 @@ def study(state=StudyState.COMPLETED, teacher_report=0.74, teacher_ms=12.0, **ch
         head=Head(classes=13),
         classes=("a", "b"),
         splits={"train": 10},
-        teacher_selection=score(0.75),
+        teacher_selection=score(teacher_selection),
         teacher_report=score(teacher_report),
         baselines={"tf-idf + logistic regression": score(0.707), "majority class": score(0.08)},
         seconds=60.0,

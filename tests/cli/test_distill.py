@@ -144,6 +144,16 @@ def test_an_assistant_teaches_a_slice_of_the_teacher_and_both_are_found_again(st
     assert "reproduced: the weights are equal bit for bit, and so are the metrics" in out
 
 
+def test_what_a_teachers_units_count_is_computed_once_in_a_home(stillhouse, recipe_file, tmp_path):
+    counting = "importance of the teacher's units"
+    for sparsity, at_work in ((0.5, True), (0.75, False)):
+        done = stillhouse(
+            "distill", recipe_file(f"sparsity: {sparsity}", steps=4), "--output", tmp_path / str(sparsity)
+        )
+        assert done[0] == 0, done
+        assert (counting in done[1]) == at_work
+
+
 def test_a_student_starts_from_a_previous_one(stillhouse, recipe_file, tmp_path):
     first = tmp_path / "first"
     assert stillhouse("distill", recipe_file(), "--threads", "1", "--output", first)[0] == 0

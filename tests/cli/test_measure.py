@@ -13,9 +13,12 @@ import pytest
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
 import hardware.isolation
+from cli.measurements import Result, as_csv, grid_table, lengths_table
 from hardware.errors import OutOfMemoryError
+from hardware.grid import Cell
+from hardware.histogram import histogram
 from hardware.lock import measuring
-from hardware.values import Device, DeviceProfile
+from hardware.values import Device, DeviceProfile, Effort, Measurement, Quantile, Source, Verdict
 
 SHAPE = "{layers: 1, hidden_size: 32, heads: 2, head_size: 16, ffn_size: 64, vocabulary_size: 99, max_positions: 64}"
 WORDS = ("rain", "cloud", "storm", "wind", "snow")
@@ -45,6 +48,26 @@ def bert(tmp_path_factory):
     config = BertConfig(vocab_size=10, max_position_embeddings=24, num_labels=3, **sizes)
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
+
+
+def measured(profile, **known):
+    quantile = Quantile(value_s=2e-3, low_s=1e-3, high_s=3e-3)
+    values = {
+        "effort": Effort.QUICK,
+        "source": Source.MEASURED,
+        "verdict": Verdict.PROVISIONAL,
+        "throughput_per_s": 500.0,
+        "load_s": 0.1,
+        "first_call_s": 0.1,
+        "compile_s": 0.0,
+        "peak_memory_bytes": 1,
+        "log_variance": 1e-4,
+        "hardware_key": "here",
+        "environment": {},
+        "samples_s": [[2e-3]],
+        "measured_at": "2030-01-01T00:00:00+00:00",
+    }
+    return Measurement(profile=profile, p50=quantile, p90=quantile, p99=quantile, **values | known)
 
 
 def test_a_checkpoint_is_measured_on_every_target_that_is_named(stillhouse, bert, tmp_path):
@@ -109,7 +132,7 @@ def test_a_grid_is_a_table_and_csv_and_leaves_out_what_is_too_long(stillhouse, t
         "measure", "--architecture", SHAPE, "--effort", "quick", "--grid-batches", "1,2",
         "--grid-lengths", "16,128", "--output", "cells.csv",
     )  # fmt: skip
-    assert code == 0
+    assert code == 1
     assert "length 128 is beyond the model's 64 positions" in out
     assert "no room" in out
     rows = list(csv.DictReader((tmp_path / "cells.csv").read_text().splitlines()))
@@ -117,6 +140,56 @@ def test_a_grid_is_a_table_and_csv_and_leaves_out_what_is_too_long(stillhouse, t
     assert float(rows[0]["p50_low_s"]) <= float(rows[0]["p50_value_s"])
     assert [row["p50_value_s"] == "" for row in rows] == [False, True, True, True]
     assert rows[2]["reason"] == "no room"
+    assert int(rows[0]["calls"]) > 0
+
+
+def test_a_grid_fails_where_what_was_tried_was_not_measured(stillhouse, monkeypatch):
+    def measure(architecture, head, profile, effort, **options):
+        if profile.batch == 2:
+            raise OutOfMemoryError("no room")
+        return measured(profile)
+
+    monkeypatch.setattr("cli.measuring.measure_profile", measure)
+    grid = ("measure", "--architecture", SHAPE, "--grid-lengths", "16,128", "--grid-batches")
+    assert stillhouse(*grid, "1")[0] == 0  # what no model of its positions can do is left out
+    assert stillhouse(*grid, "1,2")[0] == 1
+    assert stillhouse("measure", "--architecture", SHAPE, "--grid-lengths", "128")[0] == 1
+
+
+def test_a_chips_lower_bound_stands_beside_every_measurement_of_a_grid_and_of_lengths():
+    short, middle, long = (DeviceProfile(length=length) for length in (8, 16, 32))
+    cells = (
+        Cell(profile=short, measurement=measured(short, bound_s=7.5e-4)),
+        Cell(profile=middle, measurement=measured(middle)),
+        Cell(profile=long, reason="no room"),
+    )
+    seen = histogram([8, 16, 32], (8, 16, 32), 32)
+    tables = grid_table(cells), lengths_table(Result(target=short, cells=cells, lengths=seen))
+    for table in tables:
+        told = {str(column.header): list(map(str, column.cells)) for column in table.columns}
+        assert told["lower bound"] == ["0.75 ms", "–", "–"]
+        assert told["verdict"][2] == "no room"
+    assert "lower bound" not in [column.header for column in grid_table(cells[1:]).columns]
+
+
+def test_a_csv_has_all_that_is_known_of_a_measurement_but_its_samples():
+    known = {
+        "bound_s": 7.5e-4,
+        "copy_s": 1e-5,
+        "event_share": 0.8,
+        "device_peak_memory_bytes": 9,
+        "energy_j": 0.2,
+        "reference_shift": -0.01,
+        "voided": 2,
+    }
+    profile = DeviceProfile()
+    found = measured(profile, calls=20, **known), measured(profile)
+    cells = tuple(Cell(profile=profile, measurement=one) for one in found)
+    first, second = csv.DictReader(as_csv([Result(target=profile, cells=cells)]).splitlines())
+    assert {name: float(first[name]) for name in known} == known
+    assert [row["calls"] for row in (first, second)] == ["20", "1"]
+    told_otherwise = {"profile", "p50", "p90", "p99", "environment", "samples_s"}
+    assert set(Measurement.__slots__) - told_otherwise <= first.keys()
 
 
 def test_a_target_that_fails_is_told_and_the_command_fails(stillhouse, monkeypatch):

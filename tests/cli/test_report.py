@@ -71,7 +71,7 @@ def test_a_finished_study_is_told_in_full(page, trial, finalist, now):
         "2.1 ms measured",
         "To compare with",
         "tf-idf + logistic regression",
-        "best within 3 points of the teacher: 5.71x its speed",
+        "best within 3 points of the teacher on the selection split: 5.71x its speed",
         "Every trial (5)",
         "1 trial was out of bounds before any training",
         "hardware here",

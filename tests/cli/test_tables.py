@@ -53,25 +53,33 @@ def test_latencies_of_different_machines_are_not_compared(study, latency):
     assert speed_up(study(references={}), latency(3.0)) is None
 
 
-def test_the_fastest_within_reach_of_the_teacher_is_told(study, trial, finalist):
+def test_the_fastest_within_reach_of_the_teacher_is_chosen_by_selection_and_told_by_report(
+    study, trial, finalist, tmp_path
+):
     trials = [
-        trial(1, finalist=finalist(report=0.735, ms=6.0)),
-        trial(2, finalist=finalist(report=0.712, ms=4.0)),
-        trial(3, finalist=finalist(report=0.670, ms=2.0)),
-        trial(4, finalist=finalist(report=0.500, ms=1.0)),
+        trial(1, finalist=finalist(selection=0.745, report=0.735, ms=6.0)),
+        trial(2, finalist=finalist(selection=0.722, report=0.703, ms=4.0)),
+        trial(3, finalist=finalist(selection=0.680, report=0.739, ms=2.0)),
+        trial(4, finalist=finalist(selection=0.500, report=0.740, ms=1.0)),
     ]
     assert best_within(3, study(), trials).trial.number == 2
     assert best_within(8, study(), trials).trial.number == 3
     three, eight = closing_lines(study(), trials)
     assert three.startswith(
-        "best within 3 points of the teacher: 3.00x its speed (trial 2, accuracy 0.712 against 0.740"
+        "best within 3 points of the teacher on the selection split: 3.00x its speed"
+        " (trial 2, accuracy 0.703 against 0.740 on the report split"
     )
-    assert eight.startswith("best within 8 points of the teacher: 6.00x its speed (trial 3")
+    assert eight.startswith(
+        "best within 8 points of the teacher on the selection split: 6.00x its speed (trial 3, accuracy 0.739"
+    )
     assert "4 ms measured" in three
+    console = Console(file=io.StringIO(), width=200)
+    print_summary(console, study(), trials, {one: tmp_path / f"trial-{one}" for one in (4, 3, 2, 1)}, "http://here")
+    assert f'"{tmp_path / "trial-2"}", trust_remote_code' in console.file.getvalue()
 
 
 def test_exactly_three_points_are_within_three_points(study, trial, finalist):
-    assert best_within(3, study(teacher_report=0.74), [trial(1, finalist=finalist(report=0.71, ms=4.0))])
+    assert best_within(3, study(teacher_selection=0.74), [trial(1, finalist=finalist(report=0.71, ms=4.0))])
 
 
 def test_of_a_metric_that_falls_less_is_better_and_reach_is_relative(study, trial, finalist):
@@ -80,7 +88,7 @@ def test_of_a_metric_that_falls_less_is_better_and_reach_is_relative(study, tria
         origin="t",
         default_name="demo",
     )
-    masked = study(spec=spec, teacher_report=10.0)
+    masked = study(spec=spec, teacher_selection=10.0, teacher_report=10.0)
     trials = [
         trial(1, finalist=finalist(report=9.0, ms=6.0)),
         trial(2, finalist=finalist(report=10.3, ms=4.0)),
@@ -89,9 +97,10 @@ def test_of_a_metric_that_falls_less_is_better_and_reach_is_relative(study, tria
     ]
     three, eight = closing_lines(masked, trials)
     assert three.startswith(
-        "best within 3 % of the teacher: 3.00x its speed (trial 2, perplexity 10.300 against 10.000"
+        "best within 3 % of the teacher on the selection split: 3.00x its speed"
+        " (trial 2, perplexity 10.300 against 10.000"
     )
-    assert eight.startswith("best within 8 % of the teacher: 6.00x its speed (trial 3")
+    assert eight.startswith("best within 8 % of the teacher on the selection split: 6.00x its speed (trial 3")
     assert difference_text("perplexity", 10.4, 10.0) == "+4.0 %"
     assert difference_text("accuracy", 0.75, 0.771) == "-2.1 points"
 
@@ -99,8 +108,8 @@ def test_of_a_metric_that_falls_less_is_better_and_reach_is_relative(study, tria
 def test_nobody_within_reach_is_said_and_flash_values_do_not_count(study, trial, finalist):
     trials = [trial(1, value=0.74, finalist=finalist(report=0.6, ms=1.0)), trial(2, value=0.9)]
     assert list(closing_lines(study(), trials)) == [
-        "best within 3 points of the teacher: none",
-        "best within 8 points of the teacher: none",
+        "best within 3 points of the teacher on the selection split: none",
+        "best within 8 points of the teacher on the selection split: none",
     ]
 
 

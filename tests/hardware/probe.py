@@ -62,3 +62,24 @@ def branching(request: dict[str, Any]) -> None:
 
     tempfile.tempdir = request["scratch"]
     compiled(lambda ids: (ids + 1,) if ids.sum() > 0 else (ids,), torch.ones(3))
+
+
+def bound(request: dict[str, Any]) -> dict[str, Any]:
+    """What an exported model answers with its inputs bound to the CPU, and as it is called there otherwise."""
+    import onnxruntime
+
+    from hardware import exported, onnx_session
+    from hardware.inputs import token_ids
+
+    profile = DeviceProfile(**request["profile"])
+    session = onnx_session._session(onnxruntime, Path(request["checkpoint"]) / exported.ONNX, profile)
+    expected = [node.name for node in session.get_inputs()]
+    architecture = Architecture.from_dict(request["architecture"])
+    feeds = []
+    for ids_BL in token_ids(architecture, profile, request["seed"]):
+        values = {"input_ids": ids_BL, "attention_mask": np.ones_like(ids_BL), "token_type_ids": np.zeros_like(ids_BL)}
+        feeds.append({name: values[name] for name in expected})
+    copy_s, call = onnx_session._bound(session, feeds, ["logits"], "cpu")
+    plain = onnx_session._plain(session, feeds, ["logits"])
+    answers = [[array(each).tolist() for each in way()] for way in (call, plain) for _ in feeds]
+    return {"copy_s": copy_s, "bound": answers[: len(feeds)], "plain": answers[len(feeds) :]}

@@ -6,7 +6,7 @@ import pytest
 
 from encoders.values import Head
 from hardware.calibration import CalibrationError, calibrate, dependence
-from hardware.errors import OutOfMemoryError
+from hardware.errors import BusyError, HangError, OutOfMemoryError, UnsupportedProfileError
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
 from search_space import Choice, IntegerRange, SearchSpace, cost
 from search_space.design import design
@@ -139,6 +139,24 @@ def test_what_was_kept_under_other_conditions_is_left_alone(tmp_path):
     assert len(list(tmp_path.rglob("*.json"))) == 3
 
 
+def test_a_calibration_that_ends_leaves_what_another_process_keeps_or_is_about_to(tmp_path):
+    def stop(done, total, architecture):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    own, others = chosen(48)[::2], chosen(48)[1::2]
+    with pytest.raises(KeyboardInterrupt):
+        run(Device(), others, kept=tmp_path, observe=stop)
+    (folder,) = tmp_path.iterdir()
+    theirs = {*folder.iterdir(), folder / f"{own[0].key}.1"}
+    (folder / f"{own[0].key}.1").write_text("half")
+    run(Device(), own, kept=tmp_path)
+    assert set(folder.iterdir()) == theirs
+    going_on = Device()
+    run(going_on, others, kept=tmp_path)
+    assert len(going_on.measured) == len(others) - 3
+
+
 def test_a_machine_that_changed_is_measured_anew(tmp_path):
     def stop(done, total, architecture):
         if done == 10:
@@ -177,9 +195,43 @@ def test_what_does_not_fit_into_memory_is_left_out():
     left = [one for one in chosen() if one.layers != 6]
     found = run(small)
     assert [row.architecture for row in found.rows] == left
-    assert f"{24 - len(left)} architectures are left out" in found.notes[0]
-    with pytest.raises(CalibrationError, match=r"3 architectures could be measured, .* at least 8; 1 did not fit"):
+    assert found.notes[0] == f"{24 - len(left)} architectures left out: too large for the device's memory"
+    with pytest.raises(CalibrationError, match=r"3 architectures .* at least 8; 1 architecture left out: too large"):
         run(small, left[:3] + [one for one in chosen() if one.layers == 6][:1])
+
+
+def failing(device, wrong, kind=HangError):
+    def measure(architecture):
+        if architecture in wrong:
+            device.measured.append(architecture)
+            raise kind("no answer\n within 75 s")
+        return device(architecture)
+
+    return measure
+
+
+def test_what_cannot_be_measured_blocks_no_calibration_and_is_told_with_its_reasons():
+    wrong = sorted(chosen(), key=lambda one: one.layers)[-6:]
+    device = Device()
+    found = run(failing(device, wrong))
+    assert sorted(one.key for one in device.measured) == sorted(one.key for one in chosen())
+    assert [row.architecture for row in found.rows] == [one for one in chosen() if one not in wrong]
+    assert found.notes[0] == "6 architectures left out: no answer within 75 s (6 times)"
+
+
+def test_a_calibration_of_which_too_much_fails_is_refused_with_the_reasons_before_all_is_tried(tmp_path):
+    device = Device()
+    said = r"7 of 24 architectures could not be measured, more than the 25% .*: no answer within 75 s \(7 times\)"
+    with pytest.raises(CalibrationError, match=said):
+        run(failing(device, chosen()[1:8]), kept=tmp_path)
+    assert device.measured == chosen()[:8]
+    assert len(list(tmp_path.rglob("*.json"))) == 1
+
+
+@pytest.mark.parametrize("kind", [UnsupportedProfileError, BusyError])
+def test_what_is_no_fault_of_an_architecture_ends_a_calibration(kind):
+    with pytest.raises(kind):
+        run(failing(Device(), chosen()[:1], kind))
 
 
 def test_notes_tell_the_verdicts_and_the_rows_that_do_not_fit():

@@ -1,15 +1,28 @@
 """Readings of the reference architecture."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from hardware.attempt import Attempt
-from hardware.drift import BUSY_S, INTERVAL_S, PROCESSES, DriftWatch, ReferenceTime, read_reference, reference_profile
+from hardware.cores import available_cores, pick
+from hardware.drift import (
+    BUSY_S,
+    INTERVAL_S,
+    PROCESSES,
+    DriftWatch,
+    ReferenceTime,
+    _measure,
+    read_reference,
+    reference_profile,
+)
 from hardware.environment import hardware_key
 from hardware.errors import BusyError, LockError, OutOfMemoryError
-from hardware.judgement import judged
+from hardware.judgement import doubts_of, judged
 from hardware.lock import DIRECTORY_VARIABLE
 from hardware.plan import rules_of
 from hardware.round import Round
@@ -62,6 +75,18 @@ def test_a_reading_stops_when_its_time_is_spent() -> None:
     assert (found.p50_s, found.disturbed) == (3e-3, False)
 
 
+def test_loading_the_runtime_costs_a_reading_no_process() -> None:
+    clock, seen = Clock(), []
+
+    def one(profile: DeviceProfile) -> Measurement:
+        clock.now_s += 1.0 if seen else 60.0
+        seen.append(profile)
+        return measurement(2e-3)
+
+    read_reference(PROFILE, measure_one=one, clock=clock)
+    assert len(seen) == PROCESSES
+
+
 def test_a_disturbed_reading_is_told_as_such_and_not_prolonged() -> None:
     values = iter([measurement(2e-3), measurement(9e-3, ("shared",))])
     assert read_reference(PROFILE, measure_one=lambda profile: next(values), clock=lambda: 0.0).disturbed
@@ -99,6 +124,25 @@ def test_a_real_reading_has_this_machines_key(tmp_path, monkeypatch: pytest.Monk
     found = read_reference(PROFILE)
     assert found.hardware_key == hardware_key()
     assert 0 < found.p50_s < 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the system's times of each core")
+def test_work_on_other_cores_disturbs_a_reading(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    monkeypatch.setattr("hardware.attempt.RETRIES", 0)
+    measured_on = pick(1, available_cores())
+    others = [core for core in available_cores() if core not in measured_on]
+    if len(others) * 5 < (os.cpu_count() or 1):
+        pytest.skip("too few of the machine's cores may be used to make it busy")
+    spin = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+    rivals = [subprocess.Popen([sys.executable, "-c", spin, str(core)]) for core in others]
+    try:
+        found = _measure(PROFILE)
+    finally:
+        for rival in rivals:
+            rival.kill()
+            rival.wait()
+    assert any("other work took up to" in doubt for doubt in doubts_of(found))
 
 
 class Clock:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hardware.environment import _driver, environment, hardware_key
+from hardware.environment import _boost, _driver, environment, hardware_key
+from hardware.settings import stamped
 from hardware.values import Device, DeviceProfile, Runtime
 
 
@@ -60,8 +61,10 @@ def test_a_new_version_changes_the_keys_of_its_runtime_alone(monkeypatch: pytest
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True]
 
 
-def test_keys_of_torch_on_a_cpu_are_as_they_were_before_there_were_other_runtimes() -> None:
-    added = {"core_quota", "cpu_clock_khz"}
+def test_stamp_of_torch_on_a_cpu_has_nothing_of_other_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in stamped(os.environ):
+        monkeypatch.delenv(name)
+    added = {"core_quota", "cpu_clock_khz", "cpu_boost"}
     assert environment().keys() - added == {
         "cpu",
         "architecture",
@@ -71,6 +74,7 @@ def test_keys_of_torch_on_a_cpu_are_as_they_were_before_there_were_other_runtime
         "system",
         "python",
         "torch",
+        "encoder",
     }
 
 
@@ -86,3 +90,36 @@ def test_driver_tells_of_the_gpu_where_its_library_cannot_be_asked(tmp_path: Pat
     (card / "information").write_text("Model: \t\t A GPU\nIRQ: 32\n")
     assert _driver(tmp_path) == {"driver": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  600.1", "gpu": "A GPU"}
     assert _driver(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpu"), [(None, "First"), ("0", "First"), ("1", "Second"), ("1,0", "Second"), ("GPU-22", "Second")]
+)
+def test_driver_tells_of_the_gpu_that_cuda_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, gpu: str
+) -> None:
+    for place, name, uuid in (("0000:01:00.0", "First", "GPU-11"), ("0000:c1:00.0", "Second", "GPU-22")):
+        card = tmp_path / "gpus" / place
+        card.mkdir(parents=True)
+        (card / "information").write_text(f"Model: \t\t {name}\nIRQ: 131\nGPU UUID: \t {uuid}\n")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert _driver(tmp_path)["gpu"] == gpu
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "boost"),
+    [
+        ("intel_pstate/no_turbo", "1", "off"),
+        ("intel_pstate/no_turbo", "0", "on"),
+        ("cpufreq/boost", "0", "off"),
+        ("cpufreq/boost", "1", "on"),
+        ("cpufreq/other", "1", None),
+    ],
+)
+def test_a_clock_that_may_not_rise_is_told(tmp_path: Path, file: str, text: str, boost: str | None) -> None:
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_text(f"{text}\n")
+    assert _boost(tmp_path) == boost

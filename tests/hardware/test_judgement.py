@@ -10,7 +10,7 @@ import pytest
 
 from hardware.attempt import Attempt
 from hardware.environment import hardware_key
-from hardware.judgement import KEPT_SAMPLES, judged
+from hardware.judgement import KEPT_SAMPLES, NO_OWN_TIME, UNWATCHED, doubts_of, judged
 from hardware.plan import PLANS, rules_of, tolerance
 from hardware.quantile import quantile_of_calls
 from hardware.round import Round
@@ -152,8 +152,7 @@ def with_tail(p99_s: float) -> Round:
 
 
 def asked(attempt: Attempt, *names: QuantileName) -> Measurement:
-    rules = replace(PLANS[Effort.SEARCH].rules, quantiles=names)
-    return judged(attempt, rules, DeviceProfile(), Effort.SEARCH, NOW)
+    return judged(attempt, rules_of(Effort.SEARCH, Device.CPU, names), DeviceProfile(), Effort.SEARCH, NOW)
 
 
 def test_verdict_and_variance_are_of_the_quantiles_that_count() -> None:
@@ -180,7 +179,7 @@ def test_a_tail_of_too_few_calls_is_noisy() -> None:
     few = [replace(of(0.010), samples_s=of(0.010).samples_s[:100]) for _ in range(3)]
     measurement = asked(Attempt(rounds=few, shift=0.0), QuantileName.P99)
     assert measurement.verdict is Verdict.NOISY
-    assert measurement.notes == ("a process made only 100 calls, too few to bound its p99",)
+    assert measurement.notes == ("a process made only 100 calls within 10 s, 368 are wanted",)
 
 
 def on_gpu(*rounds: Round, runtime: Runtime = Runtime.TORCH) -> Measurement:
@@ -190,7 +189,15 @@ def on_gpu(*rounds: Round, runtime: Runtime = Runtime.TORCH) -> Measurement:
     return judged(Attempt(rounds=list(rounds), shift=0.0, most_moved=most_moved), rules, profile, Effort.SEARCH, NOW)
 
 
-GPU_ROUND = replace(of(0.010), busy=None, event_share=0.9, copy_s=1e-5, device_peak_memory_bytes=5000, energy_j=0.2)
+GPU_ROUND = replace(
+    of(0.010),
+    busy=None,
+    others=0.0,
+    event_share=0.9,
+    copy_s=1e-5,
+    device_peak_memory_bytes=5000,
+    energy_j=0.2,
+)
 
 
 def test_what_an_accelerator_tells_is_kept() -> None:
@@ -233,10 +240,38 @@ def test_a_slowed_device_is_throttled_and_says_by_what() -> None:
     assert measurement.notes == ("1 of 3 processes were slowed down: the GPU's clock fell from 1980 to 1400 MHz",)
 
 
+def test_a_throttled_value_carries_the_variance_of_its_slowdown() -> None:
+    quiet, slow = (
+        on_gpu(*[replace(GPU_ROUND, slowed=reason, slowdown=factor)] * 3)
+        for reason, factor in (("", 1.0), ("the GPU's clock fell from 2000 to 1400 MHz", 2000 / 1400))
+    )
+    assert slow.verdict is Verdict.THROTTLED
+    assert slow.log_variance == pytest.approx(quiet.log_variance + math.log(2000 / 1400) ** 2)
+
+
+def test_a_gpu_that_others_use_is_noisy_and_carries_their_share() -> None:
+    quiet, shared = (on_gpu(*[replace(GPU_ROUND, others=share)] * 3) for share in (0.05, 1.0))
+    assert quiet.verdict is Verdict.STEADY
+    assert shared.verdict is Verdict.NOISY
+    assert shared.notes == ("other work took up to 100% of the device's time",)
+    assert shared.log_variance == pytest.approx(quiet.log_variance + math.log(2) ** 2)
+
+
+def test_what_a_gpu_does_not_tell_is_said_and_is_no_doubt() -> None:
+    unwatched = on_gpu(GPU_ROUND, replace(GPU_ROUND, others=None), GPU_ROUND)
+    assert unwatched.verdict is Verdict.STEADY
+    assert unwatched.notes == (UNWATCHED,)
+    untimed = on_gpu(*[replace(GPU_ROUND, event_share=None)] * 3, runtime=Runtime.ONNX)
+    assert untimed.verdict is Verdict.STEADY
+    assert untimed.notes == (NO_OWN_TIME,)
+    assert doubts_of(unwatched) == doubts_of(untimed) == ()
+
+
 def test_what_is_close_on_a_cpu_is_apart_on_an_accelerator() -> None:
     apart = [of(0.010), of(0.0105), of(0.0100)]
     assert judge(Attempt(rounds=apart, shift=0.0)).verdict is Verdict.STEADY
-    assert on_gpu(*(replace(each, busy=None) for each in apart)).notes == ("the processes' medians lie 5.0% apart",)
+    gpu = [replace(GPU_ROUND, samples_s=each.samples_s) for each in apart]
+    assert on_gpu(*gpu).notes == ("the processes' medians lie 5.0% apart",)
 
 
 def test_an_accelerator_is_believed_to_vary_less() -> None:

@@ -17,9 +17,9 @@ from hardware.cores import available_cores
 from hardware.environment import environment, hardware_key
 from hardware.errors import MeasurementError, OutOfMemoryError, UnsupportedProfileError
 from hardware.lock import DIRECTORY_VARIABLE
-from hardware.plan import PLANS
-from hardware.procedure import alone, measure
-from hardware.values import Device, DeviceProfile, Effort, Runtime, Source, Verdict
+from hardware.plan import PLANS, rules_of
+from hardware.procedure import MOST_OVERTIME_S, alone, limit_of, measure
+from hardware.values import Device, DeviceProfile, Effort, QuantileName, Runtime, Source, Verdict
 from search_space import Architecture
 
 TINY = Architecture(vocabulary_size=100, layers=1, hidden_size=32, heads=2, head_size=16, ffn_size=64, max_positions=32)
@@ -202,3 +202,13 @@ def test_temporary_files_of_a_measurement_are_gone_with_it(tmp_path: Path, monke
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     measure(TINY, HEAD, PROFILE, Effort.QUICK)
     assert [left for left in tmp_path.iterdir() if left.name.startswith("stillhouse-measure-")] == []
+
+
+def test_slow_calls_are_no_hang_and_small_models_are_not_waited_for_longer() -> None:
+    rules = rules_of(Effort.SEARCH, Device.CPU, (QuantileName.P50,))
+    base = Architecture(vocabulary_size=30_522, layers=12, hidden_size=768, heads=12, head_size=64, ffn_size=3072)
+    slow = replace(PROFILE, batch=32, length=384)
+    # A round makes three calls at least, and this one may take half a minute.
+    assert limit_of(base, slow, rules) > 60 + 3 * 30
+    assert limit_of(base, slow, rules) <= 60 + 15 + MOST_OVERTIME_S
+    assert limit_of(TINY, PROFILE, rules) == pytest.approx(60 + 15, abs=0.1)

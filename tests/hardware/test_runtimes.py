@@ -231,6 +231,24 @@ def test_a_model_that_torch_cannot_compile_whole_is_refused(tmp_path: Path, monk
         server.close()
 
 
+def test_a_model_bound_to_its_device_answers_alike_and_tells_what_a_copy_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on CUDA, with the CPU as the device."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    profile = DeviceProfile(runtime=Runtime.ONNX, batch=2, length=16)
+    asked = Subject(architecture=TINY, head=HEAD, seed=3, checkpoint=checkpoint_of(HEAD, tmp_path / "model"))
+    request = readable(asked, profile, tmp_path / "exported").request() | {"profile": asdict(profile)}
+    server = ForkServer(("hardware.onnx_session",))
+    try:
+        told = server.call("probe:bound", request, limit_s=60)
+    finally:
+        server.close()
+    assert np.array_equal(told["bound"], told["plain"])
+    assert 0 < told["copy_s"] < 1
+
+
 def test_a_file_that_onnx_runtime_cannot_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))

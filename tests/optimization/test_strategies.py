@@ -9,8 +9,8 @@ import pytest
 
 from optimization.registry import strategy
 from optimization.strategy import Standing, StrategyTrial
-from optimization.values import StrategyName
-from search_space import Choice, IntegerRange, SearchSpace
+from optimization.values import Constraint, StrategyName
+from search_space import Choice, IntegerRange, SearchSpace, cost
 
 
 def shapes(suggestions) -> list:
@@ -72,6 +72,18 @@ class TestEveryStrategy:
         assert sorted(trial.architecture.key for trial in trials) == sorted(
             small.architecture(row).key for row in range(6)
         )
+
+    @pytest.mark.parametrize("tried", [0, 20])
+    def test_what_is_known_to_break_a_bound_is_not_tried_while_anything_else_is_left(self, name, study, metrics, tried):
+        flops = sorted(cost(study.space.architecture(row)).flops for row in range(study.space.size))
+        bounded = replace(study, constraints=(Constraint(metric="flops", bound=float(flops[24])),))
+        begun = [
+            StrategyTrial(architecture=shape, standing=Standing.COMPLETED, metrics=metrics(shape))
+            for shape in study.space.sample(tried, np.random.default_rng(0))
+        ]
+        assert all(cost(shape).flops <= flops[24] for shape in shapes(strategy(name).suggest(bounded, begun, 3)))
+        hopeless = replace(study, constraints=(Constraint(metric="flops", bound=1.0),))
+        assert len(strategy(name).suggest(hopeless, begun, 3)) == 3
 
     def test_nothing_asked_nothing_suggested(self, name, study, history):
         trials = history(study.space.sample(8, np.random.default_rng(1)))

@@ -487,6 +487,7 @@ def test_constraints_on_what_depends_on_the_vocabulary_count_all_of_an_external_
         (EXTERNAL + "budget: {calibration: 64}\n", "budget.calibration: says nothing of an external study"),
         (EXTERNAL + "baselines: {a: {layers: 2}}\n", "baselines: says nothing of an external study"),
         ("external: true\nobjectives: {a b: maximize, c: minimize}\n", "metric 1 is no name: 'a b'"),
+        ("external: true\nobjectives: {a: maximize, flops: minimize}\n", "flops follows from the architecture"),
         ("external: {vocabulary: 5}\nobjectives: {a: maximize, c: minimize}\n", "unknown key 'vocabulary'"),
     ],
 )

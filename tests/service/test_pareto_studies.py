@@ -213,3 +213,15 @@ def test_a_study_that_is_extended_while_its_finalists_are_chosen_goes_on(worker,
     assert study.state is StudyState.COMPLETED
     assert study.trials == {"completed": 4}
     assert study.finalists == {"completed": 1}
+
+
+@pytest.mark.parametrize("given", [{}, {"accuracy": 0.3, "latency_p50": 0.5}])
+def test_only_a_reference_that_the_user_gave_binds_the_search(worker, store, given):
+    """One that is inferred from the first trials would leave out what is faster or better than all of them."""
+    begun(worker, **({"reference": given} if given else {}))
+    search(worker, Suggester(store, nullcontext), until=5)
+    worker.work()
+    assert worker.study().trials["completed"] >= 3
+    with store.read() as uow:
+        assert view_front(uow, uow.studies.find("demo")).reference is not None
+    assert (supply_of(worker).study.reference or {}) == given

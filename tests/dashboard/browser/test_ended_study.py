@@ -68,6 +68,26 @@ def test_lines_that_load_a_checkpoint_name_the_folder_that_is_there(worker, ende
         expect(load.locator("pre code")).to_contain_text(f'"{folder}"')
 
 
+def test_reach_of_the_teacher_is_judged_on_the_selection_split(ended):
+    """With a report split on which all of them fail, the same finalists are named."""
+    findings = ended.locator("#finalists-findings li")
+    expect(findings.first).to_contain_text("of the teacher on the selection split: trial")
+    named = findings.locator("strong").all_inner_texts()
+
+    def failed(route):
+        answer = route.fetch()
+        told = answer.json()
+        for trial in told if isinstance(told, list) else [told]:
+            if trial["finalist"]:
+                trial["finalist"]["evaluation"]["report"]["value"] = 0.0
+        route.fulfill(response=answer, json=told)
+
+    ended.route(re.compile(r"/v1/studies/[\w-]+/trials(\?on_front=|/\d+$)"), failed)
+    ended.reload()
+    expect(findings.first).to_contain_text("(0.000 against 0.743 on the report split)")
+    assert findings.locator("strong").all_inner_texts() == named
+
+
 def test_every_screen_is_wide_enough(worker, ended, browser, address, screenshots):
     for name, screen in SCREENS.items():
         context = browser.new_context(**screen)

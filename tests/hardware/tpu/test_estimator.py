@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -16,16 +17,19 @@ from pathlib import Path
 import pytest
 
 import hardware.isolation
+import hardware.sources as sources
 from encoders.values import Head
 from hardware.backend import supports
 from hardware.chips import CHIPS
 from hardware.errors import BusyError, HangError, MeasurementError, OutOfMemoryError, UnsupportedProfileError
-from hardware.lock import measuring
+from hardware.lock import DIRECTORY_VARIABLE, measuring
 from hardware.procedure import measure
 from hardware.roofline import Bound, lower_bound
+from hardware.sources import fingerprint
 from hardware.tpu.estimator import (
     FOLDER_VARIABLE,
     LIMIT_S,
+    SOURCES,
     _explained,
     default_folder,
     estimate,
@@ -92,6 +96,50 @@ def test_an_estimate_is_never_a_measurement(folder: Path) -> None:
     assert "cycles at 1.5 GHz" in cycles
     assert "computing instructions carry an estimate" in coverage
     assert least.startswith("at least ")
+
+
+@needs_libtpu
+def test_a_compilation_shares_the_cpu_before_it_takes_the_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would disturb what is measured on the CPU meanwhile, or wait for that with the compiler in its hands."""
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path / "locks"))
+
+    def measured() -> None:
+        with measuring(Device.CPU, wait=False):
+            pass
+
+    @contextmanager
+    def seen(device: Device) -> Iterator[None]:
+        assert device is Device.TPU
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(measured).result()
+        yield
+
+    with pytest.raises(BusyError, match="something of ours computes or measures on cpu"):
+        estimate(TINY, HEAD, V5E, folder=tmp_path / "estimates", lock=seen)
+
+
+@needs_libtpu
+def test_another_encoder_is_compiled_again_under_another_key(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = estimated(folder)
+    for name in SOURCES:
+        file = Path(*name.split(".")).with_suffix(".py")
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text((sources.ROOT / file).read_text(encoding="utf-8"), encoding="utf-8")
+    try:
+        monkeypatch.setattr("hardware.sources.ROOT", tmp_path)
+        fingerprint.cache_clear()
+        assert estimate(TINY, HEAD, V5E, folder=folder, lock=nobody).hardware_key == first.hardware_key
+        (tmp_path / "encoders" / "jax_encoder.py").write_text("OTHER = 1\n", encoding="utf-8")
+        fingerprint.cache_clear()
+        with pytest.raises(AssertionError, match="nothing should be computed"):
+            estimate(TINY, HEAD, V5E, folder=folder, lock=nobody)
+        assert fingerprint(*SOURCES) != first.environment["encoder"]
+    finally:
+        fingerprint.cache_clear()
 
 
 @needs_libtpu
