@@ -10,6 +10,7 @@ from protocol.card import (
     FILE,
     hardware_text,
     latency_text,
+    profile_text,
     verdict_text,
     with_front_matter,
     with_latencies,
@@ -74,4 +75,4 @@ def _rows(spec: StudySpec, latency: LatencyView) -> dict[str, str]:
         bounds = (latency.low_s, latency.high_s) if name == "p50" else (None, None)
         rows[f"latency {name}"] = latency_text(values[name], *bounds, latency.source, latency.effort)
     hardware = hardware_text(latency.environment, latency.source)
-    return {**rows, "device profile": spec.target.label} | ({"hardware": hardware} if hardware else {})
+    return {**rows, "device profile": profile_text(spec.target)} | ({"hardware": hardware} if hardware else {})

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from hardware import plan
-from hardware.errors import BusyError, MeasurementError
+from hardware.errors import BusyError
 from hardware.judgement import doubts_of
 from hardware.lock import measuring
 from hardware.plan import REFERENCE, REFERENCE_HEAD
 from hardware.procedure import measure
-from hardware.values import Device, DeviceProfile, Effort, Measurement
+from hardware.values import Device, DeviceProfile, Effort, HardwareError, Measurement
 
 INTERVAL_S = 3600.0
 """Between two readings of one profile."""
@@ -90,9 +90,11 @@ class DriftWatch:
         *,
         read: Callable[[DeviceProfile], ReferenceTime] = read_reference,
         clock: Callable[[], float] = time.monotonic,
-        failed: Callable[[DeviceProfile, MeasurementError], None],
+        failed: Callable[[DeviceProfile, HardwareError | OSError], None],
     ) -> None:
-        """`failed` hears of a reading that broke; the next try comes as late as the next reading would."""
+        """`failed` hears of a reading that broke, also for want of a lock or of room; the next try comes as late as the
+        next reading would.
+        """
         self._read, self._clock, self._failed = read, clock, failed
         self._next_s = dict.fromkeys(profiles, -math.inf)
 
@@ -108,7 +110,7 @@ class DriftWatch:
                 taken.append(self._read(profile))
             except BusyError:
                 self._next_s[profile] = now_s + BUSY_S
-            except MeasurementError as error:
+            except (HardwareError, OSError) as error:  # a reading is never worth the worker
                 self._failed(profile, error)
         return tuple(taken)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from hardware.values import Source
+from hardware.values import DeviceProfile, Runtime, Source
 from protocol.quantity import format_seconds
 
 FILE = "README.md"
@@ -36,6 +36,13 @@ def latency_text(value_s: float, low_s: float | None, high_s: float | None, sour
         return f"{format_seconds(value_s)}, {source}"
     interval = f"[{format_seconds(low_s)}, {format_seconds(high_s)}]"
     return f"{format_seconds(value_s)} {interval}, {source} with effort `{effort}`"
+
+
+def profile_text(profile: DeviceProfile) -> str:
+    """What was measured, and in which form where that is not the one that was scored."""
+    if profile.runtime is not Runtime.ONNX_INT8:
+        return profile.label
+    return f"{profile.label}; quantised to 8 bits for this alone: scores and weights are of the model in float32"
 
 
 def hardware_text(environment: Mapping[str, str], source: str) -> str:

@@ -29,11 +29,12 @@ from protocol.metrics import METRIC_PATTERN, MOST_PARAMETERS
 from protocol.targets import AnyTarget, HardwareKey
 from search_space import Architecture, parameter_count
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 OLDEST_VERSION = 2
 """The oldest worker that is still served. Version 1 had several forms of recipes and targets, so that nobody can tell
 whether such a worker could read what it is granted; from 2 on, every change that an older one cannot read raises the
-version, and this one follows when workers of that version are no longer served.
+version, and this one follows when workers of that version are no longer served. Version 2 calls `invalid` what does
+not fit into memory.
 """
 
 MOST_STEPS = 10**12
@@ -245,10 +246,14 @@ Told = Annotated[Measurement, WrapSerializer(_told)]
 
 
 class Calibrated(Message):
-    """The references' measurements; of a sample its calibration."""
+    """The references' measurements; of a sample its calibration.
+
+    `missing` says of references why they do not fit into the device's memory.
+    """
 
     kind: Literal[JobKind.CALIBRATE] = JobKind.CALIBRATE
     measurements: dict[str, Told]
+    missing: Annotated[dict[str, str], Field(exclude_if=lambda missing: not missing)] = {}
     calibration: Annotated[CalibrationRecord | None, Field(exclude_if=lambda calibration: calibration is None)] = None
 
 
@@ -316,6 +321,8 @@ class FailureReason(StrEnum):
     INVALID = "invalid"
     """What was asked for cannot be done: trying again changes nothing."""
     DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    """It does not fit into the memory of its device: of a trial, that this is infeasible."""
     LEASE_EXPIRED = "lease_expired"
 
     @property
@@ -343,6 +350,7 @@ class AttemptEnd(StrEnum):
     ERROR = "error"
     INVALID = "invalid"
     DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
     LEASE_EXPIRED = "lease_expired"
     INFEASIBLE = "infeasible"
     """Done, and what was found out breaks a constraint."""

@@ -10,9 +10,9 @@ from hardware.backend import supports
 from hardware.cores import available_cores, core_quota
 from hardware.drift import DriftWatch, ReferenceTime, tolerance
 from hardware.environment import environment, hardware_key
-from hardware.errors import MeasurementError
+from hardware.tpu.estimator import estimator_key
 from hardware.tpu.targets import TARGETS
-from hardware.values import MOST, Device, DeviceProfile, Dtype, Runtime
+from hardware.values import MOST, Device, DeviceProfile, Dtype, HardwareError, Runtime
 from protocol.jobs import Reading
 from protocol.targets import ATTACHED, Target
 
@@ -61,8 +61,10 @@ def _found() -> Iterator[Target]:
             for chip in TARGETS if device is Device.TPU else ():
                 dtypes = _dtypes(device, runtime, chip)
                 if dtypes:
-                    # What an estimate belongs to is the compiler, whose key comes with the first one.
-                    yield Target(device=device, runtime=runtime, dtypes=dtypes, threads=threads, chips=(chip,))
+                    key = estimator_key(chip)
+                    yield Target(
+                        device=device, runtime=runtime, dtypes=dtypes, threads=threads, chips=(chip,), hardware_key=key
+                    )
 
 
 def _dtypes(device: Device, runtime: Runtime, chip: str = ATTACHED) -> tuple[Dtype, ...]:
@@ -76,5 +78,5 @@ def _most_threads() -> int:
     return max(1, min(MOST["threads"], cores if quota is None else min(cores, int(quota))))
 
 
-def _failed(profile: DeviceProfile, error: MeasurementError) -> None:
+def _failed(profile: DeviceProfile, error: HardwareError | OSError) -> None:
     log.warning("the reference architecture could not be measured on %s: %s", profile.label, error)

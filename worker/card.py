@@ -13,7 +13,16 @@ from distillation.values import BUILT_IN, DOCSTRINGS, Task
 from encoders.loading import PIPELINES, loading_lines
 from encoders.values import HeadKind
 from hardware.values import Measurement, Quantile, QuantileName
-from protocol.card import EVALUATED, NO_LICENCE, NOT_YET, front_matter, hardware_text, latency_text, verdict_text
+from protocol.card import (
+    EVALUATED,
+    NO_LICENCE,
+    NOT_YET,
+    front_matter,
+    hardware_text,
+    latency_text,
+    profile_text,
+    verdict_text,
+)
 from protocol.jobs import Score
 from protocol.quantity import format_count
 from search_space import Architecture, parameter_count
@@ -131,7 +140,7 @@ def _latencies(measurement: Measurement, judged: tuple[QuantileName, ...]) -> di
     names = [name for name in QuantileName if name is QuantileName.P50 or name in judged]
     rows = {f"latency {name}": _latency(seen[name], measurement) for name in names}
     hardware = hardware_text(measurement.environment, measurement.source)
-    return {**rows, "device profile": measurement.profile.label, "hardware": hardware}
+    return {**rows, "device profile": profile_text(measurement.profile), "hardware": hardware}
 
 
 def _latency(quantile: Quantile, measurement: Measurement) -> str:

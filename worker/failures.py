@@ -10,16 +10,16 @@ from encoders.errors import (
     SourceNotFoundError,
     UnsupportedModelError,
 )
-from hardware.errors import OutOfMemoryError, UnsupportedProfileError
+from hardware.errors import CompilationError, OutOfMemoryError, UnsupportedProfileError
 from hardware.values import HardwareError
 from protocol.jobs import Failure, FailureReason
 from search_space import SearchSpaceError
 
 INVALID = (
     CheckpointError,
+    CompilationError,
     DataError,
     InitialisationError,
-    OutOfMemoryError,
     SearchSpaceError,
     SourceNotFoundError,
     TeacherError,
@@ -39,6 +39,8 @@ def failure_of(error: BaseException) -> Failure:
 def _reason(error: BaseException) -> FailureReason:
     if isinstance(error, DivergedError):
         return FailureReason.DIVERGED
+    if isinstance(error, OutOfMemoryError):
+        return FailureReason.OUT_OF_MEMORY
     return FailureReason.INVALID if isinstance(error, INVALID) else FailureReason.ERROR
 
 

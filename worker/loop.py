@@ -15,7 +15,8 @@ from protocol.log_fields import about
 from protocol.targets import Target
 from worker.announcement import reading_of
 from worker.checkpoints import Checkpoints
-from worker.room import Room, lack_of_room
+from worker.lack import Backoff
+from worker.room import lack_of_room
 from worker.runner import Runner
 from worker.shutdown import Shutdown
 from worker.tenure import Ending, JobsPort, Tenure
@@ -60,7 +61,7 @@ class Loop:
         self._happened = happened
         self._jobs, self._runners, self._upload = jobs, runners, upload
         self._work, self._shutdown = work, shutdown
-        self._room = Room(tell, shutdown.pause)
+        self._backoff = Backoff(tell, shutdown.pause)
         self._targets, self._watch = targets, watch
         self._readings: tuple[Reading, ...] = ()
         self._request = LeaseRequest(
@@ -85,7 +86,7 @@ class Loop:
                     raise
                 lack = lack_of_room(error, self._work)
                 if lack is not None:
-                    self._room.lacks(lack, longest_s=LONGEST_PAUSE_S)
+                    self._backoff.lacks(lack, longest_s=LONGEST_PAUSE_S)
                     continue
                 log.warning("no job to be had, next try in %.1f s: %s", pause_s, error)
                 self._shutdown.pause(pause_s)
@@ -127,7 +128,7 @@ class Loop:
         outbox = self._work / f"outbox-{uuid.uuid4().hex}"  # made by the job, whose disk may be full
         runner, checkpoints = self._runners[grant.work.kind], Checkpoints(outbox, self._upload)
         tenure = Tenure(
-            grant, runner, self._jobs, checkpoints, shutdown=self._shutdown, room=self._room, work=self._work
+            grant, runner, self._jobs, checkpoints, shutdown=self._shutdown, backoff=self._backoff, work=self._work
         )
         self._say("job", grant)
         try:

@@ -32,7 +32,9 @@ from protocol.problem import LEASE_LOST, NOT_FOUND
 from worker.checkpoints import Checkpoints
 from worker.errors import Interrupted
 from worker.failures import failure_of
-from worker.room import Room, lack_of_room, none_left
+from worker.in_use import device_in_use
+from worker.lack import Backoff, Lack
+from worker.room import lack_of_room, none_left
 from worker.runner import Runner
 from worker.shutdown import Shutdown
 
@@ -73,7 +75,7 @@ class Ending(StrEnum):
     """The service gave the job to somebody else, cancelled or deleted it: nothing more is said about it."""
     GIVEN_UP = "given up"
     """Released while it was still running: the process must end."""
-    NO_ROOM = "released for want of room"
+    LACKING = "released for want of room, or of a device that is free"
 
 
 class _Reporter:
@@ -117,17 +119,17 @@ class Tenure:
         checkpoints: Checkpoints,
         *,
         shutdown: Shutdown,
-        room: Room,
+        backoff: Backoff,
         work: Path,
     ) -> None:
         """`work` is the folder that the runner writes below."""
         self._grant, self._runner, self._jobs = grant, runner, jobs
-        self._checkpoints, self._shutdown, self._room, self._work = checkpoints, shutdown, room, work
+        self._checkpoints, self._shutdown, self._backoff, self._work = checkpoints, shutdown, backoff, work
         self._reporter = _Reporter(checkpoints)
         known = copy_context()  # the lines of its log say whose they are
         self._thread = threading.Thread(target=known.run, args=(self._run,), name=f"job-{grant.job}", daemon=True)
         self._result: Outcome | Failure | Stopped | None = None
-        self._lack: str | None = None
+        self._lack: Lack | None = None
         self._lost = False
         self._interval_s = grant.lease_s / 3
         self._renewed_s = time.monotonic()
@@ -137,7 +139,7 @@ class Tenure:
     def hold(self) -> Ending:
         """Run the job and keep its lease until it ends, is lost, or the worker shall end.
 
-        A job that a full disk has ended is released, and waited for before this returns.
+        A job that a full disk or a device in use has ended is released, and waited for before this returns.
         """
         self._thread.start()
         stop_by_s: float | None = None
@@ -165,7 +167,7 @@ class Tenure:
         except Exception as error:  # the job boundary: whatever a job raises is its failure, not the worker's
             log.exception("job %d failed", self._grant.job)
             failure = failure_of(error)
-            self._lack = lack_of_room(error, self._work)
+            self._lack = lack_of_room(error, self._work) or device_in_use(error)
             if self._lack is None and failure.reason is FailureReason.ERROR:
                 self._lack = none_left(self._work)
             if self._lack is None:
@@ -236,12 +238,13 @@ class Tenure:
         except ClientError as error:
             log.error("job %d: its result could not be reported: %s", self._grant.job, error)
             return Ending.LOST
-        self._room.suffices()
+        self._backoff.suffices()
         return Ending.REPORTED
 
     def _release(self) -> Ending:
         if self._lack is not None:
-            self._room.says(self._lack)  # before the service's own lack, perhaps of the same disk: this one has a path
+            # Before the service's own lack, perhaps of the same disk: this one has a path.
+            self._backoff.says(self._lack)
         release = Release(attempt=self._grant.attempt, checkpoint=self._checkpoints.newest)
         try:
             self._say(lambda: self._jobs.release(self._grant.job, release))
@@ -249,8 +252,8 @@ class Tenure:
             log.warning("job %d could not be released and will be leased again later: %s", self._grant.job, error)
         if self._lack is None:
             return Ending.RELEASED
-        self._room.lacks(self._lack)
-        return Ending.NO_ROOM
+        self._backoff.lacks(self._lack)
+        return Ending.LACKING
 
     def _say(self, say: Callable[[], None]) -> None:
         """Tell the service, again and again while it has no room, unless the worker shall end."""
@@ -261,7 +264,7 @@ class Tenure:
                 lack = lack_of_room(error, self._work)
                 if lack is None or self._shutdown.asked:
                     raise
-                self._room.lacks(lack, longest_s=FULL_SERVICE_S)
+                self._backoff.lacks(lack, longest_s=FULL_SERVICE_S)
 
     def _give_up(self) -> Ending:
         log.warning("job %d does not stop; it is given up", self._grant.job)

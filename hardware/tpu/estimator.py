@@ -120,6 +120,11 @@ def compilation(
     return compiled
 
 
+def estimator_key(chip: str) -> str:
+    """The hardware key of all estimates for this chip with the compiler that is installed here."""
+    return hardware_key(_stamp(TARGETS[chip].chip))
+
+
 def default_folder() -> Path:
     """Where estimates are kept unless told otherwise."""
     named = os.environ.get(FOLDER_VARIABLE)

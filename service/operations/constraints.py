@@ -23,9 +23,13 @@ def broken(constraints: Iterable[Constraint], metrics: Mapping[str, float]) -> s
 
 
 def nobody_meets(constraints: Iterable[Constraint], ends: Mapping[str, tuple[Architecture, Measurement]]) -> str | None:
-    """Why no architecture can meet the constraints, from what `smallest` and `largest` take; None if one may."""
+    """Why no architecture can meet the constraints, from what `smallest` and `largest` take, as far as these are known;
+    None if one may.
+    """
     for index, constraint in enumerate(constraints):
         end = "largest" if constraint.at_least else "smallest"
+        if end not in ends:
+            continue
         architecture, measurement = ends[end]
         quantile = quantiles(measurement).get(constraint.metric)
         if quantile is None or not _out_of_reach(constraint, quantile):

@@ -42,6 +42,9 @@ def job_failed(uow: UnitOfWork, study: Study, job: Job, failure: Failure, max_at
         finalist.state, finalist.error, finalist.failure = FinalistState.FAILED, job.error, failure.reason
         uow.flush()
         complete_if_ended(uow, study)
+    elif failure.reason is FailureReason.OUT_OF_MEMORY:
+        # That is found out about the architecture: the strategy learns from it.
+        end_trial(uow, uow.trials.get(job.trial_id), TrialState.INFEASIBLE, f"out of memory: {failure.message}")
     else:
         end_trial(uow, uow.trials.get(job.trial_id), TrialState.FAILED, f"the {job.kind} job failed: {job.error}")
         _give_up_if_hopeless(uow, study, job.error, failure.reason)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from distillation.values import Fidelity
-from hardware.values import Measurement
+from hardware.values import Measurement, Runtime
 from optimization.front import infer_reference
 from optimization.values import Constraint, Objective
 from protocol.events import EventKind, Topic
@@ -27,15 +27,16 @@ from protocol.jobs import (
     Prepared,
 )
 from protocol.views import FinalistState, StudyState, TrialState
-from search_space import SearchSpaceError, parameter_columns, parameter_count
+from search_space import Architecture, SearchSpaceError, parameter_columns, parameter_count
 from service.errors import InvalidError
 from service.operations.calibrations import sample_of, store_calibration, wants_calibration
 from service.operations.constraints import broken, nobody_meets, too_many_parameters
 from service.operations.failures import end_trial, fail_study
 from service.operations.finalists import complete_if_ended
+from service.operations.flatness import note_ends, note_first
 from service.operations.metrics import known_early, score_variance
 from service.operations.queue import prepared, queue_calibrate, queue_distill, queue_export_measurement, queue_sample
-from service.operations.spaces import effective_space, references
+from service.operations.spaces import effective_space, is_largest, is_smallest, references
 from service.operations.trials import begin_search
 from service.store.reports import Distilling, Ended
 from service.store.tables import Evaluation, Job, MeasurementRole, MeasurementRow, Study, Trial
@@ -44,8 +45,11 @@ from service.store.unit_of_work import UnitOfWork
 FEWEST_FOR_REFERENCE = 3
 """Completed trials from which the hypervolume's reference point is inferred."""
 
-FLAT = 1.2
-"""Largest over smallest latency below which a study is told that it searches noise."""
+QUANTISED = (
+    "latencies are of models quantised to 8 bits, accuracies and exports of those in float32: what quantising costs"
+    " in accuracy is not measured"
+)
+"""What a study is told whose target quantises."""
 
 
 Followed = Prepared | Calibrated | Measured | Finalized | Evaluated
@@ -127,6 +131,8 @@ def artefacts_of(outcome: Outcome) -> list[str]:
 def _prepared(uow: UnitOfWork, study: Study, outcome: Prepared) -> None:
     study.prepared = outcome
     study.notes = (*study.notes, *outcome.notes)
+    if study.spec.target.runtime is Runtime.ONNX_INT8:
+        study.notes = (*study.notes, QUANTISED)
     try:
         space = effective_space(study.spec, outcome)
     except SearchSpaceError as error:
@@ -147,27 +153,49 @@ def _calibrated(uow: UnitOfWork, study: Study, job: Job, outcome: Calibrated) ->
     facts = prepared(study)
     space = effective_space(study.spec, facts)
     expected = references(study.spec.budget, space, facts.architecture)
-    if outcome.measurements.keys() != expected.keys():
-        raise InvalidError(f"a calibration measures {', '.join(expected)}; got {', '.join(outcome.measurements)}")
+    told = [*outcome.measurements, *outcome.missing]
+    if sorted(told) != sorted(expected):
+        raise InvalidError(f"a calibration measures {', '.join(expected)}; got {', '.join(told)}")
     for name, measurement in outcome.measurements.items():
         _store_measurement(uow, study, None, MeasurementRole.REFERENCE, measurement, name)
-    smallest, largest = outcome.measurements["smallest"], outcome.measurements["largest"]
-    ends = {name: (expected[name].architecture, outcome.measurements[name]) for name in ("smallest", "largest")}
-    impossible = nobody_meets(study.spec.constraints, ends)
+    shapes = {name: reference.architecture for name, reference in expected.items()}
+    # What parameters alone call smallest or largest may be no end of the latencies.
+    ends = [
+        name for name, is_end in (("smallest", is_smallest), ("largest", is_largest)) if is_end(space, shapes[name])
+    ]
+    if "smallest" in ends and "smallest" in outcome.missing:
+        fail_study(uow, study, _nothing_fits(study, shapes["smallest"], outcome), FailureReason.OUT_OF_MEMORY)
+        return
+    study.notes = (*study.notes, *_left_out(study, shapes, outcome))
+    measured = {name: (shapes[name], outcome.measurements[name]) for name in ends if name in outcome.measurements}
+    impossible = nobody_meets(study.spec.constraints, measured)
     if impossible:
         fail_study(uow, study, impossible, FailureReason.INVALID)
         return
-    ratio = largest.p50.value_s / smallest.p50.value_s
-    if ratio < FLAT and space.size > 1:
-        study.notes = (
-            *study.notes,
-            f"latency hardly depends on the search space: its largest architecture takes {ratio:.2f} times as long as "
-            "its smallest one, so a search over latency mostly follows noise",
-        )
+    if len(measured) == 2 and space.size > 1:
+        note_ends(study, measured["smallest"][1], measured["largest"][1])
     if wants_calibration(uow, study, space):
         queue_sample(uow, study, *sample_of(study.spec, space))
         return
     begin_search(uow, study)
+
+
+def _nothing_fits(study: Study, smallest: Architecture, outcome: Calibrated) -> str:
+    """Led by the key of the study that mends it."""
+    return (
+        f"search_space: not even its smallest architecture ({smallest.label}) fits into the memory of"
+        f" {study.spec.target.label}: {outcome.missing['smallest']}; allow smaller ones, or a smaller batch or length"
+    )
+
+
+def _left_out(study: Study, shapes: Mapping[str, Architecture], outcome: Calibrated) -> list[str]:
+    """What the references that do not fit say: the study goes on without them."""
+    who = {name: f"the {name} architecture of the search space" for name in shapes} | {"teacher": "the teacher"}
+    return [
+        f"{who[name]} ({shapes[name].label}) does not fit into the memory of {study.spec.target.label} and is not"
+        f" measured: {why}"
+        for name, why in outcome.missing.items()
+    ]
 
 
 def _sampled(uow: UnitOfWork, study: Study, work: CalibrateWork, outcome: Calibrated) -> None:
@@ -190,6 +218,7 @@ def _measured(uow: UnitOfWork, study: Study, job: Job, trial: Trial, outcome: Me
         return
     _store_measurement(uow, study, trial, MeasurementRole.TRIAL, outcome.measurement)
     trial.metrics, trial.variances = known_early(trial.architecture, outcome.measurement)
+    note_first(uow, study, trial)
     reason = broken(study.spec.constraints, trial.metrics)
     if reason:
         end_trial(uow, trial, TrialState.INFEASIBLE, reason)

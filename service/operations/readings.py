@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import assert_never
 
 from hardware.values import Measurement
@@ -18,6 +19,9 @@ from service.store.unit_of_work import UnitOfWork
 FEWEST = 3
 """Earlier readings from which a drift is told."""
 
+FRESH = timedelta(hours=3)
+"""How long a reading speaks for its worker's machine: a worker takes one every hour while it is not disturbed."""
+
 MOST = 50
 """Earlier readings that the newest is compared with."""
 
@@ -28,13 +32,13 @@ def store_readings(uow: UnitOfWork, request: LeaseRequest) -> None:
 
 
 def drifts_of(uow: UnitOfWork, workers: Collection[str]) -> dict[str, list[DriftView]]:
-    """By worker, the newest undisturbed reading of each of its targets, against earlier ones.
+    """By worker, the newest undisturbed reading of each of its targets, if it is fresh, against earlier ones.
 
     Those are of any worker: machines of equal hardware keys are taken to be equally fast, and a worker that was started
     again has another name.
     """
     found: dict[str, list[DriftView]] = {worker: [] for worker in workers}
-    readings = uow.workers.newest_readings(workers)
+    readings = uow.workers.newest_readings(workers, uow.now - FRESH)
     for newest, drift in zip(readings, _drifts(uow, readings), strict=True):
         found[newest.worker].append(drift)
     return found

@@ -57,12 +57,14 @@ class WorkerRepository:
     def add_reading(self, reading: ReadingRow) -> None:
         self._session.add(reading)
 
-    def newest_readings(self, workers: Collection[str]) -> Sequence[ReadingRow]:
-        """Of each of these workers the last undisturbed reading of each target and hardware key."""
+    def newest_readings(self, workers: Collection[str], since: datetime) -> Sequence[ReadingRow]:
+        """Of each of these workers the last undisturbed reading of each target, of those that were taken after this
+        instant. What its machine was before, under another hardware key, tells nothing of it now.
+        """
         last = (
             select(func.max(ReadingRow.id))
-            .where(ReadingRow.worker.in_(workers), ReadingRow.disturbed.is_(False))
-            .group_by(ReadingRow.worker, ReadingRow.target, ReadingRow.hardware_key)
+            .where(ReadingRow.worker.in_(workers), ReadingRow.disturbed.is_(False), ReadingRow.measured_at > since)
+            .group_by(ReadingRow.worker, ReadingRow.target)
         )
         return self._readings(last)
 

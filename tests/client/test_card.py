@@ -1,5 +1,7 @@
 """The card of an export that was fetched says what was found out after it was written."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -84,6 +86,12 @@ def test_the_card_names_the_hardware_that_it_was_measured_on(card, spec, environ
     complete_card(card.parent, spec, LATENCY.model_copy(update={"environment": environment}))
     rows = [line for line in card.read_text().splitlines() if line.startswith("| hardware ")]
     assert rows == ([] if told is None else [f"| hardware | {told} |"])
+
+
+def test_the_card_says_what_is_quantised_and_what_is_not(card, spec):
+    quantised = replace(spec.target, runtime="onnx_int8")
+    complete_card(card.parent, spec.model_copy(update={"target": quantised}), LATENCY)
+    assert "quantised to 8 bits for this alone: scores and weights are of the model in float32 |" in card.read_text()
 
 
 def test_what_a_compiler_estimated_names_no_hardware(card, spec):

@@ -3,6 +3,7 @@
 import re
 import shlex
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import compose_spec
@@ -114,7 +115,47 @@ def test_service_of_the_compose_file_runs_a_command_that_there_is(name):
     for mount in service.get("volumes", ()):
         volume, path = mount.split(":")
         assert volume in COMPOSE["volumes"]
-        assert f"STILLHOUSE_HOME={path}" in DOCKERFILE
+        assert re.search(rf"STILLHOUSE_(HOME|LOCK_DIR)={path} ", DOCKERFILE)
+
+
+def workers():
+    """Name of each worker of the compose file -> its service."""
+    return {name: service for name, service in COMPOSE["services"].items() if name.startswith("worker")}
+
+
+def test_workers_of_one_machine_share_their_locks():
+    (folder,) = re.findall(r"STILLHOUSE_LOCK_DIR=(\S+)", DOCKERFILE)
+    assert f"install --directory --owner=stillhouse /var/lib/stillhouse {folder}" in DOCKERFILE
+    mounts = {name: [mount for mount in service["volumes"] if folder in mount] for name, service in workers().items()}
+    assert mounts == {name: [f"locks:{folder}"] for name in ("worker", "worker-cuda")}
+
+
+def test_no_two_workers_of_a_cluster_share_a_node():
+    """Their locks do not: each pod has its own folder."""
+    deployments = {manifest["metadata"]["name"]: manifest for (manifest,) in (one.values for one in MANIFESTS)}
+    found = {name: one for name, one in deployments.items() if name.startswith("stillhouse-worker-")}
+    for name, manifest in found.items():
+        (term,) = manifest["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]
+        (expression,) = term["labelSelector"]["matchExpressions"]
+        assert (term["topologyKey"], expression["key"]) == ("kubernetes.io/hostname", "app")
+        assert set(expression["values"]) == set(found), name
+        assert manifest["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 0}
+
+
+def test_a_worker_on_a_tpu_only_measures():
+    (arguments,) = [container["args"] for _, _, container in containers() if "worker-tpu" in container["image"]]
+    kinds = [value for name, value in pairwise(arguments) if name == "--kind"]
+    assert set(kinds) == {"calibrate", "measure"}
+
+
+def test_the_password_of_the_compose_file_stays_where_it_is(pytestconfig):
+    for name in (".gitignore", ".dockerignore"):
+        assert "docker/.env" in pytestconfig.rootpath.joinpath(name).read_text().splitlines()
+    head = (ROOT / "compose.yaml").read_text().partition("\nname:")[0].splitlines()
+    assert "POSTGRES_PASSWORD" in head[2]
+    assert "docker compose" not in "".join(head[:3])
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS)
@@ -166,7 +207,7 @@ def probes(container):
 def test_environment_of_the_containers_is_known(pytestconfig):
     ours = "\n".join(
         path.read_text()
-        for room in ("cli", "service", "worker")
+        for room in ("cli", "service", "worker", "hardware")
         for path in pytestconfig.rootpath.glob(f"{room}/**/*.py")
     )
     text = DOCKERFILE + (ROOT / "compose.yaml").read_text()

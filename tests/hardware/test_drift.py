@@ -21,7 +21,7 @@ from hardware.drift import (
     reference_profile,
 )
 from hardware.environment import hardware_key
-from hardware.errors import BusyError, OutOfMemoryError
+from hardware.errors import BusyError, LockError, OutOfMemoryError
 from hardware.judgement import doubts_of, judged
 from hardware.lock import DIRECTORY_VARIABLE
 from hardware.plan import rules_of
@@ -186,11 +186,12 @@ def test_a_device_in_use_is_not_waited_for_but_tried_again_soon() -> None:
     assert taken == [0, 0, 1]
 
 
-def test_a_reading_that_breaks_is_told_and_not_tried_again_at_once() -> None:
+@pytest.mark.parametrize("error", [OutOfMemoryError("no room"), LockError("no room"), OSError("no room")])
+def test_a_reading_that_breaks_is_told_and_not_tried_again_at_once(error: Exception) -> None:
     clock, told = Clock(), []
 
     def read(profile: DeviceProfile) -> ReferenceTime:
-        raise OutOfMemoryError("no room")
+        raise error
 
     watch = DriftWatch((PROFILE,), read=read, clock=clock, failed=lambda profile, error: told.append(str(error)))
     assert watch.due() == ()

@@ -10,6 +10,8 @@ from distillation.values import Dataset, Task, Teacher
 from encoders.values import Head
 from hardware.values import DeviceProfile, Effort, Measurement, Quantile, QuantileName, Source, Verdict
 from protocol.jobs import (
+    AttemptEnd,
+    Calibrated,
     CurvePoint,
     Failure,
     FailureReason,
@@ -46,6 +48,17 @@ def test_a_report_carries_an_outcome_or_a_failure():
 def test_only_what_may_pass_by_itself_is_tried_again():
     retriable = {reason for reason in FailureReason if Failure(reason=reason, message="").retriable}
     assert retriable == {FailureReason.ERROR, FailureReason.LEASE_EXPIRED}
+
+
+def test_every_failure_ends_an_attempt_by_its_name():
+    assert {str(reason) for reason in FailureReason} <= {str(end) for end in AttemptEnd}
+
+
+def test_references_that_are_missing_are_told_where_there_are_some():
+    """Older services, which know of none, understand the rest."""
+    assert "missing" not in json.loads(Calibrated(measurements={}).model_dump_json())
+    told = Calibrated(measurements={}, missing={"teacher": "no room"})
+    assert Calibrated.model_validate_json(told.model_dump_json()) == told
 
 
 def measure_work(**changes):

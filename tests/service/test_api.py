@@ -114,7 +114,7 @@ def test_malformed_study_is_refused_key_by_key(http, spec):
         ("POST", "/v1/jobs/five:renew", {"attempt": 1}, 422, "invalid"),
         ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["measure"], "protocol_version": 0}, 409, "upgrade_needed"),
         ("POST", "/v1/jobs:lease", {"worker": "w", "kinds": ["paint"], "protocol_version": 2}, 422, "invalid"),
-        ("POST", "/v1/jobs:lease", {"kinds": ["paint"], "protocol_version": 3, "mood": 1}, 409, "upgrade_needed"),
+        ("POST", "/v1/jobs:lease", {"kinds": ["paint"], "protocol_version": 99, "mood": 1}, 409, "upgrade_needed"),
         ("GET", "/v1/jobs/5", None, 404, "not_found"),
         ("POST", "/v1/studies/none/trials:ask", {}, 404, "not_found"),
         ("POST", "/v1/studies/none/trials/1:tell", {"attempt": 1}, 404, "not_found"),

@@ -52,6 +52,7 @@ OUTCOMES = st.sampled_from(
         Evaluated(metrics=METRICS, infeasible="too hot"),
         Failure(reason=FailureReason.ERROR, message="it broke"),
         Failure(reason=FailureReason.INVALID, message="it cannot be"),
+        Failure(reason=FailureReason.OUT_OF_MEMORY, message="it does not fit"),
     ]
 )
 counter = itertools.count()

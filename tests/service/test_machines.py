@@ -112,6 +112,15 @@ def changed(measurement, key):
     return replace(measurement, hardware_key=key)
 
 
+def test_an_estimate_is_made_by_the_compiler_that_estimated_the_references(worker):
+    chip = {"device": "tpu", "runtime": "jax", "chips": ("v4",)}
+    worker.create(target={"batch": 1, "length": 32, "threads": 1, "device": "tpu", "runtime": "jax", "chip": "v4"})
+    worker.work(JobKind.PREPARE)
+    worker.report(worker.lease("first", targets=(target(**chip),)))
+    assert worker.lease("newer", targets=(target(**chip, hardware_key="newer"),)) is None
+    assert worker.lease("first", targets=(target(**chip),)).work.kind is JobKind.MEASURE
+
+
 def test_a_measurement_of_other_hardware_is_not_stored_but_taken_again(worker):
     searching(worker)
     grant = worker.lease()
@@ -203,9 +212,9 @@ def test_a_finalist_whose_export_cannot_be_measured_fails_and_its_trial_stays_co
     assert "none of the 1 finalists" in study.error
 
 
-def reading(p50_ms, key="k", disturbed=False, name="cpu/torch/float32"):
+def reading(p50_ms, key="k", disturbed=False, name="cpu/torch/float32", at=NOON):
     return Reading(
-        target=name, hardware_key=key, p50_s=p50_ms / 1e3, disturbed=disturbed, tolerance=0.07, measured_at=NOON
+        target=name, hardware_key=key, p50_s=p50_ms / 1e3, disturbed=disturbed, tolerance=0.07, measured_at=at
     )
 
 
@@ -252,3 +261,33 @@ def test_what_is_measured_while_the_machine_has_drifted_says_so(worker):
     assert all(len(latency.notes) == 1 and "takes 30.0% more" in latency.notes[0] for latency in references)
     worker.report(worker.lease("fine", readings=(reading(1.01),)))
     assert worker.trials()[0].latency.notes == ()
+
+
+def test_a_drift_of_before_the_machine_changed_is_over(worker):
+    worker.create()
+    worker.work(JobKind.PREPARE)
+    worker.lease("idle", kinds=(JobKind.PREPARE,), readings=[reading(1.0)] * 4)
+    worker.lease("changed", kinds=(JobKind.PREPARE,), readings=(reading(1.3, name="cuda/torch/float32"),))
+    worker.lease("changed", kinds=(JobKind.PREPARE,), readings=(reading(1.3),))
+    assert len(drifts(worker, "changed").notes) == 1
+    grant = worker.lease("changed", readings=(reading(2.0, key="after"),))
+    assert {(drift.target, drift.hardware_key) for drift in drifts(worker, "changed").drifts} == {
+        ("cpu/torch/float32", "after"),
+        ("cuda/torch/float32", "k"),
+    }
+    worker.report(grant)
+    assert all(latency.notes == () for latency in worker.study().references.values())
+
+
+def test_a_reading_of_long_ago_tells_nothing(worker, clock):
+    searching(worker)
+    worker.lease("idle", kinds=(JobKind.PREPARE,), readings=[reading(1.0)] * 4)
+    grant = worker.lease("slow", readings=(reading(1.3),))
+    clock.advance(3600)
+    worker.renew(grant)
+    assert len(drifts(worker, "slow").notes) == 1
+    clock.advance(3 * 3600)
+    worker.lease("slow", kinds=(JobKind.PREPARE,), readings=(reading(1.3, disturbed=True, at=clock.now),))
+    assert (drifts(worker, "slow").drifts, drifts(worker, "slow").notes) == ((), ())
+    worker.lease("slow", kinds=(JobKind.PREPARE,), readings=(reading(1.31, at=clock.now),))
+    assert len(drifts(worker, "slow").notes) == 1

@@ -7,7 +7,7 @@ import pytest
 from encoders.values import Head, Pooling
 from protocol.study import StudySpec
 from search_space import KNOWN, AttentionInput, EmptySpaceError, Norm, Pooler, parameter_count
-from service.operations.spaces import baselines, effective_space
+from service.operations.spaces import baselines, effective_space, is_largest, is_smallest, references
 
 
 @pytest.fixture
@@ -141,3 +141,29 @@ def test_a_baseline_without_the_teachers_bottleneck_reads_the_blocks_input(study
     facts = prepared(bottleneck_size=16, attention_input=AttentionInput.SHARED, norm=Norm.NO_NORM)
     kept, _ = baselines(study(baselines={"plain": {"bottleneck_size": 0}}), facts)
     assert (kept["plain"].attention_input, kept["plain"].norm) == (AttentionInput.INPUT, Norm.NO_NORM)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({}, (True, True)),
+        ({"constraints": ["ffn_size == 2 * hidden_size"]}, (True, True)),
+        ({"constraints": ["layers * hidden_size == 64", "ffn_size == 32"]}, (False, False)),
+        ({"constraints": ["parameters >= 20000"]}, (False, True)),
+        ({"constraints": ["parameters <= 20000"]}, (True, False)),
+        ({"norm": ["layer_norm", "no_norm"]}, (False, False)),
+        ({"head_size": None, "heads": [1, 2]}, (True, True)),
+        ({"embedding_size": [8, 12]}, (True, True)),
+        ({"embedding_size": [8, 16]}, (False, False)),
+    ],
+)
+def test_an_end_of_the_space_has_the_least_or_the_most_in_every_dimension(study, prepared, spec, changes, ends):
+    dimensions = {name: value for name, value in (spec["search_space"] | changes).items() if value is not None}
+    random = study(search_space=dimensions, distillation={"initialisation": "random", "terms": {"logits": 1}})
+    facts = prepared()
+    space = effective_space(random, facts)
+    found = references(random.budget, space, facts.architecture)
+    assert (
+        is_smallest(space, found["smallest"].architecture),
+        is_largest(space, found["largest"].architecture),
+    ) == ends

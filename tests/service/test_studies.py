@@ -14,6 +14,7 @@ from service.operations.preview import preview
 from service.operations.studies import parse_spec
 from service.operations.trials import add_trial
 from service.operations.views import front_view, study_page, study_view, trial_view
+from tests.outcomes import SEARCH_SPACE, TEACHER
 
 FLASH_STEPS = 50  # the least for classification, and 5 % of the full 1,000
 
@@ -250,6 +251,27 @@ def test_latency_that_even_the_largest_is_below_fails_the_study_before_any_trial
     assert worker.trials() == ()
 
 
+TIED = {**SEARCH_SPACE, "constraints": ["layers * hidden_size == 64", "ffn_size == 32"]}
+"""Of these shapes the deepest has the fewest parameters."""
+
+
+def by_depth(architecture):
+    """As where launching a kernel takes longer than what it does."""
+    return 1e-3 * architecture.layers
+
+
+@pytest.mark.parametrize("bound", ["latency_p50 <= 1.5 ms", "latency_p50 >= 3.5 ms"])
+def test_latency_that_the_architecture_of_fewest_or_most_parameters_breaks_may_be_met_by_others(worker, bound):
+    worker.answers.latency_s = by_depth
+    searching(worker, search_space=TIED, constraints=[bound])
+    study = worker.study()
+    assert study.state is StudyState.SEARCHING
+    low, high = (study.references[name].p50_s for name in ("smallest", "largest"))
+    assert low > high
+    worker.finish({})
+    assert worker.study().state is StudyState.COMPLETED
+
+
 def test_parameters_beyond_the_largest_fail_the_study_before_it_is_calibrated(worker):
     worker.create(constraints=["parameters >= 900M"])
     worker.work()
@@ -273,6 +295,37 @@ def test_latency_that_hardly_depends_on_the_space_is_noted(worker):
     assert "latency hardly depends on the search space" in notes[1]
 
 
+def test_latency_that_falls_with_size_depends_on_the_space(worker):
+    worker.answers.latency_s = lambda architecture: 1e-3 + 1e-2 / architecture.layers
+    searching(worker)
+    assert worker.study().notes == ("a note of the preparation",)
+
+
+def told_of_flatness(worker):
+    return [note for note in worker.study().notes if "latency hardly depends on" in note]
+
+
+def test_first_trials_tell_once_whether_latency_depends_on_the_space(worker):
+    worker.answers.latency_s = lambda architecture: 1e-3 * (2 if architecture == TEACHER else 1)
+    searching(worker, search_space=TIED)
+    assert told_of_flatness(worker) == []
+    add(worker, *(small(16 * number) for number in range(1, 12)))
+    for measured in range(1, 12):
+        worker.report(worker.lease(kinds=(JobKind.MEASURE,)))
+        assert len(told_of_flatness(worker)) == (measured >= 9)  # the first is the baseline
+    assert told_of_flatness(worker) == [
+        "latency hardly depends on the search space: the slowest of its first 8 trials takes 1.00 times as long as the"
+        " fastest, so a search over latency mostly follows noise"
+    ]
+
+
+def test_first_trials_of_different_latencies_tell_nothing_of_noise(worker):
+    searching(worker, search_space=TIED)
+    add(worker, *(small(1000 * number) for number in range(1, 12)))
+    worker.work(JobKind.MEASURE)
+    assert told_of_flatness(worker) == []
+
+
 def test_references_and_baseline_are_there_when_the_search_begins(worker):
     searching(worker)
     study = worker.study()
@@ -284,6 +337,13 @@ def test_references_and_baseline_are_there_when_the_search_begins(worker):
     (baseline,) = worker.trials()
     assert baseline.origin == "baseline: half-depth"
     assert baseline.architecture == replace(worker.answers.teacher, layers=2)
+
+
+@pytest.mark.parametrize(("runtime", "count"), [("torch", 0), ("onnx", 0), ("onnx_int8", 1)])
+def test_study_whose_target_quantises_says_that_accuracies_are_of_the_model_as_it_was(worker, runtime, count):
+    worker.create(target={"batch": 1, "length": 32, "threads": 1, "runtime": runtime})
+    worker.work(JobKind.PREPARE)
+    assert sum("quantised to 8 bits" in note for note in worker.study().notes) == count
 
 
 def test_named_baselines_replace_the_usual_one(worker):

@@ -4,6 +4,7 @@ import pytest
 
 from hardware.drift import ReferenceTime
 from hardware.environment import environment, hardware_key
+from hardware.tpu.estimator import estimator_key
 from hardware.values import Device, DeviceProfile, Dtype, Runtime
 from worker import announcement
 from worker.announcement import drift_watch, reading_of, targets
@@ -28,9 +29,10 @@ def test_only_what_is_supported_is_told(monkeypatch):
         return None if (is_gpu and not profile.chip) or is_estimate else "no"
 
     monkeypatch.setattr(announcement, "supports", supports)
+    monkeypatch.setattr("hardware.tpu.estimator.version", lambda package: "1.2")  # libtpu need not be installed
     gpu, estimate = targets()
     assert (gpu.device, gpu.runtime, gpu.dtypes, gpu.chips) == ("cuda", "jax", (Dtype.BFLOAT16,), ("",))
-    assert (estimate.device, estimate.chips, estimate.hardware_key) == ("tpu", ("v4",), None)
+    assert (estimate.device, estimate.chips, estimate.hardware_key) == ("tpu", ("v4",), estimator_key("v4"))
     read = []
 
     def reading(profile):

@@ -75,6 +75,12 @@ def test_card_names_the_hardware_of_what_was_measured_alone():
     assert "EPYC" not in written(replace(there, source=Source.COMPILER))
 
 
+def test_card_says_what_is_quantised_and_what_is_not():
+    quantised = replace(MEASUREMENT, profile=DeviceProfile(runtime="onnx_int8"))
+    assert "quantised to 8 bits for this alone: scores and weights are of the model in float32 |" in written(quantised)
+    assert "quantised" not in written(MEASUREMENT)
+
+
 def test_card_says_that_nobody_named_a_licence_until_somebody_does():
     card = written()
     assert NO_LICENCE in card

@@ -18,6 +18,7 @@ from distillation.recipe import Recipe
 from distillation.schedule import Schedule
 from distillation.teacher import built_in_recipe
 from distillation.values import Dataset, Fidelity, Task, Teacher
+from hardware.errors import OutOfMemoryError
 from hardware.procedure import measure
 from hardware.values import DeviceProfile, Effort, Verdict
 from protocol.artefact import manifest_of
@@ -298,6 +299,28 @@ def test_architectures_are_measured_by_name(workplace, recorder, grant, student,
     assert reporter.stages == ["measuring the smallest", "measuring the teacher"]
     with pytest.raises(Interrupted):
         CalibrateRunner(workplace).run(grant(work), recorder(stop_at=0))
+
+
+def test_a_reference_that_does_not_fit_is_missing_and_the_others_are_measured(
+    workplace, recorder, grant, student, head
+):
+    endless = dataclasses.replace(student, vocabulary_size=1 << 45)
+    references = {
+        name: Reference(architecture=architecture, effort=Effort.QUICK)
+        for name, architecture in {"teacher": endless, "smallest": student}.items()
+    }
+    work = CalibrateWork(references=references, head=head, profile=PROFILE, seed=0)
+    outcome = CalibrateRunner(workplace).run(grant(work), recorder())
+    assert list(outcome.measurements) == ["smallest"]
+    assert "can't allocate memory" in outcome.missing["teacher"]
+
+
+def test_an_architecture_that_does_not_fit_is_out_of_memory(workplace, recorder, grant, student, head):
+    endless = dataclasses.replace(student, vocabulary_size=1 << 45)
+    work = MeasureWork(architecture=endless, head=head, profile=PROFILE, effort=Effort.QUICK, seed=0)
+    with pytest.raises(OutOfMemoryError) as caught:
+        MeasureRunner(workplace).run(grant(work), recorder())
+    assert failure_of(caught.value).reason == "out_of_memory"
 
 
 def test_a_sample_is_measured_where_it_was_left_and_fitted(workplace, recorder, grant, student, head):

@@ -12,7 +12,15 @@ from client import ProblemError, Unreachable
 from distillation.errors import DataError, DivergedError
 from distillation.recipe import Recipe
 from distillation.values import Dataset, Task, Teacher
-from hardware.drift import ReferenceTime
+from hardware.drift import DriftWatch, ReferenceTime
+from hardware.errors import (
+    BusyError,
+    CompilationError,
+    LockError,
+    MeasurementError,
+    OutOfMemoryError,
+    UnsupportedProfileError,
+)
 from hardware.values import DeviceProfile
 from protocol.jobs import (
     Calibrated,
@@ -31,8 +39,8 @@ from protocol.problem import Problem
 from protocol.targets import Target
 from worker.checkpoints import Checkpoints
 from worker.errors import Interrupted
+from worker.lack import Backoff
 from worker.loop import Loop
-from worker.room import Room
 from worker.shutdown import Shutdown
 from worker.tenure import Ending, Tenure
 
@@ -109,11 +117,13 @@ def told():
 
 @pytest.fixture
 def hold(tmp_path, shutdown, pauses, told):
-    room = Room(told.append, pauses.append)
+    backoff = Backoff(told.append, pauses.append)
 
     def hold_(api, body, *, upload=lambda folder: "a" * 64, **options):
         checkpoints = Checkpoints(tmp_path / "outbox", upload)
-        tenure = Tenure(grant(**options), Job(body), api, checkpoints, shutdown=shutdown, room=room, work=tmp_path)
+        tenure = Tenure(
+            grant(**options), Job(body), api, checkpoints, shutdown=shutdown, backoff=backoff, work=tmp_path
+        )
         return tenure.hold()
 
     return hold_
@@ -147,6 +157,9 @@ def test_an_outcome_is_reported_with_the_attempt(hold):
     [
         (DataError("task.label: no column 'x'"), FailureReason.INVALID, "task.label: no column 'x'"),
         (DivergedError("loss is nan"), FailureReason.DIVERGED, "loss is nan"),
+        (OutOfMemoryError("no room\nfor it"), FailureReason.OUT_OF_MEMORY, "no room for it"),
+        (CompilationError("no such operator"), FailureReason.INVALID, "no such operator"),
+        (UnsupportedProfileError("no GPU here"), FailureReason.INVALID, "no GPU here"),
         (RuntimeError("boom\nand more"), FailureReason.ERROR, "RuntimeError: boom and more"),
         (KeyError(), FailureReason.ERROR, "KeyError"),
     ],
@@ -192,7 +205,7 @@ NO_ROOM = OSError(28, "No space left on device", "/data/model.safetensors")
 )
 def test_a_full_disk_is_no_attempt_and_is_told_once(hold, told, pauses, tmp_path, error, where):
     api = Api()
-    assert [hold(api, raising(error)) for _ in range(8)] == [Ending.NO_ROOM] * 8
+    assert [hold(api, raising(error)) for _ in range(8)] == [Ending.LACKING] * 8
     assert api.reports == []
     assert len(api.releases) == 8
     assert told == [f"{where.format(work=tmp_path)}; make room, the study goes on by itself"]
@@ -203,9 +216,35 @@ def test_a_full_disk_is_no_attempt_and_is_told_once(hold, told, pauses, tmp_path
     assert pauses[8:] == [1]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        BusyError("another process on this machine uses libtpu"),
+        UnsupportedProfileError(
+            "JAX does not start on tpu: Unable to initialize backend 'tpu': ABORTED: The TPU is already in use by"
+            " process with pid 7. Not attempting to load libtpu.so in this process."
+        ),
+        UnsupportedProfileError(
+            "PyTorch does not start on CUDA: CUDA error: CUDA-capable device(s) is/are busy or unavailable"
+        ),
+        MeasurementError(
+            "measuring failed: RuntimeError: CUDA error: all CUDA-capable devices are busy or unavailable"
+        ),
+    ],
+)
+def test_a_device_that_others_use_is_no_attempt_and_is_told_once(hold, told, pauses, error):
+    api = Api()
+    assert [hold(api, raising(error)) for _ in range(7)] == [Ending.LACKING] * 7
+    assert (api.reports, len(api.releases)) == ([], 7)
+    assert told == [f"{error}; the study goes on by itself when the device is free"]
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    assert hold(api, lambda reporter: OUTCOME) is Ending.REPORTED
+    assert told[1:] == ["the study goes on: a job has ended"]
+
+
 def test_an_error_that_does_not_say_so_is_the_disk_s_where_that_is_full(hold, told, tmp_path, monkeypatch):
     monkeypatch.setattr("worker.room.shutil.disk_usage", lambda folder: SimpleNamespace(free=0))
-    assert hold(Api(), raising(RuntimeError("file write failed"))) is Ending.NO_ROOM
+    assert hold(Api(), raising(RuntimeError("file write failed"))) is Ending.LACKING
     assert told[0].startswith(f"the disk of {tmp_path} is full")
     api = Api()
     assert hold(api, raising(DataError("task.label: no column 'x'"))) is Ending.REPORTED
@@ -238,7 +277,7 @@ def test_a_disk_that_worker_and_service_share_is_told_by_its_path(hold, told, pa
             super().release(job, release)
 
     api = Full()
-    assert hold(api, raising(NO_ROOM)) is Ending.NO_ROOM
+    assert hold(api, raising(NO_ROOM)) is Ending.LACKING
     assert len(api.releases) == 1
     assert told == ["the disk of /data/model.safetensors is full; make room, the study goes on by itself"]
     assert pauses == [1, 1, 1, 1, 1, 1]  # waiting for the service does not make the wait for the disk longer
@@ -540,6 +579,20 @@ def test_readings_of_the_reference_are_told_once_and_kept_while_nobody_answers(l
     told = [[reading.p50_s for reading in request.readings] for request in api.requests]
     assert told == [[], [], [1e-3], [1e-3], [2e-3, 3e-3]]
     assert next(times, None) is None
+
+
+@pytest.mark.parametrize("error", [LockError("no lock can be had"), OSError(28, "No space left on device")])
+def test_a_reading_that_cannot_be_taken_does_not_end_the_worker(loop, shutdown, error):
+    failed = []
+
+    def read(profile):
+        raise error
+
+    watch = DriftWatch((DeviceProfile(),), read=read, failed=lambda profile, error: failed.append(error))
+    api = Api([grant(job=1), grant(job=2)], when_idle=shutdown.ask)
+    loop(api, watch=watch).run()
+    assert failed == [error]
+    assert [job for job, _ in api.reports] == [1, 2]
 
 
 def test_what_can_be_measured_is_told_anew_after_each_job(loop, shutdown):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from hardware.calibration import calibrate
+from hardware.errors import OutOfMemoryError
 from hardware.procedure import measure
 from protocol.calibration import CalibrationRecord
 from protocol.jobs import Calibrated, CalibrateWork, Grant
 from search_space import Architecture
 from worker.errors import Interrupted
+from worker.failures import failure_of
 from worker.runner import Reporter, work_of
 from worker.workplace import Workplace
 
@@ -22,19 +24,23 @@ class CalibrateRunner:
 
     def run(self, grant: Grant, reporter: Reporter) -> Calibrated:
         work = work_of(grant, CalibrateWork)
-        measurements = {}
+        measurements, missing = {}, {}
         for done, (name, reference) in enumerate(work.references.items()):
             _check(reporter, done, len(work.references))
             reporter.progress(f"measuring the {name}", done, len(work.references))
-            measurements[name] = measure(
-                reference.architecture,
-                work.head,
-                work.profile,
-                reference.effort,
-                quantiles=work.quantiles,
-                seed=work.seed,
-            )
-        return Calibrated(measurements=measurements, calibration=self._of_sample(work, reporter))
+            try:
+                measurements[name] = measure(
+                    reference.architecture,
+                    work.head,
+                    work.profile,
+                    reference.effort,
+                    quantiles=work.quantiles,
+                    seed=work.seed,
+                )
+            except OutOfMemoryError as error:  # the service knows which of them it can do without
+                missing[name] = failure_of(error).message
+        calibration = self._of_sample(work, reporter)
+        return Calibrated(measurements=measurements, missing=missing, calibration=calibration)
 
     def _of_sample(self, work: CalibrateWork, reporter: Reporter) -> CalibrationRecord | None:
         if not work.sample:

@@ -26,7 +26,16 @@ from hardware.lock import DIRECTORY_VARIABLE, measuring
 from hardware.procedure import measure
 from hardware.roofline import Bound, lower_bound
 from hardware.sources import fingerprint
-from hardware.tpu.estimator import FOLDER_VARIABLE, LIMIT_S, SOURCES, _explained, default_folder, estimate, priced
+from hardware.tpu.estimator import (
+    FOLDER_VARIABLE,
+    LIMIT_S,
+    SOURCES,
+    _explained,
+    default_folder,
+    estimate,
+    estimator_key,
+    priced,
+)
 from hardware.tpu.schedule import Schedule
 from hardware.tpu.targets import TARGETS, not_estimable
 from hardware.values import Device, DeviceProfile, Dtype, Effort, Measurement, Runtime, Source, Verdict
@@ -81,6 +90,7 @@ def test_an_estimate_is_never_a_measurement(folder: Path) -> None:
     assert found.measured_at == NOON.isoformat()
     assert found.environment["chip"] == "TPU v5e, one chip"
     assert found.environment["libtpu"]
+    assert found.hardware_key == estimator_key("v5e")
     cycles, coverage, least = found.notes
     assert "not measured" in cycles
     assert "cycles at 1.5 GHz" in cycles
