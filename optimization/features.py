@@ -11,7 +11,8 @@ Matrix = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
 COSTS = ("parameters", "flops", "activation_bytes", "head_size", "hidden_size", "layers")
-"""Told besides the dimensions: quality and latency follow these more smoothly than any single size."""
+"""Told besides the dimensions of what grows with size, such as a latency: it follows these more smoothly than any size
+alone. A model of quality is led astray by them: where feed-forward neurons harm, it expects the same of width."""
 
 SCALED_BY = 4096
 """Points of the space that fix the scales of all features."""
@@ -23,15 +24,15 @@ ALIKE = 0.999
 class Features:
     """Features of the rows of a space, each about within [0, 1].
 
-    Every dimension that varies, and of `COSTS` those that are not told by others already. By logarithm: from 64 to 128
-    is as far as from 384 to 768.
+    Every dimension that varies, and `with_costs` of `COSTS` those that are not told by others already. By logarithm:
+    from 64 to 128 is as far as from 384 to 768.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, *, with_costs: bool = True) -> None:
         self._space = space
         spread = np.linspace(0, space.size - 1, min(space.size, SCALED_BY)).astype(np.intp)
         sample = np.concatenate([spread, space.sample_rows(SCALED_BY, np.random.default_rng(0))])
-        names = tuple(dict.fromkeys((*space.names, *COSTS)))
+        names = tuple(dict.fromkeys((*space.names, *(COSTS if with_costs else ()))))
         columns = {name: self._column(name, sample) for name in names}
         # A width that may be absent is 0 there, and so is the first of some options.
         self._shifts = {name: 1.0 if column.min() < 1 else 0.0 for name, column in columns.items()}

@@ -10,7 +10,7 @@ import numpy as np
 from optimization.deadline import Deadline
 from optimization.feasibility import is_side_of, labels, log_probability, log_probability_of_label
 from optimization.features import Features, Rows
-from optimization.observations import Values, is_known, known_values, observe
+from optimization.observations import Observations, Values, is_known, known_values, observe
 from optimization.quiet import one_thread, quiet
 from optimization.strategy import StrategyStudy, StrategyTrial
 from optimization.surrogate import Belief, Exact, GaussianProcess, Predicted, Surrogate
@@ -42,7 +42,8 @@ class ParetoModel:
         constraints_alone: bool = False,
     ) -> None:
         self._study, self._trials = study, trials
-        self.features = Features(study.space)
+        self._costs = Features(study.space)
+        self._dimensions = Features(study.space, with_costs=False)
         self.logarithmic: dict[str, bool] = {}
         self.observations: dict[str, int] = {}
         self._surrogates: dict[str, Surrogate] = {}
@@ -54,7 +55,7 @@ class ParetoModel:
         found = labels(study, trials)
         if found is not None:
             deadline.check()
-            self._labels = GaussianProcess(self.features, found, study.seed, deadline.left_s)
+            self._labels = GaussianProcess(self._costs, found, study.seed, deadline.left_s)
 
     def knows(self, metric: str) -> bool:
         return metric in self._surrogates
@@ -116,12 +117,16 @@ class ParetoModel:
             if (deviations <= 0).all():
                 self._surrogates[metric] = Exact(lambda rows: means[rows])
             else:
-                self._surrogates[metric] = Predicted(self.features, means, deviations, observed)
+                self._surrogates[metric] = Predicted(self._costs, means, deviations, observed)
         elif observed.count:
             self._deadline.check()
-            own = GaussianProcess(self.features, observed, study.seed, self._deadline.left_s)
+            own = self._fitted(observed)
             sources = self._sources(metric, observed.logarithmic) if observed.count >= FEWEST_RANKED else []
             self._surrogates[metric] = Ensemble(own, sources, study.seed) if sources else own
+
+    def _fitted(self, observed: Observations) -> GaussianProcess:
+        features = self._costs if observed.logarithmic else self._dimensions
+        return GaussianProcess(features, observed, self._study.seed, self._deadline.left_s)
 
     def _sources(self, metric: str, logarithmic: bool) -> list[GaussianProcess]:
         """A model of each earlier study that has enough of this metric, at the fidelity of a search."""
@@ -131,7 +136,7 @@ class ParetoModel:
             if observed.count >= FEWEST_RANKED and observed.logarithmic == logarithmic:
                 self._deadline.check()
                 try:
-                    models.append(GaussianProcess(self.features, observed, self._study.seed, self._deadline.left_s))
+                    models.append(self._fitted(observed))
                 except ArithmeticError as error:  # of the earlier study alone: this one goes on without it
                     logger.warning("an earlier study tells nothing (%s)", error)
         return models

@@ -36,9 +36,13 @@ def start_size(study: StrategyStudy) -> int:
 
 
 def is_started(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> bool:
-    """Whether the start is over and enough of it has finished for a model."""
+    """Whether the start is over and enough of it has finished for a model.
+
+    An infeasible trial tells nothing of quality, and makes room for another one, at most once.
+    """
     size = start_size(study)
     begun = [trial for trial in trials if trial.standing is not Standing.FAILED]
+    useful = sum(trial.standing is not Standing.INFEASIBLE for trial in begun)
     finished = [trial for trial in begun if trial.standing in (Standing.COMPLETED, Standing.INFEASIBLE)]
     completed = [
         trial
@@ -46,7 +50,8 @@ def is_started(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> bool:
         if trial.standing is Standing.COMPLETED
         and all(math.isfinite(trial.metrics.get(o.metric, math.nan)) for o in study.objectives)
     ]
-    return len(begun) >= size and 2 * len(finished) >= size and len(completed) >= FEWEST_COMPLETED
+    is_long = useful >= size or len(begun) >= 2 * size
+    return is_long and 2 * len(finished) >= size and len(completed) >= FEWEST_COMPLETED
 
 
 def start(
