@@ -82,7 +82,7 @@ class Budget(Strict):
     """What a study may spend.
 
     `parallel` trials are kept going at once; a flash distillation takes `flash` of the full steps, and no fewer than
-    `flash_floor`, by default what the kind of task needs; the `finalists` best of the front are distilled in full.
+    `flash_floor`, by default what the kind of task needs; `finalists` of them are distilled in full.
     Trials and finalists are measured with the efforts named here. Before the search so many architectures of the space
     are measured for a `calibration`, unless the target has one already; 0 for none.
 

@@ -1,4 +1,4 @@
-"""The end of a search: the best of the front are distilled in full."""
+"""The end of a search: the best of the completed trials are distilled in full."""
 
 from __future__ import annotations
 
