@@ -138,7 +138,7 @@ class StudySpec(Strict):
     distillation: RecipeSpec = Recipe()
     budget: Budget = Budget()
     baselines: dict[str, Shape] = Field(default_factory=dict)
-    strategy: StrategyName = StrategyName.AX
+    strategy: StrategyName = StrategyName.PARETO
     sources: tuple[Name, ...] = ()
     early_stopping: bool = False
     external: Annotated[ExternalSpec | None, BeforeValidator(shorthand.external)] = None

@@ -5,7 +5,7 @@ const NUMBERS = /^(target\.(batch|length|threads)|budget\.(trials|finalists|para
 const DIMENSIONS = /^search_space\.(?!constraints)/;
 const LINES = ["constraints", "search_space.constraints"];
 const DEFAULTS = {
-  "task.kind": "classification", "target.device": "cpu", "target.runtime": "torch", "target.dtype": "float32", strategy: "ax",
+  "task.kind": "classification", "target.device": "cpu", "target.runtime": "torch", "target.dtype": "float32", strategy: "pareto",
   "budget.measuring": "search", "budget.final_measuring": "report", search_space: "bert",
 };
 
