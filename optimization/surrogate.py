@@ -228,7 +228,12 @@ def _learned(points: Tensor, values: Tensor, noise: Tensor, two: bool, timeout_s
 
 def _kernel(dimensions: int) -> ScaleKernel:
     smooth = get_covar_module_with_dim_scaled_prior(ard_num_dims=dimensions, active_dims=range(dimensions))
-    kernel = ScaleKernel(smooth, outputscale_prior=LogNormalPrior(loc=1.0, scale=1.0))
+    # The constraint, as the prior knows no variance of 0, which an optimiser's step would reach by underflow.
+    kernel = ScaleKernel(
+        smooth,
+        outputscale_prior=LogNormalPrior(loc=1.0, scale=1.0),
+        outputscale_constraint=GreaterThan(LEAST_NOISE),
+    )
     kernel.initialize(outputscale=math.e)
     return kernel
 
