@@ -160,7 +160,7 @@ def show(found: Sequence[tuple[SearchCell, Row]], name: str, setting: Setting, b
     late = {peer: each for peer, each in late.items() if each}
     early = volumes(by_peer.get("pareto", {}), EARLY - bill)
     if late and early:
-        print(f"\n{verdict(early, late)}")
+        print(f"\n{verdict(by_peer['pareto'], early, late, bill)}")
 
 
 def volumes(studies: dict[int, Row], count: int) -> dict[int, float]:
@@ -170,14 +170,17 @@ def volumes(studies: dict[int, Row], count: int) -> dict[int, float]:
     return {seed: row["volumes"][count - 1] for seed, row in studies.items() if len(row["volumes"]) >= count}
 
 
-def verdict(early: dict[int, float], late: dict[str, dict[int, float]]) -> str:
+def verdict(studies: dict[int, Row], early: dict[int, float], late: dict[str, dict[int, float]], bill: int) -> str:
     best = max(late, key=lambda peer: statistics.fmean(late[peer].values()))
     ours, theirs = statistics.fmean(early.values()), statistics.fmean(late[best].values())
     both = sorted(early.keys() & late[best].keys())
     difference = paired([early[seed] for seed in both], [late[best][seed] for seed in both]) if both else ""
+    counts = range(bill + 1, CHECKPOINTS[-1] + 1)
+    means = [statistics.fmean(found.values()) if (found := volumes(studies, count - bill)) else 0.0 for count in counts]
+    reached = next((str(count) for count, mean in zip(counts, means, strict=True) if mean >= theirs), "more")
     return (
         f"pareto at {EARLY}: {ours:.3f}; the best peer at {LATE}, {best}: {theirs:.3f}; "
-        f"{'reached' if ours >= theirs else 'missed'}, {difference} over {len(both)} seeds"
+        f"{'reached' if ours >= theirs else 'missed'}, {difference} over {len(both)} seeds; pareto needs {reached} trials"
     )
 
 

@@ -22,10 +22,8 @@ with quiet():
     from botorch.fit import fit_gpytorch_mll
     from botorch.models import SingleTaskGP
     from botorch.models.multitask import MultiTaskGP
-    from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
     from botorch.posteriors.gpytorch import GPyTorchPosterior
     from gpytorch.constraints import GreaterThan  # type: ignore[import-untyped]
-    from gpytorch.kernels import ScaleKernel  # type: ignore[import-untyped]
     from gpytorch.likelihoods import FixedNoiseGaussianLikelihood  # type: ignore[import-untyped]
     from gpytorch.mlls import ExactMarginalLogLikelihood  # type: ignore[import-untyped]
     from gpytorch.priors import LogNormalPrior  # type: ignore[import-untyped]
@@ -137,9 +135,7 @@ class GaussianProcess:
     """Fitted to the observations of one metric, of which there is at least one.
 
     Values are standardised; features go as they are, with the priors on lengthscales that BoTorch scales by their
-    number. The prior variance is learned too, and expected to be larger than that of the values seen, as those that a
-    search has tried last are all near the front. Noise is what the trials tell, plus a part that is learned: seeds of
-    training are in no trial's interval.
+    number. Noise is what the trials tell, plus a part that is learned: seeds of training are in no trial's interval.
     Where values of full fidelity are there too, both fidelities are modelled as correlated tasks with a difference of
     level, and the belief is about full fidelity.
 
@@ -226,18 +222,6 @@ def _learned(points: Tensor, values: Tensor, noise: Tensor, two: bool, timeout_s
     return learned
 
 
-def _kernel(dimensions: int) -> ScaleKernel:
-    smooth = get_covar_module_with_dim_scaled_prior(ard_num_dims=dimensions, active_dims=range(dimensions))
-    # The constraint, as the prior knows no variance of 0, which an optimiser's step would reach by underflow.
-    kernel = ScaleKernel(
-        smooth,
-        outputscale_prior=LogNormalPrior(loc=1.0, scale=1.0),
-        outputscale_constraint=GreaterThan(LEAST_NOISE),
-    )
-    kernel.initialize(outputscale=math.e)
-    return kernel
-
-
 def _unfitted(points: Tensor, values: Tensor, noise: Tensor, two: bool) -> SingleTaskGP:
     likelihood = FixedNoiseGaussianLikelihood(noise=noise, learn_additional_noise=True)
     learned = likelihood.second_noise_covar
@@ -250,17 +234,9 @@ def _unfitted(points: Tensor, values: Tensor, noise: Tensor, two: bool) -> Singl
     learned.initialize(noise=0.01)
     if two:
         return MultiTaskGP(
-            points,
-            values,
-            task_feature=-1,
-            output_tasks=[1],
-            covar_module=_kernel(points.shape[1] - 1),
-            likelihood=likelihood,
-            outcome_transform=None,
+            points, values, task_feature=-1, output_tasks=[1], likelihood=likelihood, outcome_transform=None
         )
-    return SingleTaskGP(
-        points, values, covar_module=_kernel(points.shape[1]), likelihood=likelihood, outcome_transform=None
-    )
+    return SingleTaskGP(points, values, likelihood=likelihood, outcome_transform=None)
 
 
 def _unit(values: Values, chosen: Rows, logarithmic: bool) -> float:
