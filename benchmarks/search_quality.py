@@ -180,7 +180,8 @@ def verdict(studies: dict[int, Row], early: dict[int, float], late: dict[str, di
     reached = next((str(count) for count, mean in zip(counts, means, strict=True) if mean >= theirs), "more")
     return (
         f"pareto at {EARLY}: {ours:.3f}; the best peer at {LATE}, {best}: {theirs:.3f}; "
-        f"{'reached' if ours >= theirs else 'missed'}, {difference} over {len(both)} seeds; pareto needs {reached} trials"
+        f"{'reached' if ours >= theirs else 'missed'}, {difference} over {len(both)} seeds; "
+        f"pareto needs {reached} trials"
     )
 
 
