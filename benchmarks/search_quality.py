@@ -31,8 +31,7 @@ study is a line of results.jsonl, so a run that was stopped goes on where it was
 
 Under each table: whether `pareto` has at 20 trials what the best peer has at 40.
 
-Estimated from single runs, not measured: 3 hours of one core for the default (nearly half of it pareto, a quarter
-Optuna's GP sampler, a sixth Ax, a sixth the distillations of `docstrings`), so about 90 minutes with two processes.
+Estimated from parts: an hour with two processes, most of it Ax and Optuna's GP sampler.
 """
 
 from __future__ import annotations
