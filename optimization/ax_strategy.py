@@ -25,7 +25,7 @@ class AxStrategy:
     """
 
     def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
-        free = candidates(study, trials, count)
+        free = candidates(study, trials)
         if count < 1 or free.sum() <= count:  # nothing to choose
             return SobolStrategy().suggest(study, trials, count)
         if not is_started(study, trials):

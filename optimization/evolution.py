@@ -34,7 +34,7 @@ class EvolutionStrategy:
     """
 
     def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
-        free = candidates(study, trials, count)
+        free = candidates(study, trials)
         begun = sum(trial.standing is not Standing.FAILED for trial in trials)
         survivors = _survivors(study, trials)
         if count < 1 or begun < min(POPULATION, study.space.size // 2) or len(survivors) < 2:

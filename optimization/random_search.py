@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from optimization.strategy import StrategyStudy, StrategyTrial, Suggestion
-from optimization.untried import candidates
+from optimization.untried import candidates, untried
 
 
 class RandomStrategy:
@@ -15,5 +15,7 @@ class RandomStrategy:
 
     def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
         order = np.random.default_rng(study.seed).permutation(study.space.size)
-        rows = order[candidates(study, trials, count)[order]][: max(0, count)]
+        inside, left = candidates(study, trials), untried(study.space, trials)
+        # What breaks a bound comes last.
+        rows = np.concatenate([order[inside[order]], order[(left & ~inside)[order]]])[: max(0, count)]
         return [Suggestion(architecture=study.space.architecture(int(row)), strategy="random") for row in rows]

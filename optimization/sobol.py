@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from optimization.strategy import StrategyStudy, StrategyTrial, Suggestion
-from optimization.untried import candidates
+from optimization.untried import candidates, untried
 from search_space import SearchSpace
 from search_space.design import row_at
 
@@ -26,15 +26,17 @@ class SobolStrategy:
     """
 
     def suggest(self, study: StrategyStudy, trials: Sequence[StrategyTrial], count: int) -> list[Suggestion]:
-        free = candidates(study, trials, count)
-        count = min(count, int(free.sum()))
+        left = untried(study.space, trials)
+        count = min(count, int(left.sum()))
         rows: list[int] = []
-        for row in _order(study.space, study.seed):
-            if len(rows) >= count:
-                break
-            if free[row]:
-                free[row] = False
-                rows.append(row)
+        for free in (candidates(study, trials), left):  # what breaks a bound comes last
+            free[rows] = False
+            for row in _order(study.space, study.seed):
+                if len(rows) >= count:
+                    break
+                if free[row]:
+                    free[row] = False
+                    rows.append(row)
         return [Suggestion(architecture=study.space.architecture(row), strategy="sobol") for row in rows]
 
 

@@ -59,7 +59,7 @@ def start(
 ) -> list[Suggestion]:
     """The Sobol sequence. Where a trial was infeasible, or a bound is on a predicted metric, only what will probably be
     feasible: of the sequence if it has enough of that, else of anywhere, else the likeliest."""
-    free = candidates(study, trials, count)
+    free = candidates(study, trials)
     ahead = SobolStrategy().suggest(study, trials, min(count + AHEAD, int(free.sum())))
     if not _is_worth_modelling(study, trials):
         return ahead[:count]

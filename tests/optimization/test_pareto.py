@@ -281,6 +281,20 @@ def test_latencies_of_unfinished_trials_are_learned_from(study, trials, metrics)
     assert suggestion.observations == {"accuracy": 12, "latency_p50": 15}
 
 
+def test_what_is_known_to_break_a_bound_comes_last(study, metrics):
+    limit = float(np.median([cost(study.space.architecture(row)).flops for row in range(study.space.size)]))
+    bounded = replace(study, constraints=(Constraint(metric="flops", bound=limit),))
+    begun = completed(study.space.sample(8, np.random.default_rng(0)), metrics)
+    inside = sum(cost(study.space.architecture(row)).flops <= limit for row in range(study.space.size))
+    left = inside - sum(cost(trial.architecture).flops <= limit for trial in begun)
+    suggestions = ParetoStrategy().suggest(bounded, begun, left - 1)
+    assert {suggestion.strategy for suggestion in suggestions} == {"pareto"}
+    assert all(cost(shape).flops <= limit for shape in shapes(suggestions))
+    last = shapes(ParetoStrategy().suggest(bounded, begun, left + 2))
+    assert len({shape.key for shape in last}) == left + 2
+    assert [cost(shape).flops <= limit for shape in last] == [True] * left + [False] * 2
+
+
 def test_a_bound_that_little_of_a_large_space_meets_is_kept(study):
     """Looking at all of such a space at once would take all memory there is."""
     large = SearchSpace(
