@@ -21,9 +21,9 @@ class Attempt:
     """The rounds of all processes, none of them chosen by its result.
 
     `reference_s` is the reference's median, in the geometric mean of before and after, and `shift` log(after / before);
-    both are None without a reference. `is_blind` says that one of the
-    two was disturbed itself, and cannot tell whether the machine moved; `voided` counts the rounds and
-    attempts that were thrown away on the way here. `most_moved` is how far the device's reference may move.
+    both are None without a reference. `is_blind` says that one of the two was disturbed itself, and cannot tell whether
+    the machine moved; `voided` counts the rounds and attempts that were thrown away on the way here. `most_moved` is
+    how far the device's reference may move.
     """
 
     rounds: list[Round]
