@@ -255,12 +255,14 @@ def print_quiet(plan: Plan, ledger: Ledger) -> None:
         median_spread = statistics.median(map(spread, by_name.values()))
         one_pace = statistics.median(spread(paced[runtime, name]) for name in plan.architectures)
         taus = kendalls(list(by_name.values()))
+        paced_taus = kendalls([paced[runtime, name] for name in plan.architectures])
         verdicts = [ledger[key(round_, runtime, name)]["verdict"] for round_ in range(plan.rounds) for name in by_name]
         steady = sum(verdict == Verdict.STEADY for verdict in verdicts) / len(verdicts)
         print(
             f"\n{runtime}: median spread {percent(median_spread)}, at one pace {percent(one_pace)} (goal"
             f" {percent(SPREAD_GOAL)} at most);"
-            f" Kendall between rounds {min(taus):.3f} to {max(taus):.3f} (goal {KENDALL_GOAL} at least);"
+            f" Kendall between rounds {min(taus):.3f} to {max(taus):.3f}, at one pace {min(paced_taus):.3f} to"
+            f" {max(paced_taus):.3f} (goal {KENDALL_GOAL} at least);"
             f" steady {percent(steady)} (goal {percent(STEADY_GOAL)} at least)"
         )
 
