@@ -20,6 +20,7 @@ from hardware.environment import environment, machine
 from hardware.presence import no_device
 from hardware.tpu.targets import TARGETS
 from hardware.values import Device, DeviceProfile, Dtype, Runtime
+from protocol.problem import SCOPE_MISSING
 
 DISTRIBUTION = "stillhouse"
 UNLISTED = ("dev", "bench")
@@ -231,6 +232,8 @@ def _service(url: str) -> Service:
             client.studies.list()
             return Service(url=url, why=None)
     except ProblemError as error:
+        if error.code == SCOPE_MISSING:  # a worker's token, which is right where it is
+            return Service(url=url, why=None)
         return Service(url=url, why=f"it answers, and refuses: {error}")
     except ClientError as error:
         return Service(url=url, why=str(error))

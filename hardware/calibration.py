@@ -54,7 +54,7 @@ class CalibrationError(HardwareError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationRow:
     """One measured architecture. `latency_s` is the calibration's quantile, `low_s` and `high_s` its 95 % interval,
-    `predicted_s` what a model says that was not shown this row.
+    `predicted_s` what a model says that was not shown this row, at the machine's pace when it was measured.
     """
 
     architecture: Architecture
@@ -252,8 +252,8 @@ def _calibrated(
     left_out: _LeftOut,
 ) -> Calibration:
     features = features_of([row.architecture for row in measured], batch=profile.batch, length=profile.length)
-    at_one_pace = np.exp(-np.array(paces([row.reading for row in measured])))
-    latencies_s = np.array([row.latency_s for row in measured]) * at_one_pace
+    slower = np.array(paces([row.reading for row in measured]))
+    latencies_s = np.array([row.latency_s for row in measured]) * np.exp(-slower)
     variances = np.array([row.log_variance for row in measured])
     fitted = fit_latency(
         features, latencies_s, log_variances=variances, batch=profile.batch, length=profile.length, seed=seed
@@ -267,7 +267,10 @@ def _calibrated(
         hardware_key=last.hardware_key,
         environment=last.environment,
         space_key=space_key,
-        rows=tuple(_with_prediction(row, math.exp(mean)) for row, mean in zip(measured, fitted.log_means, strict=True)),
+        rows=tuple(
+            _with_prediction(row, math.exp(mean + pace))
+            for row, mean, pace in zip(measured, fitted.log_means, slower, strict=True)
+        ),
         model=fitted.model,
         cross_validated=fitted.agreement,
         held_out=_held_out(features, latencies_s, variances, seed),

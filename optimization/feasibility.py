@@ -50,7 +50,7 @@ def labels(study: StrategyStudy, trials: Sequence[StrategyTrial]) -> Observation
             continue
         if trial.standing is Standing.COMPLETED:
             found.append((row, 1.0))
-        elif trial.standing is Standing.INFEASIBLE and not breaks(study.constraints, trial):
+        elif trial.standing is Standing.INFEASIBLE and not trial.broke_bound and not breaks(study.constraints, trial):
             found.append((row, -1.0))
     if all(label > 0 for _, label in found):
         return None

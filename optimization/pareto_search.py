@@ -80,6 +80,9 @@ def propose(
         search = Search(study, trials, model, deadline)
         generator = np.random.default_rng([study.seed, len(trials)])
         rows = pool(study.space, free, search.parents, generator)
+        if len(rows) < 2 * count:
+            untried = np.flatnonzero(free)
+            rows = np.union1d(rows, generator.choice(untried, size=min(2 * count, len(untried)), replace=False))
         chosen = search.choose(rows, count, free)
         expected = model.expected(np.array([choice.row for choice in chosen], dtype=np.intp))
     proposals = [

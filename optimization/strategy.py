@@ -36,6 +36,7 @@ class StrategyTrial:
     """One trial as a strategy sees it. `variances` are of the metrics' observation noise, where known.
 
     `metrics` are those of the search (flash fidelity), `full` those that were taken again at full fidelity, if any.
+    `broke_bound` says that the trial is infeasible for breaking a constraint, whatever `metrics` look like now.
     """
 
     architecture: Architecture
@@ -43,6 +44,7 @@ class StrategyTrial:
     metrics: Mapping[str, float] = field(default_factory=dict)
     variances: Mapping[str, float] = field(default_factory=dict)
     full: Mapping[str, float] = field(default_factory=dict)
+    broke_bound: bool = False
 
 
 class Predictor(Protocol):

@@ -25,6 +25,7 @@ with quiet():
     from botorch.posteriors.gpytorch import GPyTorchPosterior
     from gpytorch.constraints import GreaterThan  # type: ignore[import-untyped]
     from gpytorch.likelihoods import FixedNoiseGaussianLikelihood  # type: ignore[import-untyped]
+    from gpytorch.means import ConstantMean  # type: ignore[import-untyped]
     from gpytorch.mlls import ExactMarginalLogLikelihood  # type: ignore[import-untyped]
     from gpytorch.priors import LogNormalPrior  # type: ignore[import-untyped]
     from gpytorch.utils.cholesky import psd_safe_cholesky  # type: ignore[import-untyped]
@@ -151,7 +152,7 @@ class GaussianProcess:
         if largest > LARGEST_VALUE:
             raise ArithmeticError(f"a value of {observed.metric} is too large to be modelled: {largest:g}")
         chosen = _chosen(observed, seed)
-        self._rise = _rise(observed.of(chosen)) if self._two else 0.0
+        self._rise = _rise(observed) if self._two else 0.0
         values = observed.values - self._rise * observed.full
         self._centre = float(np.mean(values[chosen]))
         self._unit = _unit(values, chosen, observed.logarithmic)
@@ -234,7 +235,15 @@ def _unfitted(points: Tensor, values: Tensor, noise: Tensor, two: bool) -> Singl
     learned.initialize(noise=0.01)
     if two:
         return MultiTaskGP(
-            points, values, task_feature=-1, output_tasks=[1], likelihood=likelihood, outcome_transform=None
+            points,
+            values,
+            task_feature=-1,
+            output_tasks=[1],
+            likelihood=likelihood,
+            # One for both: a level of its own, learned from a few finalists that lie close together, explains them
+            # all, and then nothing is left that flash values could tell. The levels are made alike before.
+            mean_module=ConstantMean(),
+            outcome_transform=None,
         )
     return SingleTaskGP(points, values, likelihood=likelihood, outcome_transform=None)
 

@@ -37,7 +37,8 @@ class _Told(BaseModel):
 
 
 class MeasuredArchitecture(_Told):
-    """One row of a calibration; `predicted_s` is what a model says that was not shown this row."""
+    """One row of a calibration; `predicted_s` is what a model says that was not shown this row, at the
+    machine's pace when it was measured."""
 
     architecture: Architecture
     latency_s: Seconds

@@ -18,6 +18,9 @@ UPGRADE_NEEDED = "upgrade_needed"
 STUDY_DIFFERS = "study_differs"
 """Code of the problem that answers a study whose name is taken by a different one."""
 
+SCOPE_MISSING = "scope_missing"
+"""Code of the problem that answers a token that is known, but not for this."""
+
 STORAGE_FULL = "storage_full"
 """Code of the problem that answers when the service has no room left."""
 

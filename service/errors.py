@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from protocol.problem import INVALID, LEASE_LOST, NOT_FOUND, STORAGE_FULL, STUDY_DIFFERS, UPGRADE_NEEDED
+from protocol.problem import INVALID, LEASE_LOST, NOT_FOUND, SCOPE_MISSING, STORAGE_FULL, STUDY_DIFFERS, UPGRADE_NEEDED
 
 
 class ServiceError(Exception):
@@ -101,7 +101,7 @@ class TokenEndedError(TokenError, status=401, code="token_ended"):
     """A token that has expired or was revoked."""
 
 
-class ScopeError(RequestError, status=403, code="scope_missing"):
+class ScopeError(RequestError, status=403, code=SCOPE_MISSING):
     """The token is good, and not for this."""
 
 

@@ -41,8 +41,8 @@ class Backoff:
         self._pause_s = min(2 * pause_s, longest_s)
 
     def says(self, lack: Lack) -> None:
-        """Only the first lack is said, until it is over."""
-        if self._told is None:
+        """Once, until it is over, or something else is lacking."""
+        if self._told is None or self._told.until != lack.until:
             self._told = lack
             self._say(f"{lack.what}; {lack.until}")
 

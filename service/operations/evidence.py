@@ -9,6 +9,7 @@ from distillation.values import Fidelity
 from hardware.pace import Reading, reading
 from optimization.strategy import Standing, StrategyTrial
 from protocol.views import TrialState
+from service.operations.constraints import broken
 from service.operations.metrics import at_one_pace, pooled_variances
 from service.store.tables import MeasurementRole, Study, Trial
 from service.store.unit_of_work import UnitOfWork
@@ -18,14 +19,17 @@ def strategy_trials(uow: UnitOfWork, study: Study, trials: Sequence[Trial]) -> t
     """These trials of the study, in the same order, each with its evaluation at full fidelity, if there is one."""
     metric = str(study.spec.task.metric)
     metrics = [trial.metrics for trial in trials]
+    broke = [
+        trial.state is TrialState.INFEASIBLE and bool(broken(study.spec.constraints, trial.metrics)) for trial in trials
+    ]
     full = {row.trial_id: row.selection.value for row in uow.trials.evaluations(study.id, fidelity=Fidelity.FULL)}
     variances = [dict(trial.variances) for trial in trials]
     if study.spec.external is None:  # else nobody knows what is called a latency there, or how it was measured
-        metrics = at_one_pace(metrics, _readings(uow, study, trials))
+        metrics, variances = at_one_pace(metrics, variances, _readings(uow, study, trials))
         variances = pooled_variances(list(zip(metrics, variances, strict=True)))
     return tuple(
-        _strategy_trial(trial, metric, values, noise, full.get(trial.id))
-        for trial, values, noise in zip(trials, metrics, variances, strict=True)
+        _strategy_trial(trial, metric, values, noise, full.get(trial.id), broke_bound)
+        for trial, values, noise, broke_bound in zip(trials, metrics, variances, broke, strict=True)
     )
 
 
@@ -37,7 +41,12 @@ def _readings(uow: UnitOfWork, study: Study, trials: Sequence[Trial]) -> list[Re
 
 
 def _strategy_trial(
-    trial: Trial, metric: str, metrics: dict[str, float], variances: dict[str, float], full: float | None
+    trial: Trial,
+    metric: str,
+    metrics: dict[str, float],
+    variances: dict[str, float],
+    full: float | None,
+    broke_bound: bool,
 ) -> StrategyTrial:
     early = trial.early_stop if trial.state is TrialState.STOPPED else None
     return StrategyTrial(
@@ -46,6 +55,7 @@ def _strategy_trial(
         metrics=metrics if early is None else {**metrics, metric: early.expected},
         variances=variances if early is None else {**variances, metric: early.variance},
         full={} if full is None else {metric: full},
+        broke_bound=broke_bound,
     )
 
 

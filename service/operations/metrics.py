@@ -41,11 +41,21 @@ def score_variance(score: Score) -> float:
     return ((score.high - score.low) / (2 * _Z95)) ** 2
 
 
-def at_one_pace(metrics: Sequence[Mapping[str, float]], readings: Sequence[Reading | None]) -> list[dict[str, float]]:
-    """The metrics of trials, with latencies as they would be at one pace of the machine: see `hardware.pace`."""
+def at_one_pace(
+    metrics: Sequence[Mapping[str, float]],
+    variances: Sequence[Mapping[str, float]],
+    readings: Sequence[Reading | None],
+) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """The metrics of trials and their variances, with latencies as they would be at one pace of the machine: see
+    `hardware.pace`."""
+    slower = paces(readings)
+    return _scaled(metrics, slower, 1), _scaled(variances, slower, 2)
+
+
+def _scaled(values: Sequence[Mapping[str, float]], slower: Sequence[float], power: int) -> list[dict[str, float]]:
     return [
-        {name: value * math.exp(-pace) if name.startswith(LATENCY) else value for name, value in own.items()}
-        for own, pace in zip(metrics, paces(readings), strict=True)
+        {name: value * math.exp(-power * pace) if name.startswith(LATENCY) else value for name, value in own.items()}
+        for own, pace in zip(values, slower, strict=True)
     ]
 
 

@@ -245,8 +245,12 @@ def _inferred(uow: UnitOfWork, study: int, objectives: Sequence[Objective]) -> d
 
 def _evaluated(uow: UnitOfWork, study: Study, trial: Trial, outcome: Evaluated) -> None:
     """Of an external study: what somebody else found out."""
-    counted = {"parameters": float(parameter_count(trial.architecture))}
-    trial.metrics = {**counted, **outcome.metrics}
+    count = parameter_count(trial.architecture)
+    if outcome.metrics.get("parameters", count) != count:
+        raise InvalidError(
+            f"metrics: parameters follows from the architecture, which has {count}; what you tell needs another name"
+        )
+    trial.metrics = {**outcome.metrics, "parameters": float(count)}
     trial.variances = {**dict.fromkeys(trial.metrics, 0.0), **outcome.variances}
     if outcome.infeasible is not None:
         end_trial(uow, trial, TrialState.INFEASIBLE, outcome.infeasible)

@@ -101,7 +101,8 @@ def insert_suggestions(
         return 0
     known = uow.trials.keys(study.id)
     wanted = wanted_now(study.spec.budget, uow.trials.counts(study.id), device_s(uow, study))
-    fresh = [suggestion for suggestion in suggestions if suggestion.architecture.key not in known][:wanted]
+    new = {each.architecture.key: each for each in suggestions if each.architecture.key not in known}
+    fresh = list(new.values())[:wanted]
     for suggestion in fresh:
         record = _record(suggestion, seconds, len(suggestions))
         add_trial(uow, study, suggestion.architecture, suggestion.strategy, suggestion.predicted, record)

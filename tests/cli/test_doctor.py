@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+import time
 from importlib import metadata
 
 import pytest
 
 from cli.doctor import examine
 from hardware.values import Device
+from protocol.tokens import CreateToken, Scope
+from service.operations.tokens import create_token
 
 
 @pytest.fixture
@@ -90,6 +93,20 @@ def test_nothing_that_is_looked_for_is_imported(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
+
+
+def test_the_token_of_a_worker_is_right_where_it_is(stillhouse, closed, monkeypatch):
+    address, store = closed
+    with store.write() as uow:
+        told = create_token(uow, CreateToken(name="gpu-1", scope=Scope.WORKER))
+    monkeypatch.setenv("STILLHOUSE_URL", address)
+    monkeypatch.setenv("STILLHOUSE_TOKEN", told.token)
+    for _ in range(100):
+        code, out, _ = stillhouse("doctor", "--json")
+        if json.loads(out)["service"]["why"] is None:
+            break
+        time.sleep(0.1)
+    assert (code, json.loads(out)["service"]["why"]) == (0, None)
 
 
 def test_a_service_that_refuses_is_told_from_one_that_is_away(stillhouse, closed, monkeypatch):

@@ -104,6 +104,8 @@ def test_a_machine_that_is_slower_for_a_while_does_not_spoil_the_model():
     blind, told = (run(Device(pace=pace, tells=tells)) for tells in (False, True))
     assert told.cross_validated.mape < 0.5 * blind.cross_validated.mape
     assert [row.latency_s for row in told.rows] == [row.latency_s for row in blind.rows]
+    errors = [abs(row.predicted_s / row.latency_s - 1) for row in told.rows]
+    assert np.mean(errors) == pytest.approx(told.cross_validated.mape, rel=0.3)  # what a table of them shows
 
 
 def test_the_quantile_that_counts_is_the_one_that_is_fitted():

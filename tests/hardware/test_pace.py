@@ -29,6 +29,20 @@ def test_noise_alone_changes_hardly_anything():
     assert np.std(found) < 0.005
 
 
+@pytest.mark.parametrize("many", [6, 16, 64])
+def test_of_a_machine_whose_pace_is_steady_nothing_is_corrected(many):
+    corrected = [any(paces(readings(np.zeros(many), noise=0.01, seed=seed))) for seed in range(200)]
+    assert np.mean(corrected) < 0.1
+
+
+def test_a_reference_that_was_disturbed_itself_tells_nothing():
+    true = np.repeat([0.0, 0.15, -0.05, 0.1], 8)
+    sound = readings(true, noise=0.01)
+    (found, slow) = paces([*sound, (3e-3, 0.0)]), paces([*sound, (3e-3, math.log(2.0))])
+    assert slow[:-1] == paces(sound)
+    assert slow[-1] == 0.0 < found[-1]
+
+
 def test_without_noise_all_is_pace():
     true = np.linspace(-0.1, 0.1, 9)
     assert paces(readings(true, noise=0.0)) == pytest.approx(true, abs=1e-12)

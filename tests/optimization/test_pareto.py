@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from optimization import surrogate
+from optimization.feasibility import labels
 from optimization.features import Features
 from optimization.observations import observe
 from optimization.pareto_strategy import ParetoStrategy
@@ -192,6 +193,26 @@ def test_values_of_full_fidelity_count_however_many_others_there_are(study, metr
     believed = model.belief(np.array([study.space.index(trials[place].architecture) for place in rows])).mean
     expected = [trials[place].full["accuracy"] for place in rows]
     assert believed.tolist() == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("many", [24, 300])
+def test_finalists_that_are_all_alike_do_not_flatten_what_is_believed_of_the_others(study, metrics, many):
+    """The three best are distilled in full, where they gain a little; all others are known at flash alone."""
+    space = replace(
+        study.space, dimensions={**study.space.dimensions, "ffn_size": IntegerRange(low=64, high=512, step=16)}
+    )
+    trials = completed(space.sample(many, np.random.default_rng(6)), metrics)
+    best = sorted(range(many), key=lambda place: trials[place].metrics["accuracy"])[-3:]
+    for place in best:
+        trials[place] = replace(trials[place], full={"accuracy": trials[place].metrics["accuracy"] + 0.02})
+    model = surrogate.GaussianProcess(
+        Features(space), observe(replace(study, space=space), trials, "accuracy"), seed=study.seed
+    )
+    rows = np.arange(0, space.size, 7)
+    expected = [metrics(space.architecture(int(row)))["accuracy"] + 0.02 for row in rows]
+    believed = model.belief(rows).mean.numpy()
+    assert np.polyfit(expected, believed, 1)[0] == pytest.approx(1.0, abs=0.1)
+    assert float(np.mean(believed - expected)) == pytest.approx(0.0, abs=0.005)
 
 
 def test_units_of_the_metrics_change_nothing(study, trials):
@@ -496,6 +517,25 @@ def test_says_nothing_and_leaves_logging_warnings_and_threads_as_they_were(study
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
     assert (list(warnings.filters), logging.root.manager.disable, torch.get_num_threads()) == before
+
+
+def test_what_broke_a_bound_as_it_was_measured_is_not_taken_for_too_large(study, trials, metrics):
+    """At one pace of the machine its latency looks as if it met the bound."""
+    broke = StrategyTrial(
+        architecture=trials[0].architecture,
+        standing=Standing.INFEASIBLE,
+        metrics={**metrics(trials[0].architecture), "latency_p50": 0.0039},
+    )
+    assert labels(study, [broke, *trials[1:]]) is not None
+    assert labels(study, [replace(broke, broke_bound=True), *trials[1:]]) is None
+
+
+def test_more_at_once_than_a_pool_holds_are_all_different(study, trials):
+    space = replace(
+        study.space, dimensions={**study.space.dimensions, "ffn_size": IntegerRange(low=64, high=4096, step=16)}
+    )
+    found = ParetoStrategy(deadline_s=2.0).suggest(replace(study, space=space), trials, 1200)
+    assert len({shape.key for shape in shapes(found)}) == 1200
 
 
 @pytest.mark.slow  # of every strategy in a small space: test_strategies.py

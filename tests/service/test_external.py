@@ -11,6 +11,7 @@ from client import Client, ProblemError
 from protocol.changes import ExtendStudy
 from protocol.jobs import Ask, FailureReason, JobKind, Tell
 from protocol.views import StudyState, TrialState
+from search_space import parameter_count
 from service.errors import InvalidError, LeaseLostError, NotExternalError, NotFoundError
 from service.operations import external
 from service.operations.lifecycle import extend_study
@@ -93,6 +94,17 @@ def test_what_is_told_is_what_strategy_and_front_see(mine, worker):
             "latency_p50": 0,
             "parameters": 0,
         }
+
+
+def test_parameters_are_counted_and_another_number_is_refused(mine, worker):
+    """The search goes by the count: what is judged must be the same."""
+    mine.create()
+    (grant,) = mine.ask().trials
+    count = parameter_count(grant.work.architecture)
+    with pytest.raises(InvalidError, match=f"which has {count}; what you tell needs another name"):
+        mine.tell(grant, metrics={**GOOD, "parameters": count + 1})
+    assert mine.tell(grant, metrics={**GOOD, "parameters": count}).state is TrialState.COMPLETED
+    assert worker.trials("mine")[0].metrics["parameters"] == count
 
 
 def test_trial_that_breaks_a_constraint_is_infeasible(mine):

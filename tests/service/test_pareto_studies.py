@@ -130,7 +130,7 @@ def test_a_choice_past_the_deadline_is_recorded_with_the_trial(worker, store):
     (late,) = ParetoStrategy(deadline_s=0.0).suggest(supply.study, modelled(supply), 1)
     with store.write() as uow:
         attempt = uow.studies.lease_suggester(1, "somebody", uow.now, 10)
-        assert insert_suggestions(uow, 1, attempt, [late], 31.0) == 1
+        assert insert_suggestions(uow, 1, attempt, [late, late], 31.0) == 1
     trial = worker.trials()[-1]
     assert trial.origin.endswith("(pareto: not ready within 0 s)")
     assert trial.suggestion.fallback == "not ready within 0 s"

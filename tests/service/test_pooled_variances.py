@@ -49,8 +49,11 @@ def test_latencies_are_compared_at_one_pace_of_the_machine():
     """Six of one architecture, three of which were measured while the machine took a fifth longer."""
     metrics = [{"latency_p50": 1e-3 * pace, "latency_p99": 2e-3 * pace, "accuracy": 0.8} for pace in [1.0, 1.2] * 3]
     readings = [(5e-4 * pace, 0.0) for pace in [1.0, 1.2] * 3]
-    found = at_one_pace(metrics, readings)
+    variances = [{"latency_p50": (1e-5 * pace) ** 2, "accuracy": 1e-4} for pace in [1.0, 1.2] * 3]
+    found, noise = at_one_pace(metrics, variances, readings)
     for name in ("latency_p50", "latency_p99"):
         assert [values[name] for values in found] == pytest.approx([found[0][name]] * 6)
     assert {values["accuracy"] for values in found} == {0.8}
-    assert at_one_pace(metrics, [None] * 6) == metrics
+    assert [values["latency_p50"] for values in noise] == pytest.approx([noise[0]["latency_p50"]] * 6)
+    assert {values["accuracy"] for values in noise} == {1e-4}
+    assert at_one_pace(metrics, variances, [None] * 6) == (metrics, variances)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import signal
 
@@ -18,13 +19,16 @@ from distillation.recipe import Recipe
 from distillation.schedule import Schedule
 from distillation.teacher import built_in_recipe
 from distillation.values import Dataset, Fidelity, Task, Teacher
-from hardware.errors import OutOfMemoryError
+from hardware.calibration import CalibrationError
+from hardware.errors import MeasurementError, OutOfMemoryError
 from hardware.procedure import measure
 from hardware.values import DeviceProfile, Effort, Verdict
 from protocol.artefact import manifest_of
 from protocol.jobs import CalibrateWork, DistillWork, FinalizeWork, MeasureWork, PrepareWork, Reference
 from worker.errors import Interrupted, WorkerError
 from worker.failures import failure_of
+from worker.in_use import device_in_use
+from worker.room import lack_of_room
 from worker.runners.calibrate import CalibrateRunner
 from worker.runners.distill import DistillRunner
 from worker.runners.finalize import FinalizeRunner
@@ -338,6 +342,27 @@ def test_a_sample_is_measured_where_it_was_left_and_fitted(workplace, recorder, 
     assert (record.profile, record.head, record.effort, record.space_key) == (PROFILE, head, Effort.QUICK, "space")
     assert record.model.covers_architecture(sample[4])
     assert not list(workplace.calibrations.rglob("*.json"))
+
+
+@pytest.mark.parametrize("words", ["OSError: [Errno 28] No space left on device", "CUDA error: busy or unavailable"])
+def test_what_is_no_fault_of_an_architecture_leaves_none_out_of_a_sample(
+    workplace, recorder, grant, student, head, monkeypatch, words
+):
+    sample = tuple(dataclasses.replace(student, ffn_size=8 * number) for number in range(1, 9))
+    work = CalibrateWork(references={}, head=head, profile=PROFILE, seed=0, sample=sample, effort=Effort.QUICK)
+
+    def measured(architecture, *rest, **options):
+        if architecture == sample[2]:
+            raise MeasurementError(f"measuring failed: {words}")
+        return measure(architecture, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.runners.calibrate.measure", measured)
+        with pytest.raises(CalibrationError, match=re.escape(words)) as caught:
+            CalibrateRunner(workplace).run(grant(work), recorder())
+    assert lack_of_room(caught.value, workplace.work) or device_in_use(caught.value)
+    record = CalibrateRunner(workplace).run(grant(work), recorder()).calibration
+    assert len(record.rows) == len(sample)
 
 
 def test_a_profile_that_cannot_be_measured_here_is_invalid(workplace, recorder, grant, student, head):

@@ -21,7 +21,7 @@ from hardware.errors import (
     OutOfMemoryError,
     UnsupportedProfileError,
 )
-from hardware.values import DeviceProfile
+from hardware.values import DeviceProfile, HardwareError
 from protocol.jobs import (
     Calibrated,
     Command,
@@ -214,6 +214,18 @@ def test_a_full_disk_is_no_attempt_and_is_told_once(hold, told, pauses, tmp_path
     assert told[1:] == ["there is room again; the study goes on"]
     hold(api, raising(error))
     assert pauses[8:] == [1]
+
+
+def test_what_is_lacking_besides_is_told_too(hold, told):
+    api = Api()
+    in_use = HardwareError("TPU is already in use")
+    for error in (in_use, in_use, NO_ROOM, NO_ROOM, in_use):
+        assert hold(api, raising(error)) is Ending.LACKING
+    assert [line.partition(";")[0] for line in told] == [
+        "TPU is already in use",
+        "the disk of /data/model.safetensors is full",
+        "TPU is already in use",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from hardware.calibration import calibrate
-from hardware.errors import OutOfMemoryError
+from hardware.calibration import CalibrationError, calibrate
+from hardware.errors import MeasurementError, OutOfMemoryError
 from hardware.procedure import measure
+from hardware.values import Measurement
 from protocol.calibration import CalibrationRecord
 from protocol.jobs import Calibrated, CalibrateWork, Grant
 from search_space import Architecture
 from worker.errors import Interrupted
 from worker.failures import failure_of
+from worker.in_use import device_in_use
+from worker.room import lack_of_room
 from worker.runner import Reporter, work_of
 from worker.workplace import Workplace
 
@@ -50,18 +51,22 @@ class CalibrateRunner:
             _check(reporter, done, total)
             reporter.progress(f"measuring {architecture.label}", done, total)
 
+        def measured(architecture: Architecture) -> Measurement:
+            try:
+                return measure(
+                    architecture, work.head, work.profile, work.effort, quantiles=work.quantiles, seed=work.seed
+                )
+            except MeasurementError as error:
+                if lack_of_room(error, self._workplace.work) or device_in_use(error):
+                    # No fault of the architecture: it is not left out, the job is given back and goes on from here.
+                    raise CalibrationError(str(error)) from error
+                raise
+
         calibration = calibrate(
             work.sample,
             work.profile,
             work.head,
-            partial(
-                measure,
-                head=work.head,
-                profile=work.profile,
-                effort=work.effort,
-                quantiles=work.quantiles,
-                seed=work.seed,
-            ),
+            measured,
             effort=work.effort,
             quantile=work.quantiles[0],
             space_key=work.space_key,

@@ -210,7 +210,7 @@ def test_a_page_does_what_it_says_from_its_first_block_to_its_last(
     monkeypatch.setattr("client.Client", lambda url: Client(url, wire=connected))
     for module in MODULES:
         monkeypatch.setattr(f"cli.{module}.Client", lambda url, **options: Client(url, wire=connected, **options))
-    shutil.copytree(loadable, place / ".stillhouse" / "exports" / "demo" / "trial-13")
+    shutil.copytree(loadable, place / ".stillhouse" / "exports" / "demo" / "trial-14")
     outside(client, page)
     found = dict(PROVIDED.get(page, {}))
     printed = ""
