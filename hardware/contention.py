@@ -1,4 +1,4 @@
-"""Whether something else took the cores, the machine around them, or the GPU, while a round was timed."""
+"""Whether something else took the cores or the machine around them while a round was timed, or the GPU just before."""
 
 from __future__ import annotations
 
