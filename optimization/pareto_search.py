@@ -79,10 +79,7 @@ def propose(
             model = ParetoModel(study, trials, deadline)
         search = Search(study, trials, model, deadline)
         generator = np.random.default_rng([study.seed, len(trials)])
-        rows = pool(study.space, free, search.parents, generator)
-        if len(rows) < 2 * count:
-            untried = np.flatnonzero(free)
-            rows = np.union1d(rows, generator.choice(untried, size=min(2 * count, len(untried)), replace=False))
+        rows = pool(study.space, free, search.parents, generator, least=2 * count)
         chosen = search.choose(rows, count, free)
         expected = model.expected(np.array([choice.row for choice in chosen], dtype=np.intp))
     proposals = [

@@ -29,12 +29,17 @@ MOST_SMALL = 1500
 """A space with no more untried rows is looked at as a whole."""
 
 
-def pool(space: SearchSpace, free: Booleans, parents: Sequence[int], generator: np.random.Generator) -> Rows:
-    """Distinct rows that are `free`, ascending: uniform ones, children of the `parents`, and published shapes."""
+def pool(
+    space: SearchSpace, free: Booleans, parents: Sequence[int], generator: np.random.Generator, *, least: int = 0
+) -> Rows:
+    """Distinct rows that are `free`, ascending: uniform ones, children of the `parents`, and published shapes.
+
+    At least so many, where as many are free.
+    """
     untried = np.flatnonzero(free)
     if len(untried) <= MOST_SMALL:
         return untried
-    parts = [generator.choice(untried, size=min(UNIFORM, len(untried)), replace=False), _published(space)]
+    parts = [generator.choice(untried, size=min(max(UNIFORM, least), len(untried)), replace=False), _published(space)]
     if parents:
         chosen = list(parents)[:MOST_PARENTS]
         parts += [neighbours(space, parent) for parent in chosen]

@@ -37,8 +37,10 @@ class _Told(BaseModel):
 
 
 class MeasuredArchitecture(_Told):
-    """One row of a calibration; `predicted_s` is what a model says that was not shown this row, at the
-    machine's pace when it was measured."""
+    """One row of a calibration.
+
+    `predicted_s` is what a model says that was not shown this row, at the machine's pace when it was measured.
+    """
 
     architecture: Architecture
     latency_s: Seconds

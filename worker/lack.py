@@ -41,7 +41,7 @@ class Backoff:
         self._pause_s = min(2 * pause_s, longest_s)
 
     def says(self, lack: Lack) -> None:
-        """Once, until it is over, or something else is lacking."""
+        """Once, until it is over, or until something else would mend it."""
         if self._told is None or self._told.until != lack.until:
             self._told = lack
             self._say(f"{lack.what}; {lack.until}")

@@ -8,6 +8,7 @@ from typing import assert_never
 from distillation.values import Fidelity
 from hardware.pace import Reading, reading
 from optimization.strategy import Standing, StrategyTrial
+from protocol.study import StudySpec
 from protocol.views import TrialState
 from service.operations.constraints import broken
 from service.operations.metrics import at_one_pace, pooled_variances
@@ -17,19 +18,15 @@ from service.store.unit_of_work import UnitOfWork
 
 def strategy_trials(uow: UnitOfWork, study: Study, trials: Sequence[Trial]) -> tuple[StrategyTrial, ...]:
     """These trials of the study, in the same order, each with its evaluation at full fidelity, if there is one."""
-    metric = str(study.spec.task.metric)
     metrics = [trial.metrics for trial in trials]
-    broke = [
-        trial.state is TrialState.INFEASIBLE and bool(broken(study.spec.constraints, trial.metrics)) for trial in trials
-    ]
     full = {row.trial_id: row.selection.value for row in uow.trials.evaluations(study.id, fidelity=Fidelity.FULL)}
     variances = [dict(trial.variances) for trial in trials]
     if study.spec.external is None:  # else nobody knows what is called a latency there, or how it was measured
         metrics, variances = at_one_pace(metrics, variances, _readings(uow, study, trials))
         variances = pooled_variances(list(zip(metrics, variances, strict=True)))
     return tuple(
-        _strategy_trial(trial, metric, values, noise, full.get(trial.id), broke_bound)
-        for trial, values, noise, broke_bound in zip(trials, metrics, variances, broke, strict=True)
+        _strategy_trial(study.spec, trial, values, noise, full.get(trial.id))
+        for trial, values, noise in zip(trials, metrics, variances, strict=True)
     )
 
 
@@ -41,13 +38,9 @@ def _readings(uow: UnitOfWork, study: Study, trials: Sequence[Trial]) -> list[Re
 
 
 def _strategy_trial(
-    trial: Trial,
-    metric: str,
-    metrics: dict[str, float],
-    variances: dict[str, float],
-    full: float | None,
-    broke_bound: bool,
+    spec: StudySpec, trial: Trial, metrics: dict[str, float], variances: dict[str, float], full: float | None
 ) -> StrategyTrial:
+    metric = str(spec.task.metric)
     early = trial.early_stop if trial.state is TrialState.STOPPED else None
     return StrategyTrial(
         architecture=trial.architecture,
@@ -55,7 +48,8 @@ def _strategy_trial(
         metrics=metrics if early is None else {**metrics, metric: early.expected},
         variances=variances if early is None else {**variances, metric: early.variance},
         full={} if full is None else {metric: full},
-        broke_bound=broke_bound,
+        # By what was measured: at one pace it may look as if it met the bound.
+        broke_bound=trial.state is TrialState.INFEASIBLE and broken(spec.constraints, trial.metrics) is not None,
     )
 
 

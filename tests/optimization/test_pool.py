@@ -34,6 +34,12 @@ def test_distinct_free_rows_from_everywhere_with_the_neighbours_of_the_front_and
     assert (rows == pool(space, free, parents, np.random.default_rng(0))).all()
 
 
+def test_as_many_as_are_asked_for(space):
+    free = np.ones(space.size, dtype=np.bool_)
+    assert len(pool(space, free, [], np.random.default_rng(0))) < 2000
+    assert len(pool(space, free, [], np.random.default_rng(0), least=2000)) >= 2000
+
+
 def test_of_a_space_that_is_nearly_finished_all_that_is_left(space):
     free = np.zeros(space.size, dtype=np.bool_)
     free[:: space.size // MOST_SMALL + 1] = True
