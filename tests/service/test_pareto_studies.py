@@ -248,3 +248,15 @@ def test_models_see_latencies_at_one_pace_and_everybody_else_as_they_were_measur
     ratios = [other / one for one, other in zip(measured, seen, strict=True)]
     assert ratios[1::2] == pytest.approx([ratios[0] / 1.5] * len(ratios[1::2]))
     assert ratios[::2] == pytest.approx([ratios[0]] * len(ratios[::2]))
+
+
+def test_models_are_told_who_broke_a_bound_as_it_was_measured(worker, store):
+    begun(worker, constraints=["latency_p50 <= 500 ms"])
+    while (grant := worker.lease(kinds=(JobKind.MEASURE,))) is None:
+        worker.work(JobKind.DISTILL)
+    outcome = worker.answers.to(grant.work)
+    slow = replace(outcome.measurement, p50=replace(outcome.measurement.p50, value_s=0.6))
+    worker.report(grant, outcome.model_copy(update={"measurement": slow}))
+    seen = supply_of(worker).all_trials
+    assert [trial.broke_bound for trial in seen] == [trial.standing is Standing.INFEASIBLE for trial in seen]
+    assert sum(trial.broke_bound for trial in seen) == 1
